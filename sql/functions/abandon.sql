@@ -1,0 +1,55 @@
+--! requires: now, ring
+-- Gives leases back without acknowledging anything. Called by the settler when a connection was lost
+-- in the middle (p_interrupted: what was in flight was cut short by the infrastructure, and is counted
+-- as such), and by the drain for events that were not begun (not counted at all).
+--
+-- Safe when the outcome of a commit is unknown: if it did commit, the lease is gone and so are the
+-- events, and nothing happens here.
+create or replace function reactor.abandon(
+    p_tenants uuid[], p_runs uuid[], p_interrupted boolean, p_reason text default null
+) returns int
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_runs uuid[];
+    v_events bigint[];
+begin
+    with gone as (
+        delete from public.agent_tenant_locks l
+        using (
+            select k.id from public.agent_tenant_locks k
+            where k.tenant_id = any (p_tenants) and k.run_id = any (p_runs)
+            order by k.tenant_id
+            for update) o
+        where l.id = o.id
+        returning l.run_id, l.in_flight
+    )
+    select array_agg(g.run_id),
+        (select array_agg(i.id) from gone g2, unnest(g2.in_flight) as i (id))
+    into v_runs, v_events
+    from gone g;
+
+    if p_interrupted then
+        update reactor.events e
+        set
+            interruptions = e.interruptions + 1,
+            errors = e.errors || jsonb_build_object('at', reactor.now(), 'kind', 'interrupted', 'error', p_reason)
+        where e.id = any (v_events);
+    end if;
+
+    update public.agent_autonomous_runs r
+    set
+        status = case when p_interrupted then 'failed' else 'completed' end,
+        phase = case when p_interrupted then 'failed' else 'completed' end,
+        completed_at = reactor.now(),
+        duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int,
+        error_message = coalesce(r.error_message, p_reason)
+    where r.id = any (v_runs) and r.status = 'running';
+
+    perform reactor.ring();
+    return coalesce(cardinality(v_runs), 0);
+end;
+$$;
+
+revoke all on function reactor.abandon(uuid[], uuid[], boolean, text) from public;
+grant execute on function reactor.abandon(uuid[], uuid[], boolean, text) to reactor;

@@ -1,0 +1,22 @@
+-- Sets or clears a replica's bit in the doorbell. Called by wakeup just before a replica sleeps, and
+-- when it woke. setval is not transactional: writers see the bit at once.
+create or replace function reactor.arm(p_slot int, p_armed boolean) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_bell bigint;
+    v_bits bigint;
+begin
+    -- Replicas only; the writers' triggers just read.
+    perform set_config('synchronous_commit', 'off', true);
+    perform pg_advisory_xact_lock(hashtextextended('reactor.doorbell', 0));
+    select d.last_value into v_bell from reactor.doorbell d;
+    v_bits := case when p_armed then v_bell | (1::bigint << p_slot) else v_bell & ~(1::bigint << p_slot) end;
+    if v_bits <> v_bell then
+        perform pg_catalog.setval('reactor.doorbell', v_bits);
+    end if;
+end;
+$$;
+
+revoke all on function reactor.arm(int, boolean) from public;
+grant execute on function reactor.arm(int, boolean) to reactor;

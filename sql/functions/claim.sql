@@ -1,0 +1,184 @@
+--! requires: now, rescue, park, is_open, bury_orphans
+-- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
+-- each one's events, in one round trip. Called by the claimer whenever it has free slots.
+--
+-- p_after      where the last claim ended: tenants are found by skipping through the index
+--              (tenant_id, …) from there, round robin, whatever their backlogs are
+-- p_gated      event types that wait while the tenant, or everything, is switched off
+-- p_peers      live replicas; when given, only tenants whose rendezvous hash names p_replica
+-- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
+-- side to parse when it needs it. No row: nothing to do.
+--
+-- A lease needs no durability of its own (a crash of the server ends it, and the settling commit
+-- flushes all before it), so this commits without waiting for the disk.
+create or replace function reactor.claim(
+    p_replica text,
+    p_tenants int,
+    p_batch int,
+    p_lease interval,
+    p_after uuid,
+    p_gated text[],
+    p_peers text[] default null
+) returns table (
+    tenant_id uuid,
+    run_id uuid,
+    id bigint,
+    event_id uuid,
+    event_type text,
+    subject_id uuid,
+    payload text,
+    priority int,
+    attempts int,
+    interruptions int,
+    created_at timestamptz,
+    traceparent text,
+    cause_id bigint,
+    depth int
+)
+language plpgsql security definer set search_path = ''
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_after uuid := coalesce(p_after, v_nil);
+    v_wrapped boolean := v_after = v_nil;
+    v_chunk int := p_tenants;
+    v_found uuid[];
+    v_closed uuid[];
+    v_orphans uuid[];
+    v_shut uuid[] := '{}';
+    v_wanted uuid[] := '{}';
+    v_tenants uuid[];
+    v_runs uuid[];
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'reactor.claim needs isolation level read committed'
+            using errcode = 'RX003', hint = 'the role or database sets default_transaction_isolation; set it back for the reactor';
+    end if;
+    perform set_config('synchronous_commit', 'off', true);
+
+    -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping
+    -- when enough were found, so a claim costs what it takes, not what waits.
+    <<look>>
+    for v_round in 1 .. 50 loop
+        with recursive skip as (
+            (select e.tenant_id from reactor.events e
+             where e.available_at is null and e.tenant_id > v_after order by e.tenant_id limit 1)
+            union all
+            select (select e.tenant_id from reactor.events e
+                    where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1)
+            from skip s where s.tenant_id is not null
+        )
+        select array_agg(f.tenant_id) into v_found
+        from (
+            select s.tenant_id from skip s
+            where s.tenant_id is not null
+                and (not v_wrapped or p_after is null or s.tenant_id <= p_after or p_after = v_nil)
+                and not exists (
+                    select from public.agent_tenant_locks l
+                    where l.tenant_id = s.tenant_id and l.expires_at > reactor.now())
+                and (p_peers is null or p_replica = (
+                    select p.name from unnest(p_peers) as p (name)
+                    order by hashtextextended(s.tenant_id::text || p.name, 0) desc limit 1))
+            limit v_chunk
+        ) f;
+
+        if v_found is not null then
+            v_after := v_found[cardinality(v_found)];
+            -- 2. Switched-off tenants: their gated events are set aside; what is not gated goes on.
+            select array_agg(f.tenant_id) filter (where t.id is null),
+                array_agg(f.tenant_id) filter (where t.id is not null and not reactor.is_open(f.tenant_id))
+            into v_orphans, v_closed
+            from unnest(v_found) as f (tenant_id)
+            left join public.tenants t on t.id = f.tenant_id;
+
+            if v_orphans is not null then
+                perform reactor.bury_orphans(v_orphans);
+                v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_orphans));
+            end if;
+            if v_closed is not null and cardinality(p_gated) > 0 then
+                perform reactor.park(v_closed, p_gated);
+                v_shut := v_shut || v_closed;
+                v_found := array(
+                    select f.t from unnest(v_found) as f (t)
+                    where f.t <> all (v_closed) or exists (
+                        select from reactor.events e
+                        where e.tenant_id = f.t and e.available_at is null and e.event_type <> all (p_gated)));
+                v_chunk := 500;
+            end if;
+            v_wanted := v_wanted || v_found[1 : p_tenants - cardinality(v_wanted)];
+            exit look when cardinality(v_wanted) >= p_tenants;
+            continue look when v_orphans is not null or v_closed is not null;
+        end if;
+        exit look when v_wrapped;
+        v_wrapped := true;
+        v_after := v_nil;
+    end loop;
+    if cardinality(v_wanted) = 0 then
+        return;
+    end if;
+
+    -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
+    -- comes second gets nothing for that tenant.
+    perform reactor.rescue(v_wanted);
+    with taken as (
+        insert into public.agent_tenant_locks as l (tenant_id, run_id, locked_at, expires_at, lock_holder)
+        select w.t, reactor.uuid7(), reactor.now(), reactor.now() + p_lease, p_replica
+        from (select distinct x.t from unnest(v_wanted) as x (t) order by x.t) w
+        on conflict (tenant_id) do nothing
+        returning l.tenant_id, l.run_id
+    ),
+    started as (
+        insert into public.agent_autonomous_runs (id, tenant_id, started_at, phase, status, trigger)
+        select k.run_id, k.tenant_id, reactor.now(), 'act', 'running', 'event' from taken k
+    )
+    select array_agg(k.tenant_id), array_agg(k.run_id) into v_tenants, v_runs from taken k;
+    if v_tenants is null then
+        return;
+    end if;
+
+    -- 4. Their events. This is a statement of its own because it must see what the previous holder
+    -- of the lease settled. What is in flight is noted on the lease. A tenant with suspects (events
+    -- that were in flight when a lease ran out) gets one event at a time until they are gone.
+    return query
+    with picked as materialized (
+        select c.tenant_id, c.run_id, e.*
+        from unnest(v_tenants, v_runs) as c (tenant_id, run_id)
+        cross join lateral (
+            select w.id, w.event_id, w.event_type, w.subject_id, w.payload::text, w.priority, w.attempts,
+                w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
+            from reactor.events w
+            where w.tenant_id = c.tenant_id and w.available_at is null
+                and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
+            order by w.tenant_id, w.priority, w.id
+            limit case when exists (
+                select from reactor.events s
+                where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null)
+                then 1 else p_batch end
+        ) e
+    ),
+    noted as (
+        update public.agent_tenant_locks l
+        set in_flight = n.ids
+        from (select p.tenant_id, array_agg(p.id) as ids from picked p group by p.tenant_id) n
+        where l.tenant_id = n.tenant_id
+    )
+    select p.* from picked p;
+
+    -- Somebody else finished a tenant's events between the look and the lease: give it back.
+    with empty as (
+        delete from public.agent_tenant_locks l
+        where l.tenant_id = any (v_tenants) and l.run_id = any (v_runs) and l.in_flight = '{}'
+        returning l.run_id
+    )
+    delete from public.agent_autonomous_runs r using empty where r.id = empty.run_id;
+end;
+$$;
+
+revoke all on function reactor.claim(text, int, int, interval, uuid, text[], text[]) from public;
+grant execute on function reactor.claim(text, int, int, interval, uuid, text[], text[]) to reactor;

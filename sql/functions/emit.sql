@@ -1,0 +1,84 @@
+--! requires: ring, ring_timer, now
+-- Puts an event in the outbox, in the caller's transaction: it exists when that commits, and
+-- never if it does not. Called by applications, by handlers (ctx.emit) and by `reactor emit`.
+--
+-- The event remembers what caused it: a handler's transaction carries reactor.cause_id and
+-- reactor.depth. With a dedup_key, the second event while the first is unfinished is not made;
+-- the first one's id is returned.
+create or replace function reactor.emit(
+    tenant_id uuid,
+    event_type text,
+    payload jsonb default '{}',
+    subject_id uuid default null,
+    delay interval default '0',
+    priority int default 0,
+    dedup_key text default null
+) returns bigint
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_due timestamptz;
+    v_id bigint;
+begin
+    if emit.tenant_id is null then
+        raise exception 'reactor.emit: tenant_id is null' using errcode = 'RX003';
+    end if;
+    if emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200 then
+        raise exception 'reactor.emit: event_type must have 1 to 200 characters' using errcode = 'RX003';
+    end if;
+    if emit.delay is null or emit.delay < interval '0' then
+        raise exception 'reactor.emit: delay must not be negative' using errcode = 'RX003';
+    end if;
+    -- A handler speaks for its own tenant only. (In here current_user is the owner; the setting
+    -- "role" still says what the handler's transaction became.)
+    if current_setting('role', true) = 'reactor_handler'
+        and emit.tenant_id::text is distinct from current_setting('reactor.tenant_id', true) then
+        raise exception 'reactor.emit: a handler may emit for its own tenant only'
+            using errcode = 'insufficient_privilege',
+                detail = format('the handler''s tenant is %s, the event''s %s',
+                    current_setting('reactor.tenant_id', true), emit.tenant_id);
+    end if;
+    if not exists (select from public.tenants t where t.id = emit.tenant_id) then
+        raise exception 'reactor.emit: there is no tenant %', emit.tenant_id using errcode = 'RX003';
+    end if;
+
+    if emit.delay > interval '0' then
+        v_due := reactor.now() + emit.delay;
+    end if;
+
+    loop
+        insert into reactor.events as e (
+            tenant_id, event_type, subject_id, payload, priority, available_at, dedup_key,
+            traceparent, cause_id, depth)
+        values (
+            emit.tenant_id, emit.event_type, emit.subject_id, coalesce(emit.payload, '{}'), coalesce(emit.priority, 0),
+            v_due, emit.dedup_key,
+            nullif(current_setting('reactor.traceparent', true), ''),
+            nullif(current_setting('reactor.cause_id', true), '')::bigint,
+            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0))
+        on conflict (tenant_id, dedup_key) where dedup_key is not null do nothing
+        returning e.id into v_id;
+        exit when found;
+
+        select e.id into v_id
+        from reactor.events e
+        where e.tenant_id = emit.tenant_id and e.dedup_key = emit.dedup_key;
+        if found then
+            return v_id;
+        end if;
+        -- The first one was finished in between: try again.
+    end loop;
+
+    if v_due is null then
+        perform reactor.ring();
+    else
+        perform reactor.ring_timer(v_due);
+    end if;
+    return v_id;
+end;
+$$;
+
+revoke all on function reactor.emit(uuid, text, jsonb, uuid, interval, int, text) from public;
+grant execute on function reactor.emit(uuid, text, jsonb, uuid, interval, int, text)
+to reactor, reactor_handler, service_role;

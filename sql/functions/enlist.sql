@@ -1,0 +1,29 @@
+--! requires: now
+-- Makes a replica known to the fleet and gives it its bit in the doorbell. Called once when a
+-- replica starts, and again when its row was cleaned away while it was cut off.
+create or replace function reactor.enlist(p_replica text, p_patience interval, p_version text, p_info jsonb)
+returns int
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_slot int;
+begin
+    -- Replicas take slots one after the other; a fleet starts rarely.
+    perform pg_advisory_xact_lock(hashtextextended('reactor.enlist', 0));
+    delete from reactor.replicas r where r.seen_at < reactor.now() - interval '1 day';
+    select coalesce(min(s.slot), 62) into v_slot
+    from generate_series(1, 61) as s (slot)
+    where not exists (
+        select from reactor.replicas r
+        where r.slot = s.slot and r.replica <> p_replica and r.seen_at > reactor.now() - r.patience);
+    insert into reactor.replicas as r (replica, slot, started_at, seen_at, patience, version, info)
+    values (p_replica, v_slot, reactor.now(), reactor.now(), p_patience, p_version, p_info)
+    on conflict (replica) do update
+    set slot = excluded.slot, started_at = excluded.started_at, seen_at = excluded.seen_at,
+        patience = excluded.patience, version = excluded.version, info = excluded.info;
+    return v_slot;
+end;
+$$;
+
+revoke all on function reactor.enlist(text, interval, text, jsonb) from public;
+grant execute on function reactor.enlist(text, interval, text, jsonb) to reactor;

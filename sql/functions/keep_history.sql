@@ -1,0 +1,50 @@
+--! requires: now, require_leader
+-- Makes tomorrow's partitions of the history and drops those older than p_keep. Called by
+-- housekeeping at every turn, cheap when there is nothing to do. Days are of UTC.
+create or replace function reactor.keep_history(p_term bigint, p_keep interval default '7 days', p_ahead int default 3)
+returns table (made int, dropped int)
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_today date := (reactor.now() at time zone 'UTC')::date;
+    v_day date;
+    v_name text;
+    v_part record;
+begin
+    perform reactor.require_leader(p_term);
+    made := 0;
+    dropped := 0;
+    for v_day in select v_today + n from generate_series(0, p_ahead) as n loop
+        v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
+        if to_regclass('reactor.' || v_name) is null then
+            -- Rows of that day that came before the partition are in the default one: move them along.
+            execute format('create table reactor.%I (like reactor.history including defaults including constraints)', v_name);
+            execute format(
+                'with early as (delete from reactor.history_default
+                    where finished_at >= %1$L and finished_at < %2$L returning *)
+                 insert into reactor.%3$I select * from early',
+                v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC', v_name);
+            execute format(
+                'alter table reactor.history attach partition reactor.%I for values from (%L) to (%L)',
+                v_name, v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC');
+            made := made + 1;
+        end if;
+    end loop;
+    for v_part in
+        select c.relname, to_date(substr(c.relname, 9), 'YYYYMMDD') as day
+        from pg_catalog.pg_inherits i
+        join pg_catalog.pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'reactor.history'::regclass and c.relname ~ '^history_\d{8}$'
+    loop
+        if (v_part.day + 1)::timestamp at time zone 'UTC' <= reactor.now() - p_keep then
+            execute format('drop table reactor.%I', v_part.relname);
+            dropped := dropped + 1;
+        end if;
+    end loop;
+    delete from reactor.history_default h where h.finished_at < reactor.now() - p_keep;
+    return next;
+end;
+$$;
+
+revoke all on function reactor.keep_history(bigint, interval, int) from public;
+grant execute on function reactor.keep_history(bigint, interval, int) to reactor;

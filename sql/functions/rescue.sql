@@ -1,0 +1,72 @@
+--! requires: now
+-- Ends leases that ran out: the run becomes 'timeout', and the events that were in flight are
+-- marked, so that the next holder tries them alone and finds the one that kills. Called by
+-- reactor.claim() for the tenants it is about to take, and by the deadline timer for all.
+--
+-- A group in flight: nobody knows which of them did it, so each is interrupted once (not its
+-- fault, counted apart). One event that was already being tried alone: it did it, an attempt failed.
+--
+-- Rows that a settling transaction holds are skipped: that commit wins or loses by itself.
+create or replace function reactor.rescue(p_tenants uuid[] default null, p_limit int default 1000)
+returns table (tenant_id uuid, run_id uuid, lock_holder text)
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_tenants uuid[];
+    v_runs uuid[];
+    v_alone bigint[];
+    v_group bigint[];
+    v_holders text[];
+begin
+    select array_agg(x.tenant_id), array_agg(x.run_id), array_agg(x.lock_holder)
+    into v_tenants, v_runs, v_holders
+    from (
+        select l.tenant_id, l.run_id, l.lock_holder
+        from public.agent_tenant_locks l
+        where l.expires_at <= reactor.now() and (p_tenants is null or l.tenant_id = any (p_tenants))
+        order by l.tenant_id
+        limit p_limit
+        for update skip locked
+    ) x;
+    if v_tenants is null then
+        return;
+    end if;
+
+    with gone as (
+        delete from public.agent_tenant_locks l where l.tenant_id = any (v_tenants)
+        returning l.in_flight
+    )
+    select
+        array_agg(g.in_flight[1]) filter (where cardinality(g.in_flight) = 1),
+        (select array_agg(i.id) from gone g2, unnest(g2.in_flight) as i (id) where cardinality(g2.in_flight) > 1)
+    into v_alone, v_group
+    from gone g;
+
+    update reactor.events e
+    set
+        attempts = e.attempts + (e.interruptions > 0)::int,
+        interruptions = e.interruptions + (e.interruptions = 0)::int,
+        errors = case when e.interruptions = 0 then e.errors else e.errors || jsonb_build_object(
+            'at', reactor.now(), 'kind', 'killed',
+            'error', 'the replica died while it handled this event alone') end
+    where e.id = any (v_alone);
+
+    update reactor.events e
+    set interruptions = e.interruptions + 1
+    where e.id = any (v_group);
+
+    update public.agent_autonomous_runs r
+    set
+        status = 'timeout', completed_at = reactor.now(), phase = 'failed',
+        duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int,
+        error_message = 'the lease ran out'
+    where r.id = any (v_runs) and r.status = 'running';
+
+    return query select t.tenant_id, t.run_id, t.lock_holder
+    from unnest(v_tenants, v_runs, v_holders) as t (tenant_id, run_id, lock_holder);
+end;
+$$;
+
+revoke all on function reactor.rescue(uuid[], int) from public;
+grant execute on function reactor.rescue(uuid[], int) to reactor;

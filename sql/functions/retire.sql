@@ -1,0 +1,19 @@
+--! requires: arm
+-- Takes a replica out of the fleet. Called when it has drained, and by the leader for the dead, so
+-- that nobody rings for a replica that will not come.
+create or replace function reactor.retire(p_replica text) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    v_slot int;
+begin
+    delete from reactor.replicas r where r.replica = p_replica returning r.slot into v_slot;
+    if v_slot is not null then
+        perform reactor.arm(v_slot, false);
+    end if;
+    update reactor.leadership l set expires_at = '-infinity' where l.leader = p_replica;
+end;
+$$;
+
+revoke all on function reactor.retire(text) from public;
+grant execute on function reactor.retire(text) to reactor;

@@ -1,0 +1,16 @@
+-- Rings the doorbell: wakes replicas that sleep, and costs a busy fleet nothing. Called by
+-- whatever makes work possible outside the triggers: emit, release_tenant_lock, unpark, replay.
+create or replace function reactor.ring() returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    -- 1 is the empty set. A transaction that notifies takes a lock that is global to the server
+    -- at its commit, so it is done only when somebody sleeps.
+    if (select d.last_value from reactor.doorbell d) > 1 then
+        perform pg_catalog.pg_notify('reactor', '');
+    end if;
+end;
+$$;
+
+revoke all on function reactor.ring() from public;
+grant execute on function reactor.ring() to reactor, reactor_handler, service_role;

@@ -1,0 +1,177 @@
+--! requires: now, ring_timer, is_open, bury
+-- Acknowledges: finished events go to the history, failed ones are rescheduled or die, the runs are
+-- finished and their leases released, or kept with the next batch noted in flight. Called by the
+-- settler: as the last statement of a handler's transaction (one tenant, with p_scope), or by itself
+-- for any number of tenants whose handlers wrote nothing.
+--
+-- The fence comes last, because a row lock on the lease taken first would block its own heartbeat:
+-- every run must still hold an unexpired lease, or the whole transaction, business rows included,
+-- fails with RX001 and the lost runs in DETAIL.
+--
+-- p_more       per tenant: whether its backlog may continue under the same lease
+-- p_done       ids of handled events
+-- p_verdicts   [{id, verdict: retry | interrupted | dead | discard, counts, delay (seconds), reason, error}]
+-- p_counts     [{run, planned, executed, blocked, emails_sent, cards_created, phase, error}]
+-- p_scope      the tenant whose scope this transaction must still be in
+-- Returns the next events of the kept tenants, as reactor.claim does.
+create or replace function reactor.settle(
+    p_tenants uuid[],
+    p_runs uuid[],
+    p_more boolean[],
+    p_done bigint[],
+    p_verdicts jsonb,
+    p_counts jsonb,
+    p_batch int,
+    p_lease interval,
+    p_gated text[],
+    p_scope uuid default null
+) returns table (
+    tenant_id uuid,
+    run_id uuid,
+    id bigint,
+    event_id uuid,
+    event_type text,
+    subject_id uuid,
+    payload text,
+    priority int,
+    attempts int,
+    interruptions int,
+    created_at timestamptz,
+    traceparent text,
+    cause_id bigint,
+    depth int
+)
+language plpgsql security definer set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_finished int;
+    v_shut uuid[] := '{}';
+    v_kept uuid[] := '{}';
+    v_released uuid[] := '{}';
+begin
+    if p_scope is not null and current_setting('reactor.tenant_id', true) is distinct from p_scope::text then
+        raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is acknowledged'
+            using errcode = 'RX004';
+    end if;
+
+    if cardinality(p_done) > 0 then
+        with gone as (
+            delete from reactor.events e where e.id = any (p_done) returning e.*
+        )
+        insert into reactor.history (
+            id, event_id, tenant_id, event_type, subject_id, payload, priority, attempts, interruptions, created_at,
+            finished_at, outcome, run_id, errors, traceparent, cause_id, depth)
+        select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority, g.attempts,
+            g.interruptions, g.created_at, reactor.now(), 'handled', p_runs[array_position(p_tenants, g.tenant_id)],
+            g.errors, g.traceparent, g.cause_id, g.depth
+        from gone g;
+        get diagnostics v_finished = row_count;
+    end if;
+    if p_verdicts is not null then
+        perform reactor.bury(p_tenants, p_runs, p_verdicts);
+    end if;
+    if p_counts is not null then
+        update public.agent_autonomous_runs r
+        set
+            actions_planned = r.actions_planned + coalesce(c.planned, 0),
+            actions_executed = r.actions_executed + coalesce(c.executed, 0),
+            actions_blocked = r.actions_blocked + coalesce(c.blocked, 0),
+            emails_sent = r.emails_sent + coalesce(c.emails_sent, 0),
+            cards_created = r.cards_created + coalesce(c.cards_created, 0),
+            phase = coalesce(c.phase, r.phase),
+            error_message = coalesce(c.error, r.error_message)
+        from jsonb_to_recordset(p_counts) as c (
+            run uuid, planned int, executed int, blocked int, emails_sent int, cards_created int, phase text, error text)
+        where r.id = c.run and r.id = any (p_runs);
+    end if;
+
+    -- The fence, on the runs that go on: their next events are noted in flight.
+    if true = any (p_more) then
+        if cardinality(p_gated) > 0 then
+            v_shut := array(
+                select m.tenant_id from unnest(p_tenants, p_more) as m (tenant_id, more)
+                where m.more and not reactor.is_open(m.tenant_id));
+        end if;
+        return query
+        with picked as materialized (
+            select c.tenant_id, c.run_id, e.*
+            from unnest(p_tenants, p_runs, p_more) as c (tenant_id, run_id, more)
+            cross join lateral (
+                select w.id, w.event_id, w.event_type, w.subject_id, w.payload::text, w.priority, w.attempts,
+                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
+                from reactor.events w
+                where w.tenant_id = c.tenant_id and w.available_at is null
+                    and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
+                order by w.tenant_id, w.priority, w.id
+                limit case when exists (
+                    select from reactor.events s
+                    where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null)
+                    then 1 else p_batch end
+            ) e
+            where c.more
+        ),
+        noted as (
+            update public.agent_tenant_locks l
+            set in_flight = n.ids, expires_at = reactor.now() + p_lease
+            from (
+                select p.tenant_id, p.run_id, array_agg(p.id) as ids
+                from picked p group by p.tenant_id, p.run_id order by p.tenant_id) n
+            where l.tenant_id = n.tenant_id and l.run_id = n.run_id and l.expires_at > reactor.now()
+            returning l.run_id
+        ),
+        kept as (
+            select array_agg(n.run_id) as runs from noted n
+        )
+        -- A run that lost its lease has picked events but no note; it fails the count below.
+        select p.* from picked p, kept k where p.run_id = any (k.runs);
+        -- Which leases that statement noted: the rows this transaction wrote.
+        v_kept := array(
+            select l.run_id from public.agent_tenant_locks l
+            where l.tenant_id = any (p_tenants) and l.run_id = any (p_runs)
+                and l.xmin = pg_current_xact_id()::xid);
+    end if;
+
+    -- The fence, on the runs that end here: deleting the lease is the check.
+    with ordered as (
+        select l.id, l.tenant_id, l.run_id
+        from public.agent_tenant_locks l
+        where l.tenant_id = any (p_tenants) and l.run_id = any (p_runs) and l.run_id <> all (v_kept)
+            and l.expires_at > reactor.now()
+        order by l.tenant_id
+        for update
+    ),
+    released as (
+        delete from public.agent_tenant_locks l using ordered o where l.id = o.id returning l.run_id
+    )
+    select coalesce(array_agg(r.run_id), '{}') into v_released from released r;
+
+    if cardinality(v_kept) + cardinality(v_released) <> cardinality(p_runs) then
+        raise exception 'the lease was lost: nothing is committed'
+            using errcode = 'RX001', detail = (
+                select string_agg(r.id::text, ',') from unnest(p_runs) as r (id)
+                where r.id <> all (v_kept) and r.id <> all (v_released));
+    end if;
+    if cardinality(p_done) > 0 and v_finished <> cardinality(p_done) then
+        raise exception 'the lease was lost: % of % events were already settled by another run',
+            cardinality(p_done) - v_finished, cardinality(p_done)
+            using errcode = 'RX001', detail = array_to_string(p_runs, ',');
+    end if;
+
+    update public.agent_autonomous_runs r
+    set
+        status = case when r.error_message is null then 'completed' else 'failed' end,
+        phase = case when r.error_message is null then 'completed' else 'failed' end,
+        completed_at = reactor.now(),
+        duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int
+    where r.id = any (v_released) and r.status = 'running';
+end;
+$$;
+
+revoke all on function reactor.settle(
+    uuid[], uuid[], boolean[], bigint[], jsonb, jsonb, int, interval, text[], uuid) from public;
+grant execute on function reactor.settle(
+    uuid[], uuid[], boolean[], bigint[], jsonb, jsonb, int, interval, text[], uuid) to reactor;

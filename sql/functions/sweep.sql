@@ -1,0 +1,46 @@
+--! requires: now, ring, require_leader, rescue, unpark
+-- Turns the passing of time into events: clocks whose deadline passed become overdue (their trigger
+-- emits), delayed events become ready, leases that ran out are ended. A bounded batch a call; called by
+-- the deadline timer when something is due, until it reports less than p_limit everywhere. Its cost
+-- depends on what is due, not on what exists.
+create or replace function reactor.sweep(p_term bigint, p_limit int default 1000)
+returns table (clocks int, events int, leases int)
+language plpgsql security definer set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    perform reactor.require_leader(p_term);
+
+    update public.engagement_clocks c
+    set evaluated_at = reactor.now()
+    where c.id in (
+        select d.id from public.engagement_clocks d
+        where d.is_compliant and d.next_touch_due <= reactor.now()
+        order by d.next_touch_due
+        limit p_limit
+        for update skip locked);
+    get diagnostics clocks = row_count;
+
+    update reactor.events e
+    set available_at = null
+    where e.id in (
+        select d.id from reactor.events d
+        where d.available_at <= reactor.now()
+        order by d.available_at
+        limit p_limit
+        for update skip locked);
+    get diagnostics events = row_count;
+
+    select count(*) into leases from reactor.rescue(null, p_limit);
+
+    if events > 0 or leases > 0 then
+        perform reactor.ring();
+    end if;
+    return next;
+end;
+$$;
+
+revoke all on function reactor.sweep(bigint, int) from public;
+grant execute on function reactor.sweep(bigint, int) to reactor;

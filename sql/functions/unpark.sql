@@ -1,0 +1,39 @@
+--! requires: ring, is_open
+-- Puts parked events of tenants that may act again back in line, a bounded number a call. Called
+-- by the leader when a gate was opened (and now and then in case it missed that), until it returns 0.
+create or replace function reactor.unpark(p_limit int default 5000) returns int
+language plpgsql security definer set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+    v_ready int;
+begin
+    -- Parked tenants one by one through the index, so that stopped ones cost one step each.
+    with recursive parked as (
+        (select e.tenant_id from reactor.events e where e.available_at = 'infinity' order by e.tenant_id limit 1)
+        union all
+        select (
+            select e.tenant_id from reactor.events e
+            where e.available_at = 'infinity' and e.tenant_id > p.tenant_id order by e.tenant_id limit 1)
+        from parked p where p.tenant_id is not null
+    )
+    update reactor.events e
+    set available_at = null
+    where e.id in (
+        select w.id
+        from (select p.tenant_id from parked p where p.tenant_id is not null and reactor.is_open(p.tenant_id)) o
+        cross join lateral (
+            select x.id from reactor.events x
+            where x.tenant_id = o.tenant_id and x.available_at = 'infinity'
+            limit p_limit) w
+        limit p_limit);
+    get diagnostics v_ready = row_count;
+    if v_ready > 0 then
+        perform reactor.ring();
+    end if;
+    return v_ready;
+end;
+$$;
+
+revoke all on function reactor.unpark(int) from public;
+grant execute on function reactor.unpark(int) to reactor;

@@ -1,0 +1,202 @@
+--! requires: ring, unwatch, parse_ident_list
+-- Makes any table an event source: installs one statement-level trigger for each operation, which
+-- puts the changed rows that fit into the outbox with a single INSERT … SELECT, in the writer's
+-- transaction. Called by migrations (the three built-in sources), by applications and by `reactor watch`.
+--
+-- operations      insert, update, delete, or 'update of a, b' (one of these columns really changed)
+-- tenant_column   rows where it is null emit nothing
+-- subject_column  a uuid column becomes the event's subject_id; one of another type goes into the payload
+-- condition       SQL over NEW and OLD (for insert: columns may stand alone); schema-qualify functions of yours
+--
+-- The trigger function is SECURITY DEFINER, so that a role that may write the table needs no right
+-- on the outbox; watch() itself is not: its caller must own the table and be a member of reactor_owner.
+-- Calling it again replaces what it installed before.
+create or replace function reactor.watch(
+    "table" regclass,
+    event_type text,
+    operations text[] default '{insert}',
+    tenant_column name default 'tenant_id',
+    subject_column name default 'id',
+    payload_columns name[] default null,
+    condition text default null
+) returns void
+language plpgsql set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+    v_schema text;
+    v_name text;
+    v_key text;
+    v_function text;
+    v_subject_type regtype;
+    v_column name;
+    v_columns text[];
+    v_operation text;
+    v_match text[];
+    v_kind text;
+    v_row text;
+    v_from text;
+    v_where text;
+    v_payload text;
+    v_subject text;
+    v_keys text;
+    v_body text := '';
+    v_reads_old boolean := coalesce(condition ~* '\mold\M', false);
+begin
+    select n.nspname, c.relname into v_schema, v_name
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.oid = watch."table" and c.relkind in ('r', 'p');
+    if not found then
+        raise exception 'reactor.watch: % is not a table', watch."table" using errcode = 'RX003';
+    end if;
+    if event_type is null or event_type = '' or length(event_type) > 200 then
+        raise exception 'reactor.watch: event_type must have 1 to 200 characters' using errcode = 'RX003';
+    end if;
+    if operations is null or cardinality(operations) = 0 then
+        raise exception 'reactor.watch: operations is empty; use insert, update, delete or ''update of a, b'''
+            using errcode = 'RX003';
+    end if;
+    foreach v_column in array array[tenant_column] || subject_column || coalesce(payload_columns, '{}') loop
+        if v_column is not null and not exists (
+            select from pg_catalog.pg_attribute a
+            where a.attrelid = watch."table" and a.attname = v_column and a.attnum > 0 and not a.attisdropped) then
+            raise exception 'reactor.watch: table % has no column %', watch."table", quote_ident(v_column)
+                using errcode = 'RX003';
+        end if;
+    end loop;
+    if (select a.atttypid from pg_catalog.pg_attribute a
+        where a.attrelid = watch."table" and a.attname = tenant_column) <> 'uuid'::regtype then
+        raise exception 'reactor.watch: column % of % must be a uuid', quote_ident(tenant_column), watch."table"
+            using errcode = 'RX003';
+    end if;
+    if not pg_catalog.pg_has_role('reactor_owner', 'member') then
+        raise exception 'reactor.watch: role % is not a member of reactor_owner', current_user
+            using errcode = 'insufficient_privilege',
+                hint = format('run as a superuser: grant reactor_owner to %I', current_user);
+    end if;
+
+    select a.atttypid into v_subject_type from pg_catalog.pg_attribute a
+    where a.attrelid = watch."table" and a.attname = subject_column;
+    if v_subject_type <> 'uuid'::regtype and not coalesce(subject_column = any (payload_columns), false) then
+        payload_columns := payload_columns || subject_column;
+    end if;
+
+    -- What OLD and NEW of an update are paired by.
+    select string_agg(format('new.%1$I = old.%1$I', a.attname), ' and ') into v_keys
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+    where i.indrelid = watch."table" and i.indisprimary;
+
+    v_key := substr(md5(v_schema || '.' || v_name || '/' || event_type), 1, 12);
+    v_function := 'watch_' || v_key;
+    perform reactor.unwatch("table", event_type);
+
+    foreach v_operation in array operations loop
+        v_match := regexp_match(v_operation, '^\s*(insert|delete|update)(?:\s+of\s+(.+?))?\s*$', 'i');
+        if v_match is null or (v_match[2] is not null and lower(v_match[1]) <> 'update') then
+            raise exception 'reactor.watch: % is no operation; use insert, update, delete or ''update of a, b''',
+                quote_literal(v_operation) using errcode = 'RX003';
+        end if;
+        v_kind := lower(v_match[1]);
+        v_row := case v_kind when 'delete' then 'old' else 'new' end;
+        v_where := format('%s.%I is not null', v_row, tenant_column);
+        v_from := case v_kind
+            when 'delete' then 'pg_temp_old as old'
+            else 'pg_temp_new as new' end;
+        if v_kind = 'update' and (v_reads_old or v_match[2] is not null) then
+            if v_keys is null then
+                raise exception 'reactor.watch: % has no primary key, so OLD and NEW of an update cannot be paired',
+                    watch."table" using errcode = 'RX003';
+            end if;
+            v_from := format('pg_temp_new as new join pg_temp_old as old on %s', v_keys);
+        end if;
+        if v_match[2] is not null then
+            select array_agg(format('old.%1$I is distinct from new.%1$I', a.attname)) into v_columns
+            from reactor.parse_ident_list(v_match[2]) as p (name)
+            join pg_catalog.pg_attribute a
+                on a.attrelid = watch."table" and a.attname = p.name and a.attnum > 0 and not a.attisdropped;
+            if v_columns is null
+                or cardinality(v_columns) <> (select count(*) from reactor.parse_ident_list(v_match[2])) then
+                raise exception 'reactor.watch: % lacks one of the columns in %',
+                    watch."table", quote_literal(v_operation) using errcode = 'RX003';
+            end if;
+            v_where := v_where || format(' and (%s)', array_to_string(v_columns, ' or '));
+        end if;
+        -- An insert has no OLD and a delete no NEW: there the other one's columns are null.
+        if condition is not null then
+            if v_kind = 'insert' and v_reads_old then
+                v_from := v_from || format(' left join (select (null::%s).*) as old on false', watch."table");
+            elsif v_kind = 'delete' and condition ~* '\mnew\M' then
+                v_from := v_from || format(' left join (select (null::%s).*) as new on false', watch."table");
+            end if;
+            v_where := v_where || format(' and (%s)', condition);
+        end if;
+        select coalesce(format('pg_catalog.jsonb_build_object(%s)',
+            string_agg(format('%L, %s.%I', p, v_row, p), ', ')), '''{}''::jsonb')
+        into v_payload from unnest(payload_columns) p;
+        v_subject := case when v_subject_type = 'uuid'::regtype
+            then format('%s.%I', v_row, subject_column) else 'null::uuid' end;
+
+        -- Say now what would otherwise break the application's writes later.
+        begin
+            execute format('explain select %s, %s from %s where %s', v_payload, v_subject,
+                replace(replace(v_from, 'pg_temp_new', watch."table"::text), 'pg_temp_old', watch."table"::text), v_where);
+        exception when others then
+            raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
+                using errcode = 'RX003', detail = condition,
+                    hint = 'write NEW.column and OLD.column, and schema-qualify functions of your own';
+        end;
+
+        v_body := v_body || format($body$
+    if tg_op = %L then
+        insert into reactor.events (tenant_id, event_type, subject_id, payload, traceparent, cause_id, depth)
+        select %s.%I, %L, %s, %s,
+            nullif(current_setting('reactor.traceparent', true), ''),
+            nullif(current_setting('reactor.cause_id', true), '')::bigint,
+            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
+        from %s
+        where %s;
+        if found and (select d.last_value from reactor.doorbell d) > 1 then
+            perform pg_catalog.pg_notify('reactor', '');
+        end if;
+    end if;$body$,
+            upper(v_kind), v_row, tenant_column, event_type, v_subject, v_payload,
+            replace(replace(v_from, 'pg_temp_new', 'new_rows'), 'pg_temp_old', 'old_rows'), v_where);
+    end loop;
+
+    execute format($create$
+create function reactor.%I() returns trigger
+language plpgsql security definer set search_path = ''
+as $watch$
+#variable_conflict use_column
+begin%s
+    return null;
+end;
+$watch$$create$, v_function, v_body);
+    execute format('revoke all on function reactor.%I() from public', v_function);
+
+    foreach v_operation in array operations loop
+        v_kind := lower((regexp_match(v_operation, '^\s*(\w+)'))[1]);
+        execute format(
+            'create or replace trigger %I after %s on %s %s for each statement execute function reactor.%I()',
+            'reactor_' || v_key || '_' || v_kind, v_kind, watch."table",
+            case v_kind
+                when 'insert' then 'referencing new table as new_rows'
+                when 'delete' then 'referencing old table as old_rows'
+                else 'referencing old table as old_rows new table as new_rows' end,
+            v_function);
+    end loop;
+    -- The trigger must be made while the function is still the caller's, who may execute it.
+    execute format('alter function reactor.%I() owner to reactor_owner', v_function);
+
+    insert into reactor.watches (
+        table_schema, table_name, event_type, operations, tenant_column, subject_column,
+        payload_columns, condition, function_name)
+    values (
+        v_schema, v_name, event_type, operations, tenant_column, subject_column,
+        payload_columns, condition, v_function);
+end;
+$$;
+
+revoke all on function reactor.watch(regclass, text, text[], name, name, name[], text) from public;

@@ -1,0 +1,4 @@
+-- order.queued: a row enters the queue as 'pending', by insert or by a later update back to it.
+select reactor.watch(
+    'public.order_processing_queue', 'order.queued', '{insert,update of status}',
+    condition => $$new.status = 'pending'$$);

@@ -1,0 +1,144 @@
+"""One email, the ways sending it can fail, and what a provider must offer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from enum import StrEnum
+from typing import Protocol
+
+_ADDRESS = re.compile(
+    r"[^@\s<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+)
+
+
+class ErrorType(StrEnum):
+    """Values of email_provider_failures.error_type."""
+
+    AUTH = "auth"
+    RATE_LIMIT = "rate_limit"
+    SERVER = "5xx"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    OTHER = "other"
+
+
+class Verdict(StrEnum):
+    """What a failure means for the message."""
+
+    RETRY = "retry"  # certainly not sent; later it may work
+    PERMANENT = "permanent"  # certainly not sent, and never will be as it is
+    PROVIDER = "provider"  # certainly not sent; nothing will be until somebody mends the provider's settings
+    UNKNOWN = "unknown"  # it may have been sent
+
+
+class SendFailed(Exception):
+    """The provider did not confirm the message."""
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        verdict: Verdict,
+        message: str,
+        *,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        self.error_type = error_type
+        self.verdict = verdict
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class BadAddress(ValueError):
+    """Not an address that anything could be sent to."""
+
+
+def check_address(address: str) -> str:
+    """The address, trimmed; BadAddress when it cannot be one. Strict: no comments, no quoting."""
+    text = address.strip()
+    if not _ADDRESS.fullmatch(text) or ".." in text or not text.isascii():
+        raise BadAddress(f"{address!r} is not an email address")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """What is sent. key: the same for every try, so that a repetition can be recognised."""
+
+    key: str
+    sender: str
+    sender_name: str
+    to: str
+    to_name: str
+    subject: str
+    text: str
+    html: str | None = None
+    reply_to: str | None = None
+    unsubscribe: str | None = None  # a URL (one click) or nothing: then an address of the sender
+
+    @property
+    def message_id(self) -> str:
+        """Deterministic: made from the key and the sender's domain."""
+        return f"<{self.key}@{self.sender.rpartition('@')[2]}>"
+
+    def headers(self) -> dict[str, str]:
+        """The headers besides From, To, Subject and Message-ID."""
+        headers = {"Auto-Submitted": "auto-generated", "X-Entity-Ref-ID": self.key}
+        mail_out = f"<mailto:{self.sender}?subject=unsubscribe>"
+        if self.unsubscribe:
+            headers["List-Unsubscribe"] = f"<{self.unsubscribe}>, {mail_out}"
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        else:
+            headers["List-Unsubscribe"] = mail_out
+        return headers
+
+    def mime(self) -> EmailMessage:
+        """The message for SMTP; BadAddress or MessageError when a header cannot hold what it should."""
+        message = EmailMessage(policy=SMTP)
+        message["From"] = _mailbox(self.sender_name, self.sender)
+        message["To"] = _mailbox(self.to_name, self.to)
+        message["Subject"] = one_line(self.subject)
+        message["Message-ID"] = self.message_id
+        if self.reply_to:
+            message["Reply-To"] = _mailbox("", self.reply_to)
+        for name, value in self.headers().items():
+            message[name] = value
+        message.set_content(self.text)
+        if self.html is not None:
+            message.add_alternative(self.html, subtype="html")
+        return message
+
+
+def one_line(text: str) -> str:
+    """Text that fits into a header: control characters, line breaks first of all, become spaces."""
+    return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
+
+
+def _mailbox(name: str, address: str) -> Address:
+    try:
+        return Address(one_line(name), addr_spec=check_address(address))
+    except (MessageError, IndexError) as error:
+        raise BadAddress(f"{address!r} is not an email address") from error
+
+
+class EmailProvider(Protocol):
+    """A way to send. `name` goes into email_provider_failures.provider."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def repeats_safely(self) -> bool:
+        """Whether sending a message again with the same key cannot deliver it twice."""
+        ...
+
+    async def send(self, email: Email) -> str:
+        """Send, and return the provider's id for the message. Raises SendFailed."""
+        ...
+
+    async def aclose(self) -> None: ...

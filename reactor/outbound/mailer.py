@@ -1,0 +1,169 @@
+"""The mailer: the provider that REACTOR_EMAIL_URL names, behind a circuit breaker.
+
+    smtp://user:password@host:587/?from=Acme <hello@acme.test>   STARTTLS; required with a password
+    smtps://user:password@host:465/                              TLS from the first byte
+    resend://KEY@api.resend.com/                                 HTTP, with idempotency keys
+    console://                                                   writes a line to the log, sends nothing
+
+Options in the query: from, starttls (always, never), timeout (seconds), and
+scheme=http for a Resend-style server without TLS (for tests). The URL holds a
+password: it is never logged, and no error repeats it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import parseaddr
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from reactor.outbound.circuit import Circuit, CircuitState
+from reactor.outbound.email import BadAddress, Email, EmailProvider, SendFailed, Verdict, check_address
+from reactor.outbound.resend import ResendProvider
+from reactor.outbound.smtp import COMMAND_TIMEOUT, SmtpProvider
+
+log = logging.getLogger("reactor.email")
+DEFAULT_SENDER = "reactor@localhost.localdomain"
+
+
+class EmailUrlError(ValueError):
+    """REACTOR_EMAIL_URL cannot be used. The message never contains the URL."""
+
+
+class CircuitOpen(Exception):
+    """The provider failed too often just now; nothing was sent."""
+
+    def __init__(self, retry_after: timedelta) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"the email provider failed repeatedly; next try in {retry_after.total_seconds():.0f} s"
+        )
+
+
+@dataclass(slots=True)
+class ConsoleProvider:
+    """For a first look: every email becomes a line of the log."""
+
+    @property
+    def name(self) -> str:
+        return "console"
+
+    @property
+    def repeats_safely(self) -> bool:
+        return True
+
+    async def send(self, email: Email) -> str:
+        email.mime()
+        log.info("email to %s: %s (key %s)", email.to, email.subject, email.key)
+        return email.key
+
+    async def aclose(self) -> None:
+        return None
+
+
+@dataclass(slots=True)
+class Mailer:
+    """What handlers send with. One for each replica."""
+
+    provider: EmailProvider
+    sender: str
+    sender_name: str
+    circuit: Circuit = field(default_factory=Circuit)
+
+    def check(self) -> None:
+        """Raises CircuitOpen when a send would not be tried now; send must follow otherwise."""
+        wait = self.circuit.wait()
+        if wait is not None:
+            raise CircuitOpen(wait)
+
+    def release(self) -> None:
+        """No send follows the check after all."""
+        self.circuit.abandoned()
+
+    async def send(self, email: Email) -> str:
+        """The provider's id for the message; SendFailed otherwise. Call check() first."""
+        try:
+            provider_id = await self.provider.send(email)
+        except SendFailed as error:
+            # A refused recipient says nothing about the provider's health.
+            if error.verdict is Verdict.PERMANENT:
+                self.circuit.succeeded()
+            elif self.circuit.failed(at_once=error.verdict is Verdict.PROVIDER):
+                log.warning(
+                    "email circuit open: provider %s, %s: %s", self.provider.name, error.error_type, error
+                )
+            raise
+        except BaseException:
+            self.circuit.abandoned()
+            raise
+        if self.circuit.state is not CircuitState.CLOSED:
+            log.warning("email circuit closed: provider %s works again", self.provider.name)
+        self.circuit.succeeded()
+        return provider_id
+
+    async def aclose(self) -> None:
+        await self.provider.aclose()
+
+
+def make_mailer(url: str) -> Mailer:
+    """The mailer for a URL as above; EmailUrlError says what is wrong and what would be right."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise EmailUrlError("it is not a URL; for example smtp://user:password@host:587") from error
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    sender, sender_name = _sender(options.get("from"))
+    return Mailer(
+        _provider(parts.scheme, host, port, parts.username, parts.password, options), sender, sender_name
+    )
+
+
+def _sender(given: str | None) -> tuple[str, str]:
+    if given is None:
+        return DEFAULT_SENDER, ""
+    name, address = parseaddr(given)
+    try:
+        return check_address(address), name
+    except BadAddress as error:
+        raise EmailUrlError("its from is not an address; for example ?from=Acme <hello@acme.test>") from error
+
+
+def _provider(
+    scheme: str,
+    host: str | None,
+    port: int | None,
+    username: str | None,
+    password: str | None,
+    options: dict[str, str],
+) -> EmailProvider:
+    if scheme == "console":
+        return ConsoleProvider()
+    if scheme not in ("smtp", "smtps", "resend"):
+        raise EmailUrlError("it must start with smtp://, smtps://, resend:// or console://")
+    if not host:
+        raise EmailUrlError(f"it names no host; for example {scheme}://KEY@mail.example.com")
+    if scheme == "resend":
+        if not username:
+            raise EmailUrlError("it holds no API key; resend://KEY@api.resend.com")
+        literal = f"[{host}]" if ":" in host else host
+        where = literal if port is None else f"{literal}:{port}"
+        return ResendProvider(f"{options.get('scheme', 'https')}://{where}", unquote(username))
+    starttls = {"always": True, "never": False, None: None}.get(options.get("starttls"))
+    if options.get("starttls") not in (None, "always", "never"):
+        raise EmailUrlError("its starttls must be always or never")
+    try:
+        timeout = timedelta(seconds=float(options["timeout"])) if "timeout" in options else COMMAND_TIMEOUT
+    except ValueError as error:
+        raise EmailUrlError("its timeout must be a number of seconds") from error
+    implicit = scheme == "smtps"
+    return SmtpProvider(
+        host=host,
+        port=port or (465 if implicit else 587),
+        username=None if username is None else unquote(username),
+        password=None if password is None else unquote(password),
+        implicit_tls=implicit,
+        starttls=starttls,
+        timeout=timeout,
+    )

@@ -1,0 +1,106 @@
+"""Resend-style HTTP: POST /emails with a bearer key and an Idempotency-Key.
+
+The key makes a repetition safe: a provider of this kind remembers it (Resend
+for 24 hours) and answers a repeated request with the first one's result.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import httpx2
+import orjson
+
+from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict
+from reactor.outbound.webhook import parse_retry_after
+
+TIMEOUT = timedelta(seconds=20)
+
+
+def resend_client(tls: ssl.SSLContext | None = None) -> httpx2.AsyncClient:
+    """Connections are kept: all requests go to one host, which the operator named."""
+    return httpx2.AsyncClient(verify=True if tls is None else tls, timeout=TIMEOUT.total_seconds())
+
+
+@dataclass(slots=True)
+class ResendProvider:
+    """base_url without a path at its end, such as https://api.resend.com."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    client: httpx2.AsyncClient = field(default_factory=resend_client, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "resend"
+
+    @property
+    def repeats_safely(self) -> bool:
+        return True
+
+    async def send(self, email: Email) -> str:
+        mime = email.mime()  # the same checks of addresses and headers as for SMTP
+        body: dict[str, object] = {
+            "from": str(mime["From"]),
+            "to": [email.to],
+            "subject": str(mime["Subject"]),
+            "text": email.text,
+            "headers": {**email.headers(), "Message-ID": email.message_id},
+        }
+        if email.html is not None:
+            body["html"] = email.html
+        if email.reply_to:
+            body["reply_to"] = [email.reply_to]
+        try:
+            response = await self.client.post(
+                f"{self.base_url}/emails",
+                content=orjson.dumps(body),
+                headers={
+                    "authorization": f"Bearer {self.api_key}",
+                    "content-type": "application/json",
+                    "idempotency-key": email.key,
+                },
+            )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            kind = ErrorType.TIMEOUT if isinstance(error, httpx2.TimeoutException) else ErrorType.REFUSED
+            raise SendFailed(kind, Verdict.RETRY, type(error).__name__) from error
+        except httpx2.HTTPError as error:
+            # Possibly sent; the key makes trying again safe all the same.
+            kind = ErrorType.TIMEOUT if isinstance(error, httpx2.TimeoutException) else ErrorType.OTHER
+            raise SendFailed(kind, Verdict.UNKNOWN, type(error).__name__) from error
+        if response.is_success:
+            return _provider_id(response.content)
+        raise classify(response.status_code, response.text[:300], response.headers.get("retry-after"))
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
+def _provider_id(content: bytes) -> str:
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return ""
+    return str(answer.get("id", ""))[:200] if isinstance(answer, dict) else ""
+
+
+def classify(status: int, detail: str, retry_after: str | None) -> SendFailed:
+    """What an answer other than success means."""
+    text = f"HTTP {status} {detail}".strip()
+    if status in (401, 403):
+        return SendFailed(ErrorType.AUTH, Verdict.PROVIDER, text)
+    if status == 429:
+        wait = parse_retry_after(retry_after, int(time.time()))
+        return SendFailed(ErrorType.RATE_LIMIT, Verdict.RETRY, text, retry_after=wait)
+    if status >= 500:
+        wait = parse_retry_after(retry_after, int(time.time()))
+        return SendFailed(ErrorType.SERVER, Verdict.UNKNOWN, text, retry_after=wait)
+    if status == 409 and "concurrent" in detail:
+        return SendFailed(ErrorType.OTHER, Verdict.RETRY, text)
+    if status == 408:
+        return SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text)
+    # 400, 422 and their kin: this message will never be accepted.
+    return SendFailed(ErrorType.OTHER, Verdict.PERMANENT, text)

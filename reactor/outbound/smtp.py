@@ -1,0 +1,160 @@
+"""SMTP: STARTTLS or TLS, authentication, and connections that are used again.
+
+The conversation is held command by command, because the place where it breaks
+decides what we know: before DATA nothing was sent; when the connection is
+lost while the server considers the data, the message may have been accepted.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import aiosmtplib
+import anyio
+
+from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict
+
+COMMAND_TIMEOUT = timedelta(seconds=20)
+MAX_CONNECTIONS = 4
+# Servers drop idle clients after minutes; a dropped connection costs one more round trip.
+_QUOTA_WORDS = ("rate", "too many", "quota", "throttl", "try again later", "exceeded")
+
+
+@dataclass(slots=True)
+class SmtpProvider:
+    """One SMTP server. starttls: None uses it when offered, True insists, False never."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    implicit_tls: bool = False
+    starttls: bool | None = None
+    tls: ssl.SSLContext | None = None
+    timeout: timedelta = COMMAND_TIMEOUT
+    _idle: deque[aiosmtplib.SMTP] = field(default_factory=deque, init=False, repr=False)
+    _slots: anyio.CapacityLimiter | None = field(default=None, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "smtp"
+
+    @property
+    def repeats_safely(self) -> bool:
+        return False  # no server is obliged to notice a repeated Message-ID
+
+    async def send(self, email: Email) -> str:
+        mime = email.mime()
+        if self._slots is None:
+            self._slots = anyio.CapacityLimiter(MAX_CONNECTIONS)
+        async with self._slots:
+            client = await self._open_envelope(email)
+            try:
+                response = await client.data(mime.as_bytes())
+            except aiosmtplib.SMTPResponseException as error:
+                await self._keep(client)
+                raise _answered(error) from error
+            except (aiosmtplib.SMTPException, OSError) as error:
+                client.close()
+                raise SendFailed(
+                    ErrorType.TIMEOUT if isinstance(error, TimeoutError) else ErrorType.OTHER,
+                    Verdict.UNKNOWN,
+                    f"the connection was lost while the server held the message: {type(error).__name__}",
+                ) from error
+            except BaseException:
+                client.close()  # cancelled in the middle: this connection's state is anybody's guess
+                raise
+            await self._keep(client)
+            return response.message[:200]
+
+    async def _open_envelope(self, email: Email) -> aiosmtplib.SMTP:
+        """A connection that has accepted sender and recipient. A stale idle connection is replaced once."""
+        while True:
+            reused = bool(self._idle)
+            client = self._idle.pop() if reused else await self._connect()
+            try:
+                if reused:
+                    await client.rset()
+                await client.mail(email.sender)
+                await client.rcpt(email.to)
+            except aiosmtplib.SMTPResponseException as error:
+                await self._keep(client)
+                raise _answered(error) from error
+            except (aiosmtplib.SMTPException, OSError) as error:
+                client.close()
+                if reused:
+                    continue
+                raise _unreached(error) from error
+            except BaseException:
+                client.close()
+                raise
+            return client
+
+    async def _connect(self) -> aiosmtplib.SMTP:
+        # A password goes over an encrypted connection, unless the URL says starttls=never.
+        must_encrypt = self.username is not None and not self.implicit_tls and self.starttls is None
+        client = aiosmtplib.SMTP(
+            hostname=self.host,
+            port=self.port,
+            username=self.username,
+            password=self.password,
+            use_tls=self.implicit_tls,
+            start_tls=True if must_encrypt else (False if self.implicit_tls else self.starttls),
+            timeout=self.timeout.total_seconds(),
+            tls_context=self.tls,
+        )
+        try:
+            await client.connect()
+        except (aiosmtplib.SMTPException, OSError) as error:
+            client.close()
+            raise _unreached(error) from error
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    async def _keep(self, client: aiosmtplib.SMTP) -> None:
+        if client.is_connected and len(self._idle) < MAX_CONNECTIONS:
+            self._idle.append(client)
+        else:
+            client.close()
+
+    async def aclose(self) -> None:
+        while self._idle:
+            client = self._idle.pop()
+            try:
+                with anyio.fail_after(2):
+                    await client.quit()
+            except (aiosmtplib.SMTPException, OSError):
+                client.close()
+
+
+def _answered(error: aiosmtplib.SMTPResponseException) -> SendFailed:
+    """The server said no: nothing was sent."""
+    text = f"{error.code} {error.message}"[:500]
+    words = error.message.lower()
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError) or error.code in (530, 534, 535, 538):
+        return SendFailed(ErrorType.AUTH, Verdict.PROVIDER, text)
+    if 400 <= error.code < 500:
+        limited = error.message.startswith("4.7.") or any(word in words for word in _QUOTA_WORDS)
+        return SendFailed(ErrorType.RATE_LIMIT if limited else ErrorType.SERVER, Verdict.RETRY, text)
+    if isinstance(error, aiosmtplib.SMTPRecipientRefused):
+        return SendFailed(ErrorType.REFUSED, Verdict.PERMANENT, text)
+    return SendFailed(ErrorType.SERVER, Verdict.PERMANENT, text)
+
+
+def _unreached(error: Exception) -> SendFailed:
+    """No envelope was accepted: nothing was sent."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return _answered(error)
+    text = f"{type(error).__name__}: {error}"[:500]
+    if isinstance(error, TimeoutError):
+        return SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text)
+    if isinstance(error, aiosmtplib.SMTPNotSupported):
+        return SendFailed(ErrorType.AUTH, Verdict.PROVIDER, text)
+    if isinstance(error, ConnectionError):
+        return SendFailed(ErrorType.REFUSED, Verdict.RETRY, text)
+    return SendFailed(ErrorType.OTHER, Verdict.RETRY, text)

@@ -1,0 +1,110 @@
+"""Who owns schema ``reactor``, and whether the connecting role may migrate at all."""
+
+from typing import LiteralString
+
+from reactor.db.pool import Connection
+from reactor.errors import MissingPrivilege
+
+# What the first versioned file creates when it may. Also printed, to be run by hand, when it may not.
+ROLES: dict[str, str] = {
+    "reactor_owner": "create role reactor_owner nologin;",
+    "reactor_handler": "create role reactor_handler nologin nobypassrls;",
+    "reactor": "create role reactor nologin noinherit;",
+    "anon": "create role anon nologin;",
+    "authenticated": "create role authenticated nologin;",
+    "service_role": "create role service_role nologin;",
+}
+
+_ME: LiteralString = """
+select r.rolname, r.rolsuper, r.rolcreaterole,
+       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create') as may_create,
+       pg_catalog.current_database() as database,
+       array(select o.rolname::text from pg_catalog.pg_roles o where o.rolname = any ($1::text[])) as present,
+       coalesce((select pg_catalog.pg_has_role(o.oid, 'usage') from pg_catalog.pg_roles o
+                 where o.rolname = 'reactor_owner'), false) as is_owner
+from pg_catalog.pg_roles r
+where r.rolname = current_user
+"""
+
+# Each object of schema reactor that reactor_owner does not own yet, as the statement that gives it.
+# Left out: what belongs to an extension, to a table (its type, its identity's sequence), or to another type.
+_FOREIGN: LiteralString = """
+with owner as (
+    select o.oid from pg_catalog.pg_roles o where o.rolname = 'reactor_owner'
+), ours as (
+    select n.oid, n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'reactor'
+)
+select pg_catalog.format('alter schema reactor owner to reactor_owner') as statement
+from ours, owner where ours.nspowner <> owner.oid
+union all
+select pg_catalog.format('alter %s %s owner to reactor_owner',
+           case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+                          when 'f' then 'foreign table' when 'c' then 'type' else 'table' end,
+           c.oid::pg_catalog.regclass)
+from pg_catalog.pg_class c, ours, owner
+where c.relnamespace = ours.oid and c.relowner <> owner.oid and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+  and not exists (select from pg_catalog.pg_depend d
+                  where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+                    and (d.deptype = 'e' or c.relkind = 'S' and d.deptype in ('a', 'i')))
+union all
+select pg_catalog.format('alter routine %s owner to reactor_owner', p.oid::pg_catalog.regprocedure)
+from pg_catalog.pg_proc p, ours, owner
+where p.pronamespace = ours.oid and p.proowner <> owner.oid
+  and not exists (select from pg_catalog.pg_depend d
+                  where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                    and d.objid = p.oid and d.deptype = 'e')
+union all
+select pg_catalog.format('alter type %s owner to reactor_owner', t.oid::pg_catalog.regtype)
+from pg_catalog.pg_type t
+left join pg_catalog.pg_class c on c.oid = t.typrelid, ours, owner
+where t.typnamespace = ours.oid and t.typowner <> owner.oid and t.typelem = 0
+  and (t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and c.relkind = 'c')
+  and not exists (select from pg_catalog.pg_depend d
+                  where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                    and d.objid = t.oid and d.deptype = 'e')
+"""
+
+_REPLICAS_READ: LiteralString = """
+select exists (select from pg_catalog.pg_roles r where r.rolname = 'reactor')
+   and not pg_catalog.has_table_privilege('reactor', 'reactor.migrations', 'select')
+"""
+
+
+async def check_may_migrate(connection: Connection) -> None:
+    """Raises MissingPrivilege, with the statements that an administrator must run, before anything ran."""
+    me = await connection.fetchrow(_ME, list(ROLES))
+    if me is None or me["rolsuper"]:
+        return
+    by_hand = []
+    missing = [role for role in ROLES if role not in me["present"]]
+    if missing and not me["rolcreaterole"]:
+        by_hand += [ROLES[role] for role in missing]
+        if "reactor" in missing or "reactor_handler" in missing:
+            inherit = " with inherit false, set true" if connection.get_server_version().major >= 16 else ""
+            by_hand.append(f"grant reactor_handler to reactor{inherit};")
+    if not me["is_owner"] and (by_hand or "reactor_owner" in me["present"]):
+        by_hand.append(f"grant reactor_owner, reactor to {_quoted(me['rolname'])};")
+    if not me["may_create"]:
+        by_hand.append(f"grant create on database {_quoted(me['database'])} to {_quoted(me['rolname'])};")
+    if by_hand:
+        raise MissingPrivilege(
+            f"role {me['rolname']} may not prepare this database",
+            hint="let an administrator run this, then migrate again:\n  " + "\n  ".join(by_hand),
+        )
+
+
+async def give_to_owner(connection: Connection) -> None:
+    """Makes reactor_owner, when it exists, the owner of all that is in schema reactor.
+
+    Runs in the transaction of each file: a SECURITY DEFINER function is never seen by others while
+    it belongs to the superuser who migrates.
+    """
+    for row in await connection.fetch(_FOREIGN):
+        await connection.execute(row["statement"])
+    if await connection.fetchval(_REPLICAS_READ):
+        await connection.execute("grant usage on schema reactor to reactor")
+        await connection.execute("grant select on reactor.migrations to reactor")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,216 @@
+"""Connections: how they are opened, what they decode, and how a refusal is said in one line.
+
+The only startup parameter we send is application_name: poolers refuse most others.
+"""
+
+import asyncio
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+import orjson
+from pydantic import SecretStr
+
+from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:  # asyncpg's classes take no parameters when the program runs
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+Pooler = Literal["auto", "none", "transaction"]
+
+_CONNECT_SECONDS = 10.0
+_BUSY = (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, OSError, asyncio.TimeoutError)
+
+
+def redact(text: object) -> str:
+    """``text`` without the passwords of the URLs and key=value strings in it."""
+    hidden = re.sub(r"(\w+://[^\s:/@]*):[^\s/]*@", r"\1:***@", str(text))
+    return re.sub(r"(?i)\b(password|sslpassword)=('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1=***", hidden)
+
+
+async def connect(
+    dsn: str | SecretStr,
+    *,
+    name: str = "reactor",
+    patience: timedelta = timedelta(seconds=2),
+    pooler: Pooler = "none",
+) -> Connection:
+    """One connection with our codecs. Tries for ``patience`` when the server is not there yet.
+
+    With ``pooler`` other than "none" no prepared statement outlives its call.
+    """
+    url = _plain(dsn)
+    until = time.monotonic() + patience.total_seconds()
+    wait = 0.1
+    while True:
+        try:
+            connection: Connection = await asyncpg.connect(
+                url,
+                timeout=_CONNECT_SECONDS,
+                statement_cache_size=100 if pooler == "none" else 0,
+                server_settings={"application_name": name[:63]},
+            )
+            await init(connection)
+        except Exception as error:
+            refused = explain(error, url)
+            if refused is None:
+                raise
+            if not isinstance(error, _BUSY) or time.monotonic() + wait > until:
+                raise refused from None
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 1.0)
+        else:
+            return connection
+
+
+@asynccontextmanager
+async def connected(
+    dsn: str | SecretStr,
+    *,
+    name: str = "reactor",
+    patience: timedelta = timedelta(seconds=2),
+    pooler: Pooler = "none",
+) -> AsyncIterator[Connection]:
+    """:func:`connect` for a ``with`` block: the connection is closed at its end."""
+    connection = await connect(dsn, name=name, patience=patience, pooler=pooler)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+async def create_pool(
+    dsn: str | SecretStr,
+    *,
+    size: int,
+    name: str = "reactor",
+    pooler: Pooler = "auto",
+    patience: timedelta = timedelta(seconds=2),
+) -> Pool:
+    """A pool of at most ``size`` connections, opened as needed. A first one is tried at once.
+
+    ``pooler="auto"`` looks whether something sits between us and the server, see :func:`is_pooled`;
+    if so, statements are prepared anew at each call, because the next one may meet another session.
+    """
+    async with connected(dsn, name=name, patience=patience, pooler="transaction") as probe:
+        pooled = pooler == "transaction" or (pooler == "auto" and await is_pooled(probe))
+    return await asyncpg.create_pool(
+        _plain(dsn),
+        min_size=1,
+        max_size=size,
+        timeout=_CONNECT_SECONDS,
+        max_inactive_connection_lifetime=300,
+        statement_cache_size=0 if pooled else 100,
+        server_settings={"application_name": name[:63]},
+        init=init,
+    )
+
+
+async def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler answered: it invents the process id of the cancel key, so the two differ."""
+    return bool(
+        await connection.fetchval("select pg_catalog.pg_backend_pid()") != connection.get_server_pid()
+    )
+
+
+async def init(connection: Connection) -> None:
+    """json and jsonb as Python objects. Called for every new connection."""
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, schema="pg_catalog", encoder=to_json, decoder=orjson.loads, format="text"
+        )
+
+
+def to_json(value: object) -> str:
+    """JSON text; Decimal becomes a string, since a float would change the amount."""
+    return orjson.dumps(value, default=_simple, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
+    """One clear line for a connection that failed; ``None`` when ``error`` is about something else."""
+    where = describe(dsn)
+    match error:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            return ConnectError(
+                f"{where} refuses the login: {_first_line(error)}",
+                hint="check the user and the password in REACTOR_DATABASE_URL, and pg_hba.conf of the server",
+            )
+        case asyncpg.InvalidCatalogNameError():
+            return ConnectError(f"{where}: {_first_line(error)}", hint="create it: createdb NAME")
+        case asyncpg.InsufficientPrivilegeError():
+            return missing_privilege(error)
+        case asyncpg.TooManyConnectionsError():
+            return ConnectError(
+                f"{where} has no connection left: {_first_line(error)}",
+                hint="raise max_connections, or lower REACTOR_CONCURRENCY",
+            )
+        case asyncpg.CannotConnectNowError():
+            return ConnectError(f"{where} is not ready: {_first_line(error)}", hint="try again in a moment")
+        case asyncpg.ClientConfigurationError() | ValueError():
+            return SettingError(
+                f"the database URL is wrong: {redact(_first_line(error))}",
+                hint="write it as postgresql://user:password@host:5432/database",
+            )
+        case ssl.SSLError():
+            return ConnectError(f"{where}: TLS failed: {_first_line(error)}", hint="see sslmode in the URL")
+        case asyncio.TimeoutError():
+            return ConnectError(
+                f"{where} does not answer within {_CONNECT_SECONDS:.0f} s",
+                hint="check the host and the firewall",
+            )
+        case ConnectionError() | OSError():
+            return ConnectError(
+                f"{where} cannot be reached: {_first_line(error)}",
+                hint="is the server running, and are host and port in REACTOR_DATABASE_URL right?",
+            )
+        case asyncpg.PostgresConnectionError() | asyncpg.ProtocolViolationError():
+            return ConnectError(f"{where} ended the connection: {_first_line(error)}")
+        case _:
+            return None
+
+
+def missing_privilege(error: BaseException) -> MissingPrivilege:
+    """One line for SQLSTATE 42501."""
+    return MissingPrivilege(
+        f"the database role may not do this: {redact(_first_line(error))}",
+        hint="run `reactor doctor`; a replica's role must be a member of role reactor (grant reactor to …)",
+    )
+
+
+def describe(dsn: str | SecretStr) -> str:
+    """Host, port and database of a URL, for messages; never the user's password."""
+    try:
+        parts = urlsplit(_plain(dsn))
+        query = parse_qs(parts.query)
+        host = unquote(parts.hostname or "") or query.get("host", [""])[0]
+        port = parts.port or query.get("port", [""])[0]
+    except ValueError:
+        return "the database server"
+    where = f"{host}:{port}" if host and port else host
+    return f"the database server {where}" if where else "the database server"
+
+
+def _plain(dsn: str | SecretStr) -> str:
+    return dsn.get_secret_value() if isinstance(dsn, SecretStr) else dsn
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return redact(lines[0]) if lines else type(error).__name__
+
+
+def _simple(value: object) -> str:
+    if isinstance(value, Decimal | SecretStr):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

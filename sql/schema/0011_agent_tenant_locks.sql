@@ -1,0 +1,37 @@
+-- Who may work for a tenant, until when, under which run.
+
+-- An older table without the unique key may hold several locks of a tenant: the one that lasts longest counts.
+do $$
+begin
+  if to_regclass('public.agent_tenant_locks') is not null then
+    delete from public.agent_tenant_locks l
+     using (select o.ctid, row_number() over (partition by o.tenant_id order by o.expires_at desc nulls last, o.ctid) as place
+              from public.agent_tenant_locks o) d
+     where l.ctid = d.ctid and d.place > 1;
+  end if;
+end
+$$;
+
+-- Rows come, are renewed and go thousands of times a second, so vacuum must come round early and finish
+-- fast, and a page keeps room for the next version of its rows.
+create table reactor_blueprint.agent_tenant_locks (
+  id uuid primary key default reactor.uuid7(),
+  tenant_id uuid not null unique references public.tenants (id) on delete cascade,
+  run_id uuid references public.agent_autonomous_runs (id) on delete set null,
+  locked_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  lock_holder text,
+  in_flight bigint[] not null default '{}'
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
+create index idx_tenant_locks_expires on reactor_blueprint.agent_tenant_locks (expires_at);
+-- Ours: the end of a run (retention) must find its lock.
+create index idx_tenant_locks_run on reactor_blueprint.agent_tenant_locks (run_id);
+
+select reactor.adopt_table('agent_tenant_locks');
+select reactor.isolate('public.agent_tenant_locks');
+
+-- in_flight names events by number and is the engine's own: a user of the application does not write it.
+revoke insert, update on public.agent_tenant_locks from authenticated;
+grant insert (id, tenant_id, run_id, locked_at, expires_at, lock_holder), update (run_id, locked_at, expires_at, lock_holder)
+  on public.agent_tenant_locks to authenticated;

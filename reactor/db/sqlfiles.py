@@ -97,6 +97,8 @@ def _ordered(files: Iterable[SqlFile]) -> list[SqlFile]:
         if file.stem in path:
             raise MigrationError(f"{file.name} requires itself: {' → '.join((*path, file.stem))}")
         for needed in file.requires:
+            if needed == file.stem and file.kind == "triggers":
+                continue  # a trigger and its function may share a name
             if needed in by_name:
                 visit(by_name[needed], (*path, file.stem))
             elif file.kind == "functions":

@@ -1,0 +1,124 @@
+"""Parses the command line, runs one command, turns every expected error into one line."""
+
+import difflib
+import inspect
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+
+import anyio
+from cyclopts import App, CycloptsError, Parameter
+
+from reactor.cli.registry import COMMANDS
+from reactor.errors import MissingPrivilege, NotMigrated, ReactorError, from_sqlstate
+
+_USAGE = 2
+_INTERRUPTED = 130  # as shells say it: 128 + SIGINT
+
+
+def build(chosen: str | None = None) -> App:
+    """The tree of commands, of which none is imported yet.
+
+    With ``chosen`` it has that command alone, and takes the whole help from its docstring; the list
+    of all has one line for each, from the registry.
+    """
+    app = App(
+        name="reactor",
+        help="Event-driven automation for many tenants on PostgreSQL.",
+        version=lambda: version("reactor"),
+        help_format="markdown",
+        default_parameter=Parameter(negative=()),
+    )
+    for command in COMMANDS:
+        if command.name == chosen:
+            app.command(command.target, name=command.name)
+        elif chosen is None:
+            app.command(command.target, name=command.name, help=command.help)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Never returns: exits with the command's code, or that of its error."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command and returns its exit code."""
+    try:
+        command, bound, _ = build(_chosen(argv)).parse_args(
+            list(argv), exit_on_error=False, print_error=False
+        )
+        call = partial(command, *bound.args, **bound.kwargs)
+        result = (
+            anyio.run(call, backend_options={"use_uvloop": sys.platform != "win32"})
+            if inspect.iscoroutinefunction(command)
+            else call()
+        )
+    except CycloptsError as error:
+        return _complain(str(error).strip().splitlines()[0], _see_help(argv), _USAGE)
+    except ReactorError as error:
+        return _complain(error.message, error.hint, error.exit_code)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # `reactor … | head`: nobody reads on, and that is fine
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        known = _known(error)
+        if known is None:
+            raise
+        return _complain(known.message, known.hint, known.exit_code)
+    return result if isinstance(result, int) else 0
+
+
+def _see_help(argv: Sequence[str]) -> str:
+    return f"see `reactor {argv[0]} --help`" if argv else "see `reactor --help`"
+
+
+def _chosen(argv: Sequence[str]) -> str | None:
+    if not argv or argv[0].startswith("-"):
+        return None
+    names = [command.name for command in COMMANDS]
+    if argv[0] not in names:
+        close = difflib.get_close_matches(argv[0], names, n=1)
+        meant = f"did you mean `reactor {close[0]}`?" if close else "see `reactor --help`"
+        raise ReactorError(f"there is no command '{argv[0]}'", hint=meant, exit_code=_USAGE)
+    return argv[0]
+
+
+def _complain(message: str, hint: str | None, code: int) -> int:
+    from reactor.db.pool import redact
+
+    print(f"reactor: {redact(message)}", file=sys.stderr)
+    if hint:
+        print(f"  hint: {redact(hint)}", file=sys.stderr)
+    return code
+
+
+def _known(error: Exception) -> ReactorError | None:
+    """What the database said, as an error for people; None for what is a defect of ours."""
+    import asyncpg
+
+    from reactor.db.pool import explain, missing_privilege
+
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        inner = error.exceptions[0]
+        if isinstance(inner, ReactorError):
+            return inner
+        return _known(inner) if isinstance(inner, Exception) else None
+    match error:
+        case asyncpg.InsufficientPrivilegeError():
+            refused: MissingPrivilege = missing_privilege(error)
+            return refused
+        case (
+            asyncpg.InvalidSchemaNameError()
+            | asyncpg.UndefinedFunctionError()
+            | asyncpg.UndefinedTableError()
+        ):
+            return NotMigrated(str(error), hint="run `reactor migrate`")
+        case asyncpg.PostgresError():
+            ours = from_sqlstate(error.sqlstate, str(error))
+            return ours or explain(error, "") or ReactorError(f"the database says: {error}")
+        case _:
+            return None

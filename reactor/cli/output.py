@@ -1,0 +1,50 @@
+"""Tables for people, JSON for programs."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from reactor.db.pool import to_json
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout, indented. Decimal becomes a string."""
+    sys.stdout.write(
+        orjson.dumps(
+            orjson.loads(to_json(value)), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        ).decode()
+    )
+
+
+def print_rows(
+    rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, empty: str = "Nothing."
+) -> None:
+    """A table on stdout with one column for each name; ``empty`` is said when there are no rows."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    count = 0
+    for row in rows:
+        table.add_row(*(_text(row[name]) for name in columns))
+        count += 1
+    # A pipe has no width: lines must not be folded for a program that reads them.
+    console = Console(width=None if sys.stdout.isatty() else 250, highlight=False)
+    console.print(table if count else empty, markup=False)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case dict() | list():
+            return to_json(value)
+        case _:
+            return str(value)

@@ -1,0 +1,295 @@
+"""The settings, and the only reader of the environment.
+
+Every setting is a variable REACTOR_…, in the environment or in a file ``.env`` of the working
+directory (the environment wins). :func:`load` turns a wrong one into a single line that names the
+variable, what was wrong and what would be right. Secrets are SecretStr: their repr shows nothing.
+"""
+
+import difflib
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
+
+from reactor.errors import SettingError
+
+PREFIX = "REACTOR_"
+
+Notify = Literal["armed", "always", "off"]
+Pooler = Literal["auto", "none", "transaction"]
+LogFormat = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_DATABASE_URL = ("REACTOR_DATABASE_URL", "DATABASE_URL")
+_POSTGRES = ("postgres", "postgresql")
+_EMAIL = ("smtp", "smtps", "resend", "console")
+_Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+def _replica_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+class Settings(BaseSettings):
+    """All settings. The comment of each says its unit, what zero means, and its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    # libpq URL for the pool; may point at PgBouncer in transaction mode. DATABASE_URL is read when
+    # it is absent, then the PG* variables. Default: none (`reactor demo` starts a server of its own).
+    database_url: SecretStr | None = Field(None, validation_alias=AliasChoices(*_DATABASE_URL))
+    # Direct URL for LISTEN, past any pooler. Default: the database URL.
+    listen_url: SecretStr | None = None
+    # URLs of several servers, comma separated; one fleet serves them all. Default: only database_url.
+    databases: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    # Whether a transaction-mode pooler is between us and the server: auto finds out. Default auto.
+    pooler: Pooler = "auto"
+    # Connections in the pool of a replica. 0: concurrency + 4. Default 0.
+    pool_size: int = Field(0, ge=0, le=1000)
+
+    # Tenants handled at once by a replica. Never zero. Default 8.
+    concurrency: int = Field(8, ge=1, le=1000)
+    # Seconds that a lease lasts without a heartbeat. At least 5. Default 30.
+    lease_seconds: float = Field(30, ge=5, le=3600)
+    # Events that one claim takes of a tenant. Never zero. Default 200.
+    batch_size: int = Field(200, ge=1, le=10_000)
+    # Tries that a handler may fail before its event is dead. Never zero. Default 10.
+    max_attempts: int = Field(10, ge=1, le=1000)
+    # Tries that a deploy, a kill or a lost connection may cut short. Never zero. Default 20.
+    max_interruptions: int = Field(20, ge=1, le=1000)
+    # Seconds between looks at the outbox while notifications work; never more than 1 while they do
+    # not. Never zero. Default 30.
+    poll_seconds: float = Field(30, ge=0.05, le=3600)
+    # Seconds that a stopping replica waits for what is in flight. 0: not at all. Default 25, which is
+    # less than the 30 that Kubernetes gives.
+    drain_seconds: float = Field(25, ge=0, le=3600)
+    # When writers ring: armed (only while a replica sleeps), always, off (for poolers). Default armed.
+    notify: Notify = "armed"
+    # Name of this replica, as shown in locks and the dashboard. Default host-pid-random.
+    replica: str = Field(default_factory=_replica_name, min_length=1, max_length=200)
+
+    # Address of health, metrics and dashboard. Default 127.0.0.1: this machine only.
+    http_host: str = Field("127.0.0.1", min_length=1)
+    # Its port. 0: any free one. Default 8080.
+    http_port: int = Field(8080, ge=0, le=65535)
+    # Bearer token, or password of the login. Default none: the dashboard answers on loopback only.
+    dashboard_token: SecretStr | None = Field(None, min_length=8)
+
+    # json or console. Default: console on a terminal, else json.
+    log_format: LogFormat = Field(default_factory=lambda: "console" if sys.stderr.isatty() else "json")
+    # debug, info, warning or error. Default info.
+    log_level: LogLevel = "info"
+
+    # smtp://user:password@host:port, smtps://…, resend://KEY@host, or console://. Default console://.
+    email_url: SecretStr = SecretStr("console://")
+    # Sender of emails where a tenant names none in agent_settings.
+    email_from: str = Field("reactor@localhost", pattern=r"^[^@]*<?[^@\s<>]+@[^@\s<>]+>?$")
+    # Whether webhooks may go to private and link-local addresses. Default false.
+    webhook_allow_private: bool = False
+    # Minutes in which a repeated alert_type of a tenant is not delivered again. 0: always deliver.
+    # Default 60.
+    alert_dedup_minutes: int = Field(60, ge=0, le=10_080)
+
+    # Days that rows are kept. Never zero. Unacknowledged alerts are kept for ever.
+    retention_runs_days: _Days = 90
+    retention_violations_days: _Days = 90
+    retention_email_failures_days: _Days = 30
+    retention_reflections_days: _Days = 180
+    retention_rate_limits_days: _Days = 2
+    retention_alerts_days: _Days = 90
+    retention_events_days: _Days = 7
+
+    @property
+    def dsn(self) -> str:
+        """The database URL, as text with its password. Raises SettingError when there is none."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        if self.databases:
+            return self.databases[0].get_secret_value()
+        if any(
+            os.environ.get(name) for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGUSER")
+        ):
+            return "postgresql://"  # the driver reads the PG* variables itself
+        raise SettingError(
+            "REACTOR_DATABASE_URL is not set",
+            hint="set it to postgresql://user:password@host:5432/database, or try `reactor demo` first",
+        )
+
+    @property
+    def listen_dsn(self) -> str:
+        """The direct URL, as text with its password."""
+        return self.listen_url.get_secret_value() if self.listen_url else self.dsn
+
+    @property
+    def dsns(self) -> tuple[str, ...]:
+        """The URLs of all servers that this fleet works for."""
+        return tuple(url.get_secret_value() for url in self.databases) or (self.dsn,)
+
+    @property
+    def connections(self) -> int:
+        """The size of the pool: one a tenant in hand, and a few for claims, heartbeats and the web."""
+        return self.pool_size or self.concurrency + 4
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a lease lasts without a heartbeat."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def poll(self) -> timedelta:
+        """How often to look at the outbox while notifications work."""
+        return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def drain(self) -> timedelta:
+        """How long to wait for what is in flight at a stop."""
+        return timedelta(seconds=self.drain_seconds)
+
+    @field_validator("databases", mode="before")
+    @classmethod
+    def _split_databases(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", "log_format", "notify", "pooler", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url", "listen_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_url(value.get_secret_value(), _POSTGRES)
+        return value
+
+    @field_validator("databases")
+    @classmethod
+    def _are_postgres(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for url in value:
+            _check_url(url.get_secret_value(), _POSTGRES)
+        return value
+
+    @field_validator("email_url")
+    @classmethod
+    def _is_email(cls, value: SecretStr) -> SecretStr:
+        _check_url(value.get_secret_value(), _EMAIL)
+        return value
+
+
+_URL = "postgresql://user:password@host:5432/database"
+_RIGHT: Mapping[str, str] = {
+    "database_url": f"write {_URL}",
+    "listen_url": f"write {_URL}",
+    "databases": f"write {_URL}, several separated by commas",
+    "email_url": "write smtp://user:password@host:587, smtps://…, resend://KEY@api.resend.com or console://",
+    "email_from": "write name@example.com, or Name <name@example.com>",
+    "dashboard_token": "choose at least 8 characters, e.g. from `openssl rand -hex 24`",
+}
+
+
+def load(**overrides: object) -> Settings:
+    """The settings; ``overrides``, by field name, win. Raises SettingError, one line."""
+    _refuse_misspelt()
+    # Read here and not by Settings(): its constructor has no type that takes a mapping.
+    found = DotEnvSettingsSource(Settings)() | EnvSettingsSource(Settings)()
+    if "database_url" in overrides:
+        found = {key: value for key, value in found.items() if key not in _DATABASE_URL}
+    try:
+        return Settings.model_validate(found | overrides)
+    except ValidationError as error:
+        raise _as_setting_error(error) from None
+
+
+def variable(name: str) -> str:
+    """The variable of a field."""
+    return PREFIX + name.upper()
+
+
+def _check_url(url: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"it cannot be read as a URL ({str(error).split(':')[0]})") from None
+    if parts.scheme not in schemes:
+        kinds = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(f"it does not begin with {kinds}")
+
+
+def _as_setting_error(error: ValidationError) -> SettingError:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    place = str(first["loc"][0]) if first["loc"] else ""
+    name = place.lower().removeprefix(PREFIX.lower())
+    if place == "DATABASE_URL" or (name == "database_url" and not os.environ.get(variable(name))):
+        shown = "DATABASE_URL"
+    else:
+        shown = variable(name)
+    text = (
+        first["msg"]
+        .replace("items after validation", "characters")
+        .removeprefix("Value error, ")
+        .removeprefix("Value ")
+        .removeprefix("Input ")
+    )
+    if not _is_secret(name):
+        text = f"'{str(first['input'])[:60]}' {text}"
+    more = f" (and {len(problems) - 1} more settings are wrong)" if len(problems) > 1 else ""
+    return SettingError(f"{shown} is wrong: {text}{more}", hint=_right(name, first["input"]))
+
+
+def _is_secret(name: str) -> bool:
+    field = Settings.model_fields.get(name)
+    return field is None or "SecretStr" in str(field.annotation)
+
+
+def _right(name: str, given: object) -> str:
+    if str(given).startswith("tcp://"):
+        return "Kubernetes sets it for a Service of that name: set enableServiceLinks: false in the pod"
+    if name in _RIGHT:
+        return _RIGHT[name]
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return "see the documentation"
+    limits = [
+        f"{words} {getattr(item, side)}"
+        for item in field.metadata
+        for side, words in (("ge", "at least"), ("le", "at most"))
+        if hasattr(item, side)
+    ]
+    kind = "whole number, " if field.annotation is int else "number, " if field.annotation is float else ""
+    accepted = f"write a {kind}{', '.join(limits)}; " if limits else ""
+    return f"{accepted}the default is {field.get_default(call_default_factory=True, validated_data={})}"
+
+
+def _refuse_misspelt() -> None:
+    """A setting that is misspelt would be ignored in silence, and its default used."""
+    known = {variable(name) for name in Settings.model_fields}
+    for given in os.environ:
+        if given.startswith(PREFIX) and given not in known:
+            meant = difflib.get_close_matches(given, known, n=1, cutoff=0.92)
+            if meant:
+                raise SettingError(f"{given} is not a setting", hint=f"did you mean {meant[0]}?")

@@ -92,7 +92,7 @@ def _complain(message: str, hint: str | None, code: int) -> int:
 
     print(f"reactor: {redact(message)}", file=sys.stderr)
     if hint:
-        print(f"  hint: {redact(hint)}", file=sys.stderr)
+        print(f"  hint: {hint}", file=sys.stderr)
     return code
 
 

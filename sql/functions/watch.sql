@@ -173,7 +173,8 @@ as $watch$
 begin%s
     return null;
 end;
-$watch$$create$, v_function, v_body);
+$watch$
+$create$, v_function, v_body);
     execute format('revoke all on function reactor.%I() from public', v_function);
 
     foreach v_operation in array operations loop

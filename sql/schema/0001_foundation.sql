@@ -75,7 +75,7 @@ $$;
 
 create schema if not exists reactor authorization reactor_owner;
 revoke all on schema reactor from public;
-grant usage on schema reactor to reactor, reactor_handler, service_role;
+grant usage on schema reactor to reactor, reactor_handler, service_role, authenticated;
 
 -- A hardened database may have taken USAGE on public from everybody.
 do $$

@@ -86,15 +86,16 @@ end
 $$;
 revoke all on function reactor.make_partition(regclass, name, timestamptz, timestamptz, int) from public;
 
--- Makes the partitions of one table from now on, by 'month' or 'week' (of UTC), and its default
+-- Makes the partitions of one table from p_at on, by 'month' or 'week' (of UTC), and its default
 -- partition. Returns how many it made.
-create or replace function reactor.make_partitions(p_parent regclass, p_by text, p_ahead int) returns int
+create or replace function reactor.make_partitions(p_parent regclass, p_by text, p_ahead int, p_at timestamptz default clock_timestamp())
+  returns int
   language plpgsql
   set search_path = ''
 as $$
 declare
   v_name constant name := (select relname from pg_catalog.pg_class where oid = p_parent);
-  v_start timestamptz := date_trunc(p_by, clock_timestamp(), 'UTC');
+  v_start timestamptz := date_trunc(p_by, p_at, 'UTC');
   v_step constant interval := ('1 ' || p_by)::interval;
   v_end timestamptz;
   v_made int := 0;
@@ -122,4 +123,4 @@ begin
   return v_made;
 end
 $$;
-revoke all on function reactor.make_partitions(regclass, text, int) from public;
+revoke all on function reactor.make_partitions(regclass, text, int, timestamptz) from public;

@@ -21,6 +21,8 @@ create table reactor_blueprint.agent_autonomous_runs (
 create index idx_autonomous_runs_tenant_started on reactor_blueprint.agent_autonomous_runs (tenant_id, started_at desc);
 create index idx_autonomous_runs_tenant_status on reactor_blueprint.agent_autonomous_runs (tenant_id, status);
 create index idx_autonomous_runs_running on reactor_blueprint.agent_autonomous_runs (tenant_id, started_at) where status = 'running';
+-- Ours: acquire_tenant_lock() counts on. Runs of the engine are no cycles and cost this index nothing.
+create index idx_autonomous_runs_cycles on reactor_blueprint.agent_autonomous_runs (tenant_id, cycle_number) where trigger <> 'event';
 
 select reactor.adopt_table('agent_autonomous_runs', 'month', 3);
 select reactor.isolate('public.agent_autonomous_runs');

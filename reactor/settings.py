@@ -70,8 +70,8 @@ class Settings(BaseSettings):
 
     # Tenants handled at once by a replica. Never zero. Default 8.
     concurrency: int = Field(8, ge=1, le=1000)
-    # Seconds that a lease lasts without a heartbeat. At least 5. Default 30.
-    lease_seconds: float = Field(30, ge=5, le=3600)
+    # Seconds that a lease lasts without a heartbeat. At least 1. Default 30.
+    lease_seconds: float = Field(30, ge=1, le=3600)
     # Events that one claim takes of a tenant. Never zero. Default 200.
     batch_size: int = Field(200, ge=1, le=10_000)
     # Tries that a handler may fail before its event is dead. Never zero. Default 10.

@@ -97,8 +97,12 @@ async def create_pool(
     name: str = "reactor",
     pooler: Pooler = "auto",
     patience: timedelta = timedelta(seconds=2),
+    keep_session: bool = False,
 ) -> Pool:
     """A pool of at most ``size`` connections, opened as needed. A first one is tried at once.
+
+    ``keep_session`` saves the round trip that cleans a connection when it is given back; whoever takes it
+    cleans it then.
 
     ``pooler="auto"`` looks whether something sits between us and the server, see :func:`is_pooled`;
     if so, statements are prepared anew at each call, because the next one may meet another session.
@@ -114,7 +118,12 @@ async def create_pool(
         statement_cache_size=0 if pooled else 100,
         server_settings={"application_name": name[:63]},
         init=init,
+        reset=_leave_as_it_is if keep_session else None,
     )
+
+
+async def _leave_as_it_is(_connection: Connection) -> None:
+    """What a pool runs instead of RESET ALL."""
 
 
 async def is_pooled(connection: Connection) -> bool:

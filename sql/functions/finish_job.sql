@@ -1,6 +1,6 @@
 --! requires: now, require_leader
--- Notes how a periodic job ended: p_error null when it went well. Called by upkeep/schedule, in the
--- job's own transaction when it wrote something, which fences that too.
+-- Notes how a periodic job ended: p_error null when it went well. Called by upkeep/schedule as the last
+-- statement of the job's own transaction, which fences what the job wrote.
 create or replace function reactor.finish_job(p_term bigint, p_name text, p_error text) returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -9,7 +9,7 @@ begin
     update reactor.schedules s
     set finished_at = reactor.now(), last_error = p_error,
         failures = case when p_error is null then 0 else s.failures + 1 end
-    where s.name = p_name;
+    where s.name = p_name and s.term = p_term;
 end;
 $$;
 

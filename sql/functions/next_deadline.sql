@@ -22,7 +22,8 @@ begin
         union all
         (select l.expires_at from public.agent_tenant_locks l order by l.expires_at limit 1)
         union all
-        (select min(s.due_at) from reactor.schedules s where s.name = any (p_jobs))
+        (select min(s.due_at) from reactor.schedules s
+         where s.name = any (p_jobs) and (s.started_at is null or s.finished_at is not null))
     ) d (due);
     v_due := least(v_due, v_now + p_at_most);
     perform set_config('synchronous_commit', 'off', true);

@@ -1,4 +1,4 @@
---! requires: now, ring_timer, is_open, bury
+--! requires: now, is_open, acknowledge
 -- Acknowledges: finished events go to the history, failed ones are rescheduled or die, the runs are
 -- finished and their leases released, or kept with the next batch noted in flight. Called by the
 -- settler: as the last statement of a handler's transaction (one tenant, with p_scope), or by itself
@@ -48,7 +48,6 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_finished int;
     v_shut uuid[] := '{}';
     v_kept uuid[] := '{}';
     v_released uuid[] := '{}';
@@ -58,36 +57,7 @@ begin
             using errcode = 'RX004';
     end if;
 
-    if cardinality(p_done) > 0 then
-        with gone as (
-            delete from reactor.events e where e.id = any (p_done) returning e.*
-        )
-        insert into reactor.history (
-            id, event_id, tenant_id, event_type, subject_id, payload, priority, attempts, interruptions, created_at,
-            finished_at, outcome, run_id, errors, traceparent, cause_id, depth)
-        select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority, g.attempts,
-            g.interruptions, g.created_at, reactor.now(), 'handled', p_runs[array_position(p_tenants, g.tenant_id)],
-            g.errors, g.traceparent, g.cause_id, g.depth
-        from gone g;
-        get diagnostics v_finished = row_count;
-    end if;
-    if p_verdicts is not null then
-        perform reactor.bury(p_tenants, p_runs, p_verdicts);
-    end if;
-    if p_counts is not null then
-        update public.agent_autonomous_runs r
-        set
-            actions_planned = r.actions_planned + coalesce(c.planned, 0),
-            actions_executed = r.actions_executed + coalesce(c.executed, 0),
-            actions_blocked = r.actions_blocked + coalesce(c.blocked, 0),
-            emails_sent = r.emails_sent + coalesce(c.emails_sent, 0),
-            cards_created = r.cards_created + coalesce(c.cards_created, 0),
-            phase = coalesce(c.phase, r.phase),
-            error_message = coalesce(c.error, r.error_message)
-        from jsonb_to_recordset(p_counts) as c (
-            run uuid, planned int, executed int, blocked int, emails_sent int, cards_created int, phase text, error text)
-        where r.id = c.run and r.id = any (p_runs);
-    end if;
+    perform reactor.acknowledge(p_tenants, p_runs, p_done, p_verdicts, p_counts);
 
     -- The fence, on the runs that go on: their next events are noted in flight.
     if true = any (p_more) then
@@ -155,12 +125,6 @@ begin
                 select string_agg(r.id::text, ',') from unnest(p_runs) as r (id)
                 where r.id <> all (v_kept) and r.id <> all (v_released));
     end if;
-    if cardinality(p_done) > 0 and v_finished <> cardinality(p_done) then
-        raise exception 'the lease was lost: % of % events were already settled by another run',
-            cardinality(p_done) - v_finished, cardinality(p_done)
-            using errcode = 'RX001', detail = array_to_string(p_runs, ',');
-    end if;
-
     update public.agent_autonomous_runs r
     set
         status = case when r.error_message is null then 'completed' else 'failed' end,

@@ -37,6 +37,10 @@ create table if not exists reactor.schedules (
     name text primary key,
     every interval not null,
     due_at timestamptz not null,
+    -- the run that was started last: what it was for, under which term, and when it ended; one that
+    -- an earlier term left unfinished is started again
+    slot_at timestamptz,
+    term bigint,
     started_at timestamptz,
     finished_at timestamptz,
     replica text,

@@ -1,0 +1,228 @@
+"""``Reactor``: what an application registers its handlers with, and the composition root that runs them."""
+
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskStatus
+from pydantic import BaseModel
+
+from reactor.errors import BadArgument, ReactorError
+from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
+from reactor.replica import Replica
+from reactor.settings import Settings, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+Lifespan = Callable[[Settings], AbstractAsyncContextManager[Any]]
+
+
+class Reactor:
+    """An app: event types and their handlers, periodic jobs, middleware and the resources that they share.
+
+    ``lifespan`` is an async context manager function of the settings; what it yields is ``ctx.resources``.
+    """
+
+    def __init__(self, *, lifespan: Lifespan | None = None) -> None:
+        self.handlers = HandlerSet()
+        self.jobs: list[Job] = []
+        self._lifespans: list[Lifespan] = [lifespan] if lifespan else []
+        self._replicas: list[Replica] = []
+
+    def on(
+        self,
+        event_type: str,
+        *,
+        model: type[BaseModel] | None = None,
+        batch: int | None = None,
+        max_attempts: int | None = None,
+        timeout: timedelta | str = timedelta(seconds=60),
+        priority: int = 0,
+        gated: bool = False,
+        concurrency: int | None = None,
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Register a handler.
+
+        model         what the payload must fit; an event that does not is dead at once
+        batch         the handler takes a list of up to so many events of one tenant
+        max_attempts  failed tries until the event is dead; default: the setting
+        timeout       of one call; at its end the handler is cancelled, which counts as a failure
+        priority      several handlers of one type run in this order, in one transaction
+        gated         wait while the kill switch or the tenant is off
+        concurrency   at most so many tenants at once in a replica
+        """
+        if not event_type or len(event_type) > 200:
+            raise BadArgument("an event type has 1 to 200 characters")
+        for what, number in (("batch", batch), ("max_attempts", max_attempts), ("concurrency", concurrency)):
+            if number is not None and number < 1:
+                raise BadArgument(f"{what} of {event_type} must be at least 1, not {number}")
+        limit = parse_duration(timeout)
+
+        def register(function: F) -> F:
+            self.handlers.add(
+                Subscription(
+                    event_type=event_type,
+                    function=function,
+                    name=name or _name_of(function),
+                    model=model,
+                    batch=batch,
+                    max_attempts=max_attempts,
+                    timeout=limit,
+                    priority=priority,
+                    gated=gated,
+                    concurrency=concurrency,
+                )
+            )
+            return function
+
+        return register
+
+    def every(
+        self,
+        interval: timedelta | str,
+        *,
+        name: str | None = None,
+        catch_up: bool = False,
+        timeout: timedelta | str = timedelta(minutes=10),
+    ) -> Callable[[F], F]:
+        """Register a periodic job: ``async def job(ctx: JobContext)``, run by one replica, once.
+
+        With ``catch_up``, moments that were missed while nobody ran are made good one by one.
+        """
+        period = parse_duration(interval)
+        limit = parse_duration(timeout)
+
+        def register(function: F) -> F:
+            self.add_job(Job(name or _name_of(function), function, period, catch_up, limit))
+            return function
+
+        return register
+
+    def add_job(self, job: Job) -> None:
+        """What ``every`` does, for a job that is made elsewhere."""
+        if any(known.name == job.name for known in self.jobs):
+            raise BadArgument(f"job {job.name} is registered twice", hint="give one of them another name")
+        self.jobs.append(job)
+
+    def middleware(self, layer: Middleware) -> Middleware:
+        """Wrap every handler: ``async def layer(events, ctx, call_next)``; the first one is outermost."""
+        self.handlers.middleware = (*self.handlers.middleware, layer)
+        return layer
+
+    def include(self, other: "Reactor") -> None:
+        """Take over everything that another app registered. With several lifespans, ``ctx.resources`` is
+        a Resources that has them all."""
+        for subscription in other.handlers:
+            self.handlers.add(subscription)
+        for job in other.jobs:
+            self.add_job(job)
+        self.handlers.middleware = (*self.handlers.middleware, *other.handlers.middleware)
+        self._lifespans += other._lifespans
+
+    @asynccontextmanager
+    async def resources(self, settings: Settings) -> AsyncIterator[Any]:
+        """What the lifespans give, for as long as the block lasts."""
+        async with _enter_all(self._lifespans, settings) as given:
+            if len(given) <= 1:
+                yield given[0] if given else None
+            else:
+                yield Resources(given)
+
+    async def run(
+        self,
+        settings: Settings | None = None,
+        *,
+        handle_signals: bool = True,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run until SIGTERM or SIGINT (or :meth:`drain`), then drain.
+
+        Raises SettingError, ConnectError or NotMigrated when it cannot start; afterwards nothing that the
+        database does ends it.
+        """
+        settings = settings or load()
+        async with self.resources(settings) as resources:
+            self._replicas = [
+                Replica(
+                    dsn=dsn,
+                    listen_dsn=settings.listen_dsn if len(settings.dsns) == 1 else dsn,
+                    settings=settings,
+                    handlers=self.handlers,
+                    jobs=self.jobs,
+                    resources=resources,
+                )
+                for dsn in settings.dsns
+            ]
+            try:
+                async with anyio.create_task_group() as group:
+                    if handle_signals:
+                        group.start_soon(self._drain_on_signal, group.cancel_scope, name="signals")
+                    async with anyio.create_task_group() as replicas:
+                        for replica in self._replicas:
+                            await replicas.start(replica.run, name="replica")
+                        task_status.started()
+                    group.cancel_scope.cancel()
+            except BaseExceptionGroup as errors:
+                raise _first(errors) from None
+
+    def drain(self) -> None:
+        """Ask every replica of this process to drain; ``run`` returns when they have."""
+        for replica in self._replicas:
+            replica.drain()
+
+    @property
+    def replicas(self) -> Iterable[Replica]:
+        """The replicas of this process, one a database; for health and the dashboard."""
+        return tuple(self._replicas)
+
+    async def _drain_on_signal(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            asked = 0
+            async for _ in signals:
+                asked += 1
+                self.drain()
+                if asked > 1:
+                    # Twice: the user does not want to wait. Leases run out by themselves.
+                    scope.cancel()
+                    return
+
+
+class Resources:
+    """What several lifespans gave: an attribute is looked for in each, in the order of inclusion."""
+
+    def __init__(self, given: list[Any]) -> None:
+        self._given = given
+
+    def __getattr__(self, name: str) -> Any:
+        for resource in self._given:
+            if hasattr(resource, name):
+                return getattr(resource, name)
+        raise AttributeError(f"no lifespan gives {name!r}")
+
+    def of(self, kind: type[Any]) -> Any:
+        """The resource of this type."""
+        for resource in self._given:
+            if isinstance(resource, kind):
+                return resource
+        raise ReactorError(f"no lifespan gives a {kind.__name__}")
+
+
+@asynccontextmanager
+async def _enter_all(lifespans: list[Lifespan], settings: Settings) -> AsyncIterator[list[Any]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(lifespan(settings)) for lifespan in lifespans]
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    module = getattr(function, "__module__", "")
+    return f"{module}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

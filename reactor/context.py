@@ -1,0 +1,180 @@
+"""What a handler is given besides its event."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from reactor.errors import ReactorError
+from reactor.events import Event
+
+Phase = Literal["plan", "act", "react", "reflect"]
+
+
+class TenantDb(Protocol):
+    """The tenant's transaction: asyncpg's calls, confined to the tenant's rows.
+
+    It opens at the first call and commits together with the acknowledgement. ``transaction()`` is a
+    savepoint. Ending the transaction by hand is refused with ScopeBroken.
+    """
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None
+    ) -> None: ...
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[asyncpg.Record]: ...
+    async def fetchrow(
+        self, query: str, *args: Any, timeout: float | None = None
+    ) -> asyncpg.Record | None: ...
+    async def fetchval(
+        self, query: str, *args: Any, column: int = 0, timeout: float | None = None
+    ) -> Any: ...
+    def transaction(self) -> AbstractAsyncContextManager[None]: ...
+
+
+@dataclass(slots=True)
+class RunCounters:
+    """What a run did, added to its row in agent_autonomous_runs when it settles."""
+
+    planned: int = 0
+    executed: int = 0
+    blocked: int = 0
+    emails_sent: int = 0
+    cards_created: int = 0
+    phase: Phase | None = None
+
+    def add(self, other: "RunCounters") -> None:
+        self.planned += other.planned
+        self.executed += other.executed
+        self.blocked += other.blocked
+        self.emails_sent += other.emails_sent
+        self.cards_created += other.cards_created
+        self.phase = other.phase or self.phase
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.planned
+            or self.executed
+            or self.blocked
+            or self.emails_sent
+            or self.cards_created
+            or self.phase
+        )
+
+
+class Context:
+    """One call of a handler: its tenant, its transaction, its run.
+
+    ``db`` is the tenant's transaction; ``resources`` is what the app's lifespan gave; ``log`` is bound
+    to tenant, run, handler and event. It is valid until the handler returns.
+    """
+
+    __slots__ = (
+        "_checkpoint",
+        "_failures",
+        "_log",
+        "db",
+        "events",
+        "handler",
+        "resources",
+        "run",
+        "run_id",
+        "tenant_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        tenant_id: UUID,
+        run_id: UUID,
+        db: TenantDb,
+        handler: str = "",
+        events: Sequence[Event[Any]] = (),
+        resources: Any = None,
+        checkpoint: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.tenant_id = tenant_id
+        self.run_id = run_id
+        self.db = db
+        self._log: FilteringBoundLogger | None = None
+        self.handler = handler
+        self.events = events
+        self.resources = resources
+        self.run = RunCounters()
+        self._checkpoint = checkpoint
+        self._failures: dict[int, BaseException] = {}
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger that says for whom and in which run; made when it is first asked for."""
+        if self._log is None:
+            self._log = structlog.get_logger("reactor.handler").bind(
+                tenant_id=str(self.tenant_id),
+                run_id=str(self.run_id),
+                handler=self.handler,
+                event_id=self.events[0].id if self.events else None,
+            )
+        return self._log
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same at every try of this event: hand it to whatever lies outside the database."""
+        if not self.events:
+            raise ReactorError("a periodic job has no event, so no idempotency key")
+        return str(self.events[0].event_id)
+
+    async def emit(
+        self,
+        event_type: str,
+        payload: Any = None,
+        *,
+        subject_id: UUID | None = None,
+        delay: timedelta = timedelta(0),
+        priority: int = 0,
+        dedup_key: str | None = None,
+    ) -> int:
+        """Emit an event for this tenant in this transaction; it happens if the acknowledgement does.
+
+        Returns its id, or that of the unfinished event with the same ``dedup_key``.
+        """
+        emitted: int = await self.db.fetchval(
+            "select reactor.emit($1, $2, $3::text::jsonb, $4, $5, $6, $7)",
+            self.tenant_id,
+            event_type,
+            orjson.dumps({} if payload is None else payload, default=str).decode(),
+            subject_id,
+            delay,
+            priority,
+            dedup_key,
+        )
+        return emitted
+
+    async def checkpoint(self) -> None:
+        """Commit what was written so far, fenced, without acknowledging the event.
+
+        For an intent that must be on record before an effect outside the database. What follows is a
+        new transaction; a failure after it does not undo what was committed here.
+        """
+        if self._checkpoint is None:
+            raise ReactorError("this context has no checkpoint: a batch of one tenant commits as a whole")
+        await self._checkpoint()
+
+    def fail(self, event: Event[Any], error: BaseException) -> None:
+        """In a batch handler: this event failed, and the rest may commit.
+
+        What the handler wrote for it commits too, so call it before writing, or undo that with
+        ``async with ctx.db.transaction()``. ``error`` may be a Retry or a Discard.
+        """
+        self._failures[event.id] = error
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """What ``fail`` was told, by event id."""
+        return self._failures

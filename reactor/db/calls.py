@@ -1,0 +1,201 @@
+"""One line of Python for each function of schema reactor that a replica calls.
+
+State changes happen in SQL; see sql/functions for what each one does and who calls it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+if TYPE_CHECKING:
+    Record = asyncpg.Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Record = asyncpg.Record
+    Connection = asyncpg.Connection
+
+NIL = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one call of reactor.settle says about any number of runs, one list entry a run."""
+
+    tenants: list[UUID]
+    runs: list[UUID]
+    more: list[bool]
+    done: list[int]
+    verdicts: list[dict[str, Any]]
+    counts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep of the deadline timer found due."""
+
+    clocks: int
+    events: int
+    leases: int
+
+    @property
+    def most(self) -> int:
+        return max(self.clocks, self.events, self.leases)
+
+
+async def claim(
+    connection: Connection,
+    *,
+    replica: str,
+    tenants: int,
+    batch: int,
+    lease: timedelta,
+    after: UUID,
+    gated: Sequence[str],
+    peers: Sequence[str] | None,
+) -> list[Record]:
+    return await connection.fetch(
+        "select * from reactor.claim($1, $2, $3, $4, $5, $6, $7)",
+        replica,
+        tenants,
+        batch,
+        lease,
+        after,
+        gated,
+        peers,
+    )
+
+
+async def settle(
+    connection: Connection,
+    settlement: Settlement,
+    *,
+    batch: int,
+    lease: timedelta,
+    gated: Sequence[str],
+    scope: UUID | None = None,
+) -> list[Record]:
+    return await connection.fetch(
+        "select * from reactor.settle($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb, $7, $8, $9, $10)",
+        settlement.tenants,
+        settlement.runs,
+        settlement.more,
+        settlement.done,
+        _json(settlement.verdicts),
+        _json(settlement.counts),
+        batch,
+        lease,
+        gated,
+        scope,
+    )
+
+
+async def checkpoint(connection: Connection, settlement: Settlement) -> None:
+    """For one run: acknowledge what is finished, fence; the caller commits."""
+    await connection.execute(
+        "select reactor.checkpoint($1, $2, $3, $4::text::jsonb, $5::text::jsonb)",
+        settlement.tenants[0],
+        settlement.runs[0],
+        settlement.done,
+        _json(settlement.verdicts),
+        _json(settlement.counts),
+    )
+
+
+async def abandon(
+    connection: Connection,
+    tenants: Sequence[UUID],
+    runs: Sequence[UUID],
+    *,
+    interrupted: bool,
+    reason: str | None,
+) -> int:
+    released: int = await connection.fetchval(
+        "select reactor.abandon($1, $2, $3, $4)", tenants, runs, interrupted, reason
+    )
+    return released
+
+
+async def beat(
+    connection: Connection,
+    replica: str,
+    tenants: Sequence[UUID],
+    runs: Sequence[UUID],
+    *,
+    lease: timedelta,
+    patience: timedelta,
+) -> tuple[set[UUID], list[str]]:
+    row = await connection.fetchrow(
+        "select lost, peers from reactor.beat($1, $2, $3, $4, $5)", replica, tenants, runs, lease, patience
+    )
+    assert row is not None
+    return set(row["lost"]), list(row["peers"])
+
+
+async def enlist(
+    connection: Connection, replica: str, *, patience: timedelta, version: str, info: dict[str, Any]
+) -> int:
+    slot: int = await connection.fetchval(
+        "select reactor.enlist($1, $2, $3, $4::text::jsonb)", replica, patience, version, _json(info)
+    )
+    return slot
+
+
+async def retire(connection: Connection, replica: str) -> None:
+    await connection.execute("select reactor.retire($1)", replica)
+
+
+async def arm(connection: Connection, slot: int, *, armed: bool) -> None:
+    await connection.execute("select reactor.arm($1, $2)", slot, armed)
+
+
+async def open_writers(connection: Connection, *, timer: bool = False) -> set[str]:
+    return set(await connection.fetchval("select reactor.open_writers($1)", timer))
+
+
+async def lead(connection: Connection, replica: str, lease: timedelta) -> int | None:
+    term: int | None = await connection.fetchval("select reactor.lead($1, $2)", replica, lease)
+    return term
+
+
+async def sweep(connection: Connection, term: int, limit: int) -> Swept:
+    row = await connection.fetchrow("select clocks, events, leases from reactor.sweep($1, $2)", term, limit)
+    assert row is not None
+    return Swept(row["clocks"], row["events"], row["leases"])
+
+
+async def next_deadline(connection: Connection, at_most: timedelta, jobs: Sequence[str]) -> timedelta:
+    delay: timedelta = await connection.fetchval("select reactor.next_deadline($1, $2)", at_most, jobs)
+    return delay
+
+
+async def unpark(connection: Connection, limit: int) -> int:
+    ready: int = await connection.fetchval("select reactor.unpark($1)", limit)
+    return ready
+
+
+async def start_job(
+    connection: Connection, term: int, name: str, every: timedelta, *, catch_up: bool, replica: str
+) -> datetime | None:
+    due: datetime | None = await connection.fetchval(
+        "select reactor.start_job($1, $2, $3, $4, $5)", term, name, every, catch_up, replica
+    )
+    return due
+
+
+async def due_jobs(connection: Connection, jobs: Sequence[str]) -> list[str]:
+    return list(await connection.fetchval("select reactor.due_jobs($1)", jobs))
+
+
+async def finish_job(connection: Connection, term: int, name: str, error: str | None) -> None:
+    await connection.execute("select reactor.finish_job($1, $2, $3)", term, name, error)
+
+
+def _json(value: list[dict[str, Any]] | dict[str, Any]) -> str | None:
+    return orjson.dumps(value, default=str).decode() if value else None

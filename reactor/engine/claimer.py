@@ -1,0 +1,166 @@
+"""Claims: takes leases and reads their events, whenever there is room and something may be there."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import anyio
+import asyncpg
+import structlog
+
+from reactor.bell import Bell
+from reactor.db import calls
+from reactor.engine.dispatcher import Dispatcher
+from reactor.engine.wakeup import Pace, Rest, poll_seconds
+from reactor.telemetry import metrics, names
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+log = structlog.get_logger("reactor.claimer")
+
+#: How long the replica that rendezvous hashing names has a woken event to itself, in seconds.
+_GRACE = 0.025
+
+
+class Claimer:
+    """Started by the engine; ends by itself when the drain begins."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        dispatcher: Dispatcher,
+        bell: Bell,
+        pace: Pace,
+        replica: str,
+        slot: Callable[[], int],
+        peers: Callable[[], Sequence[str]],
+        listener_healthy: Callable[[], bool],
+        batch: int,
+        lease: timedelta,
+        poll: timedelta,
+        gated: Sequence[str],
+    ) -> None:
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._bell = bell
+        self._pace = pace
+        self._replica = replica
+        self._slot = slot
+        self._peers = peers
+        self._listener_healthy = listener_healthy
+        self._batch = batch
+        self._lease = lease
+        self._poll = poll.total_seconds()
+        self._gated = list(gated)
+        # Replicas begin at different places, so that they do not all reach for the same tenants.
+        self._after = UUID(int=random.getrandbits(128))
+
+    async def run(self) -> None:
+        failures = 0
+        while not self._dispatcher.draining:
+            try:
+                async with self._pool.acquire() as connection:
+                    while not self._dispatcher.draining:
+                        await self._turn(connection)
+                        failures = 0
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                failures += 1
+                self._pace.armed = False
+                log.warning(names.CLAIM_FAILED, error=str(error) or type(error).__name__)
+                await anyio.sleep(random.uniform(0, min(2.0, 0.05 * 2**failures)))
+
+    async def _turn(self, connection: calls.Connection) -> None:
+        room = self._dispatcher.room
+        if room <= 0:
+            self._dispatcher.freed.clear()
+            if self._dispatcher.room <= 0 and not self._dispatcher.draining:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.25):
+                        await self._dispatcher.freed.wait()
+            return
+        self._bell.clear()
+        if await self._look(connection, room):
+            return
+        await self._rest(connection)
+
+    async def _look(self, connection: calls.Connection, room: int, *, only_mine: bool = False) -> bool:
+        peers = self._peers()
+        rows = await calls.claim(
+            connection,
+            replica=self._replica,
+            tenants=room,
+            batch=self._batch,
+            lease=self._lease,
+            after=self._after,
+            gated=self._gated,
+            peers=peers if only_mine and len(peers) > 1 else None,
+        )
+        metrics.CLAIMS.labels("yes" if rows else "no").inc()
+        if not rows:
+            return False
+        self._after = rows[-1]["tenant_id"]
+        self._pace.found(asyncio.get_running_loop().time())
+        self._dispatcher.start(rows)
+        return True
+
+    async def _rest(self, connection: calls.Connection) -> None:
+        """Nothing was found: wait as the pace says. Returns when it is time to look."""
+        step, pause = self._pace.rest(asyncio.get_running_loop().time())
+        match step:
+            case Rest.DISARM:
+                await self._arm(connection, armed=False)
+                await anyio.sleep(pause)
+                return
+            case Rest.ARM:
+                if not await self._arm_and_look(connection):
+                    return
+            case Rest.LOOK:
+                if pause:
+                    await anyio.sleep(pause)
+                    return
+        if self._bell.is_ringing or self._dispatcher.draining:
+            return
+        if await self._bell.wait(
+            poll_seconds(self._poll, mode=self._pace.mode, listener_healthy=self._listener_healthy)
+        ):
+            self._pace.woken()
+            await self._answer(connection)
+
+    async def _answer(self, connection: calls.Connection) -> None:
+        """The bell rang: one replica reacts at once, the others if that one does not."""
+        if len(self._peers()) < 2 or self._pace.busy:
+            return
+        room = self._dispatcher.room
+        if room > 0 and not await self._look(connection, room, only_mine=True):
+            await anyio.sleep(_GRACE)
+
+    async def _arm_and_look(self, connection: calls.Connection) -> bool:
+        """Set the bit, then look until every writer that may have missed it has ended.
+
+        True: it is safe to sleep. False: work was found, or it is time for another turn.
+        """
+        await self._arm(connection, armed=True)
+        before = await calls.open_writers(connection)
+        wait = 0.001
+        while True:
+            room = self._dispatcher.room
+            if room <= 0 or await self._look(connection, room):
+                return False
+            if not before:
+                return True
+            if await self._bell.wait(wait):
+                return False
+            wait = min(wait * 2, 0.1)
+            before &= await calls.open_writers(connection)
+
+    async def _arm(self, connection: calls.Connection, *, armed: bool) -> None:
+        await calls.arm(connection, self._slot(), armed=armed)
+        self._pace.armed = armed

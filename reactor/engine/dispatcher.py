@@ -1,0 +1,105 @@
+"""Hands claimed runs to workers: as many tenants at once as REACTOR_CONCURRENCY says.
+
+Runs that were claimed ahead wait in a queue. When handlers turn out slow, those that waited for a second are
+given back, so that another replica with a free slot can take them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import asyncpg
+
+from reactor.engine.run import Run
+from reactor.telemetry import metrics
+
+#: How far ahead to claim, in seconds of work, and at most how many tenants.
+_AHEAD = 0.05
+_MOST_AHEAD = 500
+_LONGEST_WAIT = 1.0
+
+
+class Dispatcher:
+    """Owned by the engine; ``work`` is the runner's."""
+
+    def __init__(self, *, slots: int, work: Callable[[Run], Awaitable[None]]) -> None:
+        self._slots = slots
+        self._work = work
+        self._queue: deque[Run] = deque()
+        self._arrived = asyncio.Event()
+        #: set whenever a run ended
+        self.freed = asyncio.Event()
+        self.active: set[Run] = set()
+        self.draining = False
+        self._rate = 0.0
+        self._rated_at = 0.0
+
+    @property
+    def room(self) -> int:
+        """How many tenants may be claimed now: the free slots, and ahead as fast as runs have been ending."""
+        if self.draining:
+            return 0
+        ahead = min(_MOST_AHEAD, int(self._rate * _AHEAD))
+        room = self._slots + ahead - len(self.active) - len(self._queue)
+        # Many small runs are claimed by the dozen, not each time a single one ends.
+        return room if room >= min(self._slots, ahead // 4 + 1) or not self.active else 0
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a tenant with more work may go on: nobody here waits for its slot."""
+        return not self._queue and len(self.active) < self._slots
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.active and not self._queue
+
+    def held(self) -> list[Run]:
+        """All runs whose leases this replica holds."""
+        return [*self.active, *self._queue]
+
+    def start(self, rows: Sequence[asyncpg.Record]) -> None:
+        """Take the rows of one claim: they come tenant by tenant."""
+        now = asyncio.get_running_loop().time()
+        by_run: dict[UUID, list[asyncpg.Record]] = {}
+        for row in rows:
+            by_run.setdefault(row["run_id"], []).append(row)
+        for run_id, own in by_run.items():
+            self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now))
+        self._arrived.set()
+        metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
+
+    def take_waiting(self, longer_than: float = _LONGEST_WAIT) -> list[Run]:
+        """Runs that have waited too long for a slot, taken out of the queue; the caller gives them back."""
+        now = asyncio.get_running_loop().time()
+        late = [run for run in self._queue if now - run.claimed_at >= longer_than]
+        self._queue = deque(run for run in self._queue if now - run.claimed_at < longer_than)
+        return late
+
+    def drop(self, run: Run) -> None:
+        """A waiting run lost its lease."""
+        if run in self._queue:
+            self._queue.remove(run)
+
+    async def run(self) -> None:
+        """One worker; the engine starts one for each slot."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            while not self._queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+            run = self._queue.popleft()
+            self.active.add(run)
+            try:
+                await self._work(run)
+            finally:
+                self.active.discard(run)
+                self._measure(clock())
+                self.freed.set()
+
+    def _measure(self, now: float) -> None:
+        """Runs ended a second, smoothed over about a tenth of one."""
+        gap = max(now - self._rated_at, 1e-6)
+        self._rated_at = now
+        weight = min(1.0, gap / 0.1)
+        self._rate = self._rate * (1 - weight) + weight / gap

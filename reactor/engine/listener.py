@@ -1,0 +1,129 @@
+"""Listens: a connection of its own, direct, never inside a transaction.
+
+It does not trust TCP: a round trip every few seconds finds a half-open connection. A notification is
+only a hint; whenever the listener (re)connects, everything is looked at once, because what was
+notified meanwhile is gone.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+import anyio
+import asyncpg
+import structlog
+from pydantic import SecretStr
+
+from reactor.db.pool import connect
+from reactor.errors import ReactorError
+from reactor.telemetry import metrics, names
+
+log = structlog.get_logger("reactor.listener")
+
+CHANNEL = "reactor"
+
+#: A silent peer is given up after the beat and the patience together: well under 15 s.
+_BEAT = 5.0
+_PATIENCE = 5.0
+
+
+class Listener:
+    """Started by the engine. Calls back in the event loop; the callbacks must not block."""
+
+    def __init__(
+        self,
+        url: str | SecretStr,
+        *,
+        name: str,
+        on_work: Callable[[], None],
+        on_timer: Callable[[], None],
+        on_gate: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._on_work = on_work
+        self._on_timer = on_timer
+        self._on_gate = on_gate
+        #: set while notifications arrive
+        self.healthy = False
+        #: set when a transaction-mode pooler stands between: notifications will never arrive
+        self.pooled = False
+
+    async def run(self) -> None:
+        """Listen until cancelled; reconnect with backoff and full jitter."""
+        failures = 0
+        while True:
+            try:
+                await self._listen()
+                failures = 0
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                ReactorError,
+                TimeoutError,
+            ) as error:
+                log.warning(names.LISTENER_LOST, error=str(error) or type(error).__name__)
+                failures += 1
+            self._down()
+            metrics.LISTENER_RECONNECTS.inc()
+            # The first try is immediate: most often it was one backend that died, not the server.
+            if failures > 1:
+                await anyio.sleep(random.uniform(0, min(5.0, 0.1 * 2**failures)))
+
+    def _down(self) -> None:
+        self.healthy = False
+        metrics.LISTENER_UP.set(0)
+        # Whoever sleeps must stop relying on us.
+        self._on_work()
+        self._on_timer()
+
+    async def _listen(self) -> None:
+        connection = await connect(self._url, name=f"{self._name} listener", patience=timedelta(0))
+        gone = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: gone.set())
+            await connection.add_listener(CHANNEL, self._heard)
+            async with asyncio.timeout(_PATIENCE):
+                heard = await connection.fetchval(
+                    "select $1 = any (array(select pg_catalog.pg_listening_channels()))", CHANNEL
+                )
+            if not heard:
+                self.pooled = True
+                log.error(
+                    names.LISTENER_POOLED,
+                    hint="REACTOR_LISTEN_URL must reach the server directly, not a pooler in transaction "
+                    "mode; until then the reactor polls",
+                )
+                await anyio.sleep(60)
+                return
+            self.pooled = False
+            self.healthy = True
+            metrics.LISTENER_UP.set(1)
+            log.info(names.LISTENER_CONNECTED)
+            self._on_gate()
+            self._on_work()
+            self._on_timer()
+            while True:
+                try:
+                    async with asyncio.timeout(_BEAT):
+                        await gone.wait()
+                        raise ConnectionResetError("the server ended the listening connection")
+                except TimeoutError:
+                    pass
+                async with asyncio.timeout(_PATIENCE):
+                    await connection.execute("select 1")
+        finally:
+            self.healthy = False
+            connection.terminate()
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        # Anybody may notify on any channel, so the payload chooses what to look at, and is never believed.
+        match payload:
+            case "timer":
+                self._on_timer()
+            case "gate":
+                self._on_gate()
+            case _:
+                self._on_work()

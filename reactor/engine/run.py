@@ -1,0 +1,56 @@
+"""One holding of a lease, as this replica sees it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+
+from reactor.context import RunCounters
+from reactor.engine.outcome import Outcome
+from reactor.events import Event
+
+if TYPE_CHECKING:
+    from reactor.engine.scope import Scope
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A tenant's lease and the events that were claimed with it. ``run_id`` is the fencing token."""
+
+    tenant_id: UUID
+    run_id: UUID
+    rows: Sequence[asyncpg.Record]
+    #: loop time when it was claimed, and when the current call of a handler began (0: none runs)
+    claimed_at: float
+    calling_since: float = 0.0
+    #: the running call's handler, its limit in seconds, and what the watchdog did about it
+    handler: str = ""
+    event: Event[Any] | None = None
+    limit: float = 0.0
+    timed_out: bool = False
+    given_up: bool = False
+    #: the lease is somebody else's: stop, nothing of this will be committed
+    lost: bool = False
+    task: asyncio.Task[None] | None = None
+    scope: "Scope | None" = None
+
+    @property
+    def started(self) -> bool:
+        return self.task is not None
+
+
+@dataclass(slots=True)
+class Segment:
+    """What of a run is settled together: handled events, the others' outcomes, the counters."""
+
+    run: Run
+    done: list[int] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    counters: RunCounters = field(default_factory=RunCounters)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.done and not self.outcomes

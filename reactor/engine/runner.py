@@ -1,0 +1,426 @@
+"""Runs the handlers for one tenant's events, and decides what became of each.
+
+A run goes through its events in order, in segments. A segment is what commits together: it ends with the
+batch, when it has lasted a tenth of a second, after 32 savepoints (more would overflow what
+Postgres keeps of subtransactions in shared memory, and slow every snapshot of the server), or when a
+gate moved. Then it is settled, and the run goes on under the same lease or gives it back.
+
+When a segment cannot commit (a deferred constraint, an error that a handler swallowed), nobody knows whose
+fault it is: its events are done again one by one, each in a transaction of its own.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import asyncpg
+import structlog
+
+from reactor.context import Context, RunCounters
+from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
+from reactor.engine.run import Run, Segment
+from reactor.engine.scope import Scope, ScopedDb
+from reactor.engine.settler import Settler
+from reactor.errors import Fenced, ReactorError, ScopeBroken
+from reactor.events import Event
+from reactor.handlers import HandlerSet, Subscription
+from reactor.telemetry import metrics, names
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+log = structlog.get_logger("reactor.runner")
+
+_MOST_SAVEPOINTS = 32
+_LONGEST_SEGMENT = 0.1
+_LONGEST_TURN = 1.0
+
+# The server or the way to it failed, not the handler: admin_shutdown, crash_shutdown, cannot_connect_now,
+# read_only_sql_transaction (a failover is under way), disk_full, out_of_memory, too_many_connections.
+_INFRASTRUCTURE = {"57P01", "57P02", "57P03", "25006", "53100", "53200", "53300"}
+
+
+_LOGGED: dict[Verdict, str] = {
+    "dead": names.EVENT_DEAD,
+    "discard": names.EVENT_DISCARDED,
+    "retry": names.EVENT_FAILED,
+    "interrupted": names.EVENT_FAILED,
+}
+
+
+class Interrupted(Exception):
+    """The infrastructure cut a run short; its events are not to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about a run."""
+
+    batch: int
+    max_attempts: int
+    max_interruptions: int
+
+
+class Runner:
+    """Shared by all runs of a replica; a run's own state is in Run, Segment and Scope."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        settler: Settler,
+        handlers: HandlerSet,
+        limits: Limits,
+        resources: Any,
+        may_keep: Callable[[], bool],
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._pool = pool
+        self._settler = settler
+        self._handlers = handlers
+        self._limits = limits
+        self._resources = resources
+        self._may_keep = may_keep
+        self._is_draining = is_draining
+        #: grows when a gate moved; a segment that began before ends early
+        self.gate_moves = 0
+        self._slots = {id(s): asyncio.Semaphore(s.concurrency) for s in handlers if s.concurrency is not None}
+
+    async def work(self, run: Run) -> None:
+        """Everything this replica does under one lease. Never raises but for cancellation by the drain."""
+        run.task = asyncio.current_task()
+        scope = run.scope = Scope(self._pool, run.tenant_id)
+        rows = run.rows
+        solo = 0
+        try:
+            while rows:
+                segment = Segment(run)
+                try:
+                    taken = await self._handle(run, scope, segment, rows, solo=solo > 0)
+                    rows = await self._settle(run, scope, segment, rows, taken, solo=solo > 1)
+                    solo = max(0, solo - 1)
+                except (ScopeBroken, asyncpg.PostgresError) as error:
+                    if _is_infrastructure(error, scope):
+                        raise Interrupted(str(error)) from error
+                    await _quietly_roll_back(scope)
+                    if len(segment.done) + len(segment.outcomes) > 1:
+                        solo = len(segment.done) + len(segment.outcomes)
+                        continue
+                    rows = await self._settle_failed(run, segment, rows, error)
+        except Fenced:
+            metrics.RUNS_LOST.inc()
+            log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
+        except (Interrupted, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+            log.warning(
+                names.RUN_INTERRUPTED,
+                tenant_id=str(run.tenant_id),
+                run_id=str(run.run_id),
+                error=str(error),
+            )
+            scope.terminate()
+            await self._settler.abandon([run], interrupted=True, reason=str(error) or type(error).__name__)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await _quietly_roll_back(scope)
+                if run.lost:
+                    metrics.RUNS_LOST.inc()
+                    log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
+                else:
+                    await self._settler.abandon([run], interrupted=True, reason="the replica stopped")
+            if not run.lost:
+                raise
+            _forget_cancellation()
+        finally:
+            run.calling_since = 0.0
+            with anyio.CancelScope(shield=True):
+                await _quietly_roll_back(scope)
+
+    async def _handle(
+        self, run: Run, scope: Scope, segment: Segment, rows: Sequence[asyncpg.Record], *, solo: bool
+    ) -> int:
+        """Handle rows from the front until the segment must end; how many were taken."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        moves = self.gate_moves
+        at = 0
+        by_type = self._handlers.by_type
+        limits = self._limits
+        while at < len(rows):
+            kind = rows[at]["event_type"]
+            subscriptions = by_type.get(kind, ())
+            size = 1 if solo else max((s.batch or 1 for s in subscriptions), default=1)
+            events: list[Event[Any]] = []
+            while at < len(rows) and len(events) < size and rows[at]["event_type"] == kind:
+                event: Event[Any] = Event(rows[at])
+                at += 1
+                unfit = decide_unfit(
+                    event,
+                    subscriptions,
+                    max_attempts=limits.max_attempts,
+                    max_interruptions=limits.max_interruptions,
+                )
+                if unfit is None:
+                    events.append(event)
+                else:
+                    self._note(segment, event, unfit)
+                    if solo:
+                        break
+            if events:
+                segment = await self._unit(run, scope, segment, subscriptions, events)
+            if (
+                solo
+                or self._is_draining()
+                or self.gate_moves != moves
+                or scope.marks >= _MOST_SAVEPOINTS
+                or clock() - began > _LONGEST_SEGMENT
+            ):
+                break
+        return at
+
+    async def _unit(
+        self,
+        run: Run,
+        scope: Scope,
+        segment: Segment,
+        subscriptions: tuple[Subscription, ...],
+        events: list[Event[Any]],
+    ) -> Segment:
+        """One event, or one batch: all handlers of its type, all or none."""
+        error: BaseException | None = None
+        handler = ""
+        counters = RunCounters()
+        failures: dict[int, BaseException] = {}
+        scope.enter(events[0])
+        try:
+            for subscription in subscriptions:
+                handler = subscription.name
+                fit = self._fit(segment, subscription, events, subscriptions)
+                if not fit:
+                    events = []
+                    break
+                if len(fit) < len(events):
+                    # Those that do not fit are dead; the rest of the batch starts over without them.
+                    await scope.undo()
+                    return await self._unit(
+                        run, scope, segment, subscriptions, [e for e in events if e.id in {f.id for f in fit}]
+                    )
+                calls = [fit] if subscription.batch else [[event] for event in fit]
+                for group in calls:
+                    ctx = await self._call(run, scope, segment, subscription, group)
+                    counters.add(ctx.run)
+                    failures |= ctx.failures
+        except asyncio.CancelledError:
+            if not run.timed_out:
+                raise
+            run.timed_out = False
+            _forget_cancellation()
+            error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
+        except Fenced:
+            raise
+        except Exception as caught:
+            if _is_infrastructure(caught, scope):
+                raise Interrupted(str(caught)) from caught
+            error = caught
+        finally:
+            run.calling_since = 0.0
+        if error is None:
+            segment.counters.add(counters)
+            for event in events:
+                failed = failures.get(event.id)
+                if failed is None:
+                    segment.done.append(event.id)
+                else:
+                    self._note(segment, event, self._judge(event, failed, subscriptions, handler))
+            return segment
+        await scope.undo()
+        if len(events) == 1:
+            self._note(segment, events[0], self._judge(events[0], error, subscriptions, handler))
+            return segment
+        for event in events:
+            if self._is_draining():
+                break
+            segment = await self._unit(run, scope, segment, subscriptions, [event])
+        return segment
+
+    def _fit(
+        self,
+        segment: Segment,
+        subscription: Subscription,
+        events: list[Event[Any]],
+        subscriptions: tuple[Subscription, ...],
+    ) -> list[Event[Any]]:
+        """The events with their payloads as the handler's model; those that do not fit are dead."""
+        if subscription.model is None:
+            return events
+        fit: list[Event[Any]] = []
+        for event in events:
+            try:
+                model = subscription.model.model_validate_json(event.raw_payload)
+            except ValueError as error:
+                self._note(segment, event, self._judge(event, error, subscriptions, subscription.name))
+            else:
+                fit.append(event.fitted(model))
+        return fit
+
+    async def _call(
+        self,
+        run: Run,
+        scope: Scope,
+        segment: Segment,
+        subscription: Subscription,
+        events: list[Event[Any]],
+    ) -> Context:
+        db = ScopedDb(scope, subscription.name)
+
+        async def checkpoint() -> None:
+            if scope.connection is None:
+                return
+            segment.counters.add(ctx.run)
+            ctx.run = RunCounters()
+            await self._settler.checkpoint(scope, segment)
+            segment.done.clear()
+            segment.outcomes.clear()
+            segment.counters = RunCounters()
+
+        ctx = Context(
+            tenant_id=run.tenant_id,
+            run_id=run.run_id,
+            db=db,
+            handler=subscription.name,
+            events=events,
+            resources=self._resources,
+            checkpoint=checkpoint,
+        )
+        argument: Any = events if subscription.batch else events[0]
+        run.handler = subscription.name
+        run.event = events[0]
+        run.limit = subscription.timeout.total_seconds()
+        slots = self._slots.get(id(subscription))
+        if slots is not None:
+            await slots.acquire()
+        run.calling_since = asyncio.get_running_loop().time()
+        try:
+            if self._handlers.middleware:
+                await self._through_middleware(subscription, argument, ctx)
+            else:
+                await subscription.function(argument, ctx)
+            if scope.depth:
+                raise ScopeBroken(
+                    f"handler {subscription.name} left {scope.depth} ctx.db.transaction() open",
+                    hint="use it as `async with ctx.db.transaction():`",
+                )
+        finally:
+            db.close()
+            if slots is not None:
+                slots.release()
+        return ctx
+
+    async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:
+        async def innermost() -> None:
+            await subscription.function(argument, ctx)
+
+        call = innermost
+        for layer in reversed(self._handlers.middleware):
+
+            def wrapped(layer: Any = layer, inner: Any = call) -> Any:
+                return layer(ctx.events, ctx, inner)
+
+            call = wrapped
+        await call()
+
+    async def _settle(
+        self,
+        run: Run,
+        scope: Scope,
+        segment: Segment,
+        rows: Sequence[asyncpg.Record],
+        taken: int,
+        *,
+        solo: bool,
+    ) -> Sequence[asyncpg.Record]:
+        turn = asyncio.get_running_loop().time() - run.claimed_at
+        left = taken < len(rows)
+        wanted = left or solo or len(rows) >= self._limits.batch or rows[0]["interruptions"] > 0
+        keep = (
+            wanted
+            and not self._is_draining()
+            and (solo or self._may_keep() or (left and turn < _LONGEST_TURN))
+        )
+        batch = 1 if solo else min(self._limits.batch, max(_MOST_SAVEPOINTS, 2 * taken)) if left else None
+        if scope.connection is not None:
+            return await self._settler.settle_scope(scope, segment, more=keep, batch=batch)
+        return await self._settler.settle(segment, more=keep, batch=batch)
+
+    async def _settle_failed(
+        self, run: Run, segment: Segment, rows: Sequence[asyncpg.Record], error: Exception
+    ) -> Sequence[asyncpg.Record]:
+        """One event whose transaction could not be committed: that is its failure."""
+        event: Event[Any] = Event(rows[0])
+        subscriptions = self._handlers.by_type.get(event.type, ())
+        handler = ", ".join(s.name for s in subscriptions)
+        told = error
+        if isinstance(error, asyncpg.InFailedSQLTransactionError):
+            told = ReactorError(f"handler {handler} swallowed a database error, so nothing can be committed")
+        failed = Segment(run)
+        self._note(failed, event, self._judge(event, told, subscriptions, handler))
+        return await self._settler.settle(failed, more=self._may_keep())
+
+    def _judge(
+        self,
+        event: Event[Any],
+        error: BaseException,
+        subscriptions: tuple[Subscription, ...],
+        handler: str,
+    ) -> Outcome:
+        return decide_failure(
+            event, error, subscriptions, max_attempts=self._limits.max_attempts, handler=handler
+        )
+
+    def _note(self, segment: Segment, event: Event[Any], outcome: Outcome) -> None:
+        segment.outcomes.append(outcome)
+        name = _LOGGED[outcome.verdict]
+        log.warning(
+            name,
+            event_id=event.id,
+            event_type=event.type,
+            tenant_id=str(event.tenant_id),
+            attempts=event.attempts,
+            reason=outcome.reason,
+        )
+
+
+def _is_infrastructure(error: BaseException, scope: Scope) -> bool:
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _INFRASTRUCTURE:
+        return True
+    connection = scope.connection
+    return connection is not None and connection.is_closed()
+
+
+async def _quietly_roll_back(scope: Scope) -> None:
+    try:
+        await scope.rollback()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pass  # the connection is gone, and the transaction with it
+
+
+def _forget_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def judge_given_up(run: Run, handlers: HandlerSet, max_attempts: int) -> Outcome | None:
+    """The failure of a handler that ignores its cancellation, for the event it is stuck with."""
+    event = run.event
+    if event is None:
+        return None
+    error = TimeoutError(
+        f"handler {run.handler} ran longer than {run.limit:g} s and ignored its cancellation"
+    )
+    return decide_failure(
+        event, error, handlers.by_type.get(event.type, ()), max_attempts=max_attempts, handler=run.handler
+    )

@@ -1,0 +1,215 @@
+"""The tenant's scope: a handler's transaction, as a role that row level security confines.
+
+It opens when a handler first touches the database and ends in the settler, together with the
+acknowledgement. Each event (or batch) has a savepoint of its own, made when it first touches the
+database after others did, so that a failing one is undone alone.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+
+from reactor.errors import ScopeBroken
+from reactor.events import Event
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.pool.PoolConnectionProxy
+
+# Statements that would end our transaction or leave the tenant's role. Row level security and the
+# check in reactor.settle() are the guard; this says it before harm is done, and names the statement.
+_FORBIDDEN = re.compile(
+    r"\s*(commit|end\b|abort|begin|start\s+transaction|prepare\s+transaction|rollback(?!\s+(work\s+|transaction\s+)?to\b)"
+    r"|reset\s+(role|all|session)|discard\b|set\s+(local\s+|session\s+)?(role\b|session\s+authorization|transaction\b))",
+    re.IGNORECASE,
+)
+
+
+class Scope:
+    """The transaction of one run's segment. Used by one task at a time; the runner owns it."""
+
+    def __init__(self, pool: Pool, tenant_id: UUID) -> None:
+        self._pool = pool
+        self._tenant_id = tenant_id
+        self._connection: Connection | None = None
+        #: how many savepoints this transaction has had, and whether the current event has one
+        self.marks = 0
+        self._marked = False
+        self._opened_by_current = False
+        self._cause: Event[Any] | None = None
+        self.depth = 0
+
+    @property
+    def connection(self) -> Connection | None:
+        """The open transaction's connection; ``None`` while nobody touched the database."""
+        return self._connection
+
+    def enter(self, cause: Event[Any] | None) -> None:
+        """From here on the transaction works for ``cause``; no round trip until it is used."""
+        self._cause = cause
+        self._marked = False
+        self._opened_by_current = False
+        self.depth = 0
+
+    async def use(self) -> Connection:
+        """The connection, with the transaction open and the current event's savepoint made."""
+        if self._connection is None:
+            connection = await self._pool.acquire()
+            try:
+                # One round trip. The session is cleaned here instead of after use, where it would
+                # stand between the handler and the acknowledgement.
+                await connection.execute(
+                    "reset all; begin isolation level read committed; "
+                    f"select set_config('role', 'reactor_handler', true), "
+                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), {self._cause_settings()}"
+                )
+            except BaseException:
+                await self._discard(connection)
+                raise
+            self._connection = connection
+            self._marked = self._opened_by_current = True
+        elif not self._marked:
+            previous = "release savepoint reactor_event; " if self.marks else ""
+            await self._connection.execute(
+                f"{previous}savepoint reactor_event; select {self._cause_settings()}"
+            )
+            self.marks += 1
+            self._marked = True
+        return self._connection
+
+    def _cause_settings(self) -> str:
+        cause = self._cause
+        cause_id = str(cause.id) if cause else ""
+        depth = str(cause.depth) if cause else ""
+        trace = re.sub(r"[^0-9a-fA-F-]", "", cause.traceparent or "") if cause else ""
+        return (
+            f"set_config('reactor.cause_id', '{cause_id}', true), "
+            f"set_config('reactor.depth', '{depth}', true), "
+            f"set_config('reactor.traceparent', '{trace}', true)"
+        )
+
+    async def undo(self) -> None:
+        """Undo what the current event wrote; what others wrote before it stays."""
+        if self._connection is None or not self._marked:
+            return
+        if self._opened_by_current:
+            await self.rollback()
+        else:
+            await self._connection.execute("rollback to savepoint reactor_event")
+
+    async def rollback(self) -> None:
+        """Undo everything and give the connection back."""
+        connection, self._connection = self._connection, None
+        self.marks = 0
+        self._marked = self._opened_by_current = False
+        if connection is None:
+            return
+        try:
+            await connection.execute("rollback")
+        except BaseException:
+            await self._discard(connection)
+            raise
+        await self._pool.release(connection)
+
+    async def commit(self) -> None:
+        """Commit and give the connection back. The caller settled or fenced before, on this connection."""
+        connection = self._connection
+        assert connection is not None
+        try:
+            await connection.execute("commit")
+        except BaseException:
+            self._connection = None
+            await self._discard(connection)
+            raise
+        self._connection = None
+        self.marks = 0
+        self._marked = self._opened_by_current = False
+        await self._pool.release(connection)
+
+    async def leave_role(self) -> Connection:
+        """Back to the replica's own role, for the fence; the transaction goes on."""
+        connection = self._connection
+        assert connection is not None
+        await connection.execute("set local role none")
+        return connection
+
+    def terminate(self) -> None:
+        """Cut the connection, so that a handler that will not stop can commit nothing."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _discard(self, connection: Connection) -> None:
+        connection.terminate()
+        await self._pool.release(connection)
+
+
+class ScopedDb:
+    """``ctx.db``: asyncpg's calls in the tenant's scope."""
+
+    __slots__ = ("_closed", "_handler", "_scope")
+
+    def __init__(self, scope: Scope, handler: str) -> None:
+        self._scope = scope
+        self._handler = handler
+        self._closed = False
+
+    def close(self) -> None:
+        """The handler returned: a task that it left behind must not write into another's transaction."""
+        self._closed = True
+
+    async def _ready(self, query: str) -> Connection:
+        if self._closed:
+            raise ScopeBroken(
+                f"handler {self._handler} used ctx.db after it returned",
+                hint="await everything that the handler starts",
+            )
+        if _FORBIDDEN.match(query):
+            raise ScopeBroken(
+                f"handler {self._handler} may not run {query.strip().split(';')[0][:60]!r} through ctx.db: "
+                "the transaction commits together with the acknowledgement",
+                hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
+            )
+        return await self._scope.use()
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        return await (await self._ready(query)).execute(query, *args, timeout=timeout)
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None
+    ) -> None:
+        await (await self._ready(command)).executemany(command, args, timeout=timeout)
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[asyncpg.Record]:
+        return await (await self._ready(query)).fetch(query, *args, timeout=timeout)
+
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> asyncpg.Record | None:
+        return await (await self._ready(query)).fetchrow(query, *args, timeout=timeout)
+
+    async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        return await (await self._ready(query)).fetchval(query, *args, column=column, timeout=timeout)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """A savepoint: what happens in the block is undone when it raises."""
+        connection = await self._ready("savepoint")
+        self._scope.depth += 1
+        name = f"reactor_handler_{self._scope.depth}"
+        await connection.execute(f"savepoint {name}")
+        try:
+            yield
+        except BaseException:
+            await connection.execute(f"rollback to savepoint {name}; release savepoint {name}")
+            self._scope.depth -= 1
+            raise
+        await connection.execute(f"release savepoint {name}")
+        self._scope.depth -= 1

@@ -1,0 +1,205 @@
+"""Settles: the acknowledgement, the handler's writes and the fence in one transaction.
+
+A run whose handler wrote settles in that handler's transaction. Runs that wrote nothing are handed
+to a few settling tasks, each of which takes all that wait and settles them in one statement: while one
+commit is on its way to the disk, the next group gathers.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import anyio
+import asyncpg
+import structlog
+
+from reactor.db import calls
+from reactor.engine.run import Run, Segment
+from reactor.engine.scope import Scope
+from reactor.errors import Fenced, ScopeBroken, from_sqlstate
+from reactor.telemetry import metrics, names
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+log = structlog.get_logger("reactor.settler")
+
+#: At most so many runs in one settling statement.
+_GROUP = 500
+
+
+class Settler:
+    """Started by the engine; stops when its task group is cancelled, after the drain."""
+
+    def __init__(self, pool: Pool, *, batch: int, lease: timedelta, gated: Sequence[str]) -> None:
+        self._pool = pool
+        self._batch = batch
+        self._lease = lease
+        self._gated = list(gated)
+        self._waiting: list[tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]]]] = []
+        self._arrived = asyncio.Event()
+
+    async def settle(self, segment: Segment, *, more: bool, batch: int | None = None) -> list[asyncpg.Record]:
+        """Settle a run that wrote nothing, together with others. Returns its next events, same lease.
+
+        Raises Fenced when the lease was lost, and the driver's error when the connection was.
+        """
+        future: asyncio.Future[list[asyncpg.Record]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((segment, more, batch or self._batch, future))
+        self._arrived.set()
+        return await future
+
+    async def settle_scope(
+        self, scope: Scope, segment: Segment, *, more: bool, batch: int | None = None
+    ) -> list[asyncpg.Record]:
+        """Settle a run in its handler's transaction, and commit that.
+
+        Raises Fenced or ScopeBroken when nothing was committed, the driver's error when a deferred
+        constraint failed (nothing committed) or the connection was lost (unknown).
+        """
+        try:
+            connection = await scope.leave_role()
+            rows = await calls.settle(
+                connection,
+                _settlement([(segment, more)]),
+                batch=batch or self._batch,
+                lease=self._lease,
+                gated=self._gated,
+                scope=segment.run.tenant_id,
+            )
+        except asyncpg.PostgresError as error:
+            raise _ours(error) or error from None
+        await scope.commit()
+        _count([segment])
+        return rows
+
+    async def checkpoint(self, scope: Scope, segment: Segment) -> None:
+        """Commit what the handler wrote so far, fenced; of the segment, what came before is acknowledged."""
+        try:
+            connection = await scope.leave_role()
+            await calls.checkpoint(connection, _settlement([(segment, True)]))
+        except asyncpg.PostgresError as error:
+            raise _ours(error) or error from None
+        await scope.commit()
+        _count([segment])
+
+    async def abandon(self, runs: Sequence[Run], *, interrupted: bool, reason: str | None) -> None:
+        """Give leases back unsettled; tries until the server answers or the lease is over anyway."""
+        tenants = [run.tenant_id for run in runs]
+        ids = [run.run_id for run in runs]
+        until = asyncio.get_running_loop().time() + self._lease.total_seconds()
+        wait = 0.1
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    await calls.abandon(connection, tenants, ids, interrupted=interrupted, reason=reason)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if asyncio.get_running_loop().time() + wait > until:
+                    log.warning(names.ABANDON_FAILED, runs=[str(i) for i in ids], error=str(error))
+                    return
+                await anyio.sleep(wait)
+                wait = min(wait * 2, 2.0)
+            else:
+                return
+
+    async def run(self) -> None:
+        """One settling task; the engine starts two."""
+        while True:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            with anyio.CancelScope(shield=True):
+                await self._settle_group(group)
+
+    async def _settle_group(
+        self, group: list[tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]]]]
+    ) -> None:
+        while group:
+            batch = min(size for _, _, size, _ in group)
+            try:
+                async with self._pool.acquire() as connection:
+                    rows = await calls.settle(
+                        connection,
+                        _settlement([(segment, more) for segment, more, _, _ in group]),
+                        batch=batch,
+                        lease=self._lease,
+                        gated=self._gated,
+                    )
+            except asyncpg.PostgresError as error:
+                if not isinstance(_ours(error), Fenced) or len(group) == 1:
+                    _fail(group, _ours(error) or error)
+                    return
+                # Those that lost their lease are told; the others settle without them.
+                lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}
+                gone = [entry for entry in group if entry[0].run.run_id in lost] or group
+                _fail(gone, Fenced("the lease was lost: nothing is committed"))
+                group = [entry for entry in group if entry not in gone]
+            except (OSError, asyncpg.InterfaceError) as error:
+                _fail(group, error)
+                return
+            else:
+                _count([segment for segment, _, _, _ in group])
+                next_rows: dict[UUID, list[asyncpg.Record]] = {}
+                for row in rows:
+                    next_rows.setdefault(row["run_id"], []).append(row)
+                for segment, _, _, future in group:
+                    if not future.done():
+                        future.set_result(next_rows.get(segment.run.run_id, []))
+                return
+
+
+def _settlement(segments: Sequence[tuple[Segment, bool]]) -> calls.Settlement:
+    done: list[int] = []
+    verdicts = []
+    counts = []
+    for segment, _ in segments:
+        done += segment.done
+        verdicts += [outcome.as_json() for outcome in segment.outcomes]
+        counters = segment.counters
+        failed = next((o.reason for o in segment.outcomes if o.is_failure), None)
+        if counters or failed:
+            counts.append(
+                {
+                    "run": segment.run.run_id,
+                    "planned": counters.planned,
+                    "executed": counters.executed,
+                    "blocked": counters.blocked,
+                    "emails_sent": counters.emails_sent,
+                    "cards_created": counters.cards_created,
+                    "phase": counters.phase,
+                    "error": failed,
+                }
+            )
+    return calls.Settlement(
+        tenants=[segment.run.tenant_id for segment, _ in segments],
+        runs=[segment.run.run_id for segment, _ in segments],
+        more=[more for _, more in segments],
+        done=done,
+        verdicts=verdicts,
+        counts=counts,
+    )
+
+
+def _ours(error: asyncpg.PostgresError) -> Fenced | ScopeBroken | None:
+    ours = from_sqlstate(error.sqlstate, str(error))
+    return ours if isinstance(ours, Fenced | ScopeBroken) else None
+
+
+def _fail(
+    group: Sequence[tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]]]], error: BaseException
+) -> None:
+    for _, _, _, future in group:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _count(segments: Sequence[Segment]) -> None:
+    metrics.EVENTS_SETTLED.labels("handled").inc(sum(len(s.done) for s in segments))
+    for segment in segments:
+        for outcome in segment.outcomes:
+            metrics.EVENTS_SETTLED.labels(outcome.verdict).inc()

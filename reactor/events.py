@@ -1,0 +1,112 @@
+"""The event as a handler sees it."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+T = TypeVar("T")
+
+#: An event caused by an event caused by … this often is a loop, and dead.
+MAX_DEPTH = 16
+
+
+class Event(Generic[T]):
+    """One row of the outbox, read-only.
+
+    ``payload`` is the model that the handler was registered with, or the parsed JSON when it has
+    none; it is parsed when first asked for, since many handlers need only ``subject_id``.
+
+    It wraps the driver's record instead of copying it: at a hundred thousand events a second the
+    copying of thirteen fields would be most of the work.
+    """
+
+    __slots__ = ("_payload", "_row")
+
+    def __init__(self, row: asyncpg.Record, payload: T | None = None) -> None:
+        self._row = row
+        self._payload = payload
+
+    @property
+    def id(self) -> int:
+        """The outbox id: unique in the database, increasing in the order of writing."""
+        return int(self._row["id"])
+
+    @property
+    def event_id(self) -> UUID:
+        """The idempotency key for the world outside the database."""
+        key: UUID = self._row["event_id"]
+        return key
+
+    @property
+    def tenant_id(self) -> UUID:
+        tenant: UUID = self._row["tenant_id"]
+        return tenant
+
+    @property
+    def type(self) -> str:
+        return str(self._row["event_type"])
+
+    @property
+    def subject_id(self) -> UUID | None:
+        """The row that the event is about."""
+        subject: UUID | None = self._row["subject_id"]
+        return subject
+
+    @property
+    def payload(self) -> T:
+        if self._payload is None:
+            self._payload = orjson.loads(self._row["payload"])
+        return self._payload
+
+    @property
+    def raw_payload(self) -> str:
+        """The payload as JSON text."""
+        return str(self._row["payload"])
+
+    def fitted(self, model: Any) -> "Event[Any]":
+        """The same event with its payload as ``model``."""
+        return Event(self._row, model)
+
+    @property
+    def priority(self) -> int:
+        """Lower runs first."""
+        return int(self._row["priority"])
+
+    @property
+    def attempts(self) -> int:
+        """Tries that the handler failed, before this one."""
+        return int(self._row["attempts"])
+
+    @property
+    def interruptions(self) -> int:
+        """Tries that the infrastructure cut short."""
+        return int(self._row["interruptions"])
+
+    @property
+    def created_at(self) -> datetime:
+        """When the writer's statement ran, by the server's clock."""
+        moment: datetime = self._row["created_at"]
+        return moment
+
+    @property
+    def traceparent(self) -> str | None:
+        """W3C trace context of the writer, when it set ``reactor.traceparent``."""
+        trace: str | None = self._row["traceparent"]
+        return trace
+
+    @property
+    def cause_id(self) -> int | None:
+        """The event whose handler caused this one."""
+        cause: int | None = self._row["cause_id"]
+        return cause
+
+    @property
+    def depth(self) -> int:
+        """How many events stand between this one and the application's own write."""
+        return int(self._row["depth"])
+
+    def __repr__(self) -> str:
+        return f"<Event {self.id} {self.type} tenant={self.tenant_id} subject={self.subject_id}>"

@@ -1,0 +1,105 @@
+"""What was registered for which event type: data that the engine reads and the app writes."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from reactor.errors import BadArgument
+
+#: A handler, single or batch: ``(event, ctx)`` or ``(events, ctx)``.
+HandlerFunction = Callable[[Any, Any], Awaitable[None]]
+#: Wraps handlers: ``(events, ctx, call_next)``.
+Middleware = Callable[[Any, Any, Callable[[], Awaitable[None]]], Awaitable[None]]
+#: A periodic job: ``(ctx)``.
+JobFunction = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One handler of one event type."""
+
+    event_type: str
+    function: HandlerFunction
+    name: str
+    #: What the payload must fit; ``None``: plain JSON.
+    model: type[BaseModel] | None = None
+    #: At most so many events of one tenant in a call; ``None``: one event, not a list.
+    batch: int | None = None
+    #: Failed tries until an event is dead; ``None``: the setting.
+    max_attempts: int | None = None
+    #: How long one call may take.
+    timeout: timedelta = timedelta(seconds=60)
+    #: Several handlers of one type run in this order, lower first.
+    priority: int = 0
+    #: Waits while the kill switch or the tenant is off.
+    gated: bool = False
+    #: At most so many tenants at once in this replica run this handler; ``None``: no cap.
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One periodic job: run by the leader, once in the fleet."""
+
+    name: str
+    function: JobFunction
+    every: timedelta
+    #: Whether runs that were missed while no replica lived are made good one by one.
+    catch_up: bool = False
+    timeout: timedelta = timedelta(minutes=10)
+    #: One transaction around it, which commits only while this replica leads. Housekeeping works in
+    #: small fenced steps instead.
+    in_transaction: bool = True
+
+
+@dataclass(slots=True)
+class HandlerSet:
+    """All subscriptions of an app, by event type and in calling order."""
+
+    by_type: dict[str, tuple[Subscription, ...]] = field(default_factory=dict)
+    middleware: tuple[Middleware, ...] = ()
+
+    def add(self, subscription: Subscription) -> None:
+        known = self.by_type.get(subscription.event_type, ())
+        if any(s.name == subscription.name for s in known):
+            raise BadArgument(
+                f"handler {subscription.name} is registered twice for {subscription.event_type}",
+                hint="give one of them another name",
+            )
+        gated = {s.gated for s in known} | {subscription.gated}
+        if len(gated) > 1:
+            raise BadArgument(
+                f"handlers of {subscription.event_type} must all be gated, or none: they commit together",
+            )
+        both = sorted((*known, subscription), key=lambda s: s.priority)
+        self.by_type[subscription.event_type] = tuple(both)
+
+    @property
+    def gated_types(self) -> list[str]:
+        return sorted(kind for kind, subs in self.by_type.items() if subs[0].gated)
+
+    def __iter__(self) -> Iterator[Subscription]:
+        for subscriptions in self.by_type.values():
+            yield from subscriptions
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str | timedelta) -> timedelta:
+    """``"1h30m"``, ``"500ms"`` or a timedelta. Raises BadArgument for anything else, zero included."""
+    if isinstance(text, timedelta):
+        duration = text
+    else:
+        compact = text.strip().lower()
+        if not compact or _DURATION.sub("", compact).strip():
+            raise BadArgument(f"{text!r} is no duration", hint="write it like 30s, 5m, 1h30m or 1d")
+        duration = timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(compact)))
+    if duration <= timedelta(0):
+        raise BadArgument(f"the duration {text!r} must be longer than zero")
+    return duration

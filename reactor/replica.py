@@ -1,0 +1,332 @@
+"""One replica's work on one database: wires the engine and the upkeep together, starts and drains them.
+
+    listener → wakeup → claimer → dispatcher → runner (in a scope) → settler
+
+Connections: one listens; a few are the engine's own (claim, settle, heartbeat, lead, timer, jobs); and
+one for each slot is a handler's. The last two are separate pools, so that handlers that hold every
+connection stop neither heartbeat nor settling.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import asyncpg
+import structlog
+from anyio.abc import TaskStatus
+
+from reactor.bell import Bell
+from reactor.db import calls
+from reactor.db.migrate import check_migrated
+from reactor.db.pool import connected, create_pool
+from reactor.engine.claimer import Claimer
+from reactor.engine.dispatcher import Dispatcher
+from reactor.engine.listener import Listener
+from reactor.engine.outcome import describe
+from reactor.engine.run import Run, Segment
+from reactor.engine.runner import Limits, Runner, judge_given_up
+from reactor.engine.settler import Settler
+from reactor.engine.wakeup import Pace, poll_seconds
+from reactor.engine.watchdog import Watchdog
+from reactor.handlers import HandlerSet, Job
+from reactor.settings import Settings
+from reactor.telemetry import names
+from reactor.upkeep.deadlines import Deadlines
+from reactor.upkeep.heartbeat import PATIENCE, Heartbeat
+from reactor.upkeep.housekeeping import Housekeeping
+from reactor.upkeep.leader import Leader
+from reactor.upkeep.schedule import Schedule
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+log = structlog.get_logger("reactor.replica")
+
+#: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, a spare.
+_OWN_CONNECTIONS = 9
+
+
+@dataclass(slots=True)
+class Health:
+    """What readiness is told."""
+
+    started: bool = False
+    listening: bool = False
+    pooled: bool = False
+    leading: bool = False
+    draining: bool = False
+    runs: int = 0
+    peers: list[str] = field(default_factory=list)
+
+
+class Replica:
+    """Made by the app for each database; :meth:`run` is its life, :meth:`drain` its orderly end."""
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        listen_dsn: str,
+        settings: Settings,
+        handlers: HandlerSet,
+        jobs: Sequence[Job],
+        resources: Any,
+    ) -> None:
+        self._dsn = dsn
+        self._listen_dsn = listen_dsn
+        self._settings = settings
+        self._handlers = handlers
+        self._jobs = jobs
+        self._resources = resources
+        self._name = settings.replica
+        self._lease = settings.lease
+        self._slot = 0
+        self._work_bell = Bell()
+        self._timer_bell = Bell()
+        self._gate_moved = False
+        self._drain_asked = asyncio.Event()
+        self._pace = Pace(settings.notify)
+        self.health = Health()
+
+    def drain(self) -> None:
+        """Stop claiming, finish or hand over what is in flight, release, end. Returns at once."""
+        self._drain_asked.set()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until drained. Raises ConnectError or NotMigrated when it cannot start at all."""
+        settings = self._settings
+        async with connected(self._dsn, name=self._name, pooler=settings.pooler) as connection:
+            await check_migrated(connection)
+        own = await create_pool(self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=settings.pooler)
+        async with own:
+            handlers = await create_pool(
+                self._dsn,
+                size=settings.pool_size or settings.concurrency,
+                name=f"{self._name} handlers",
+                pooler=settings.pooler,
+                keep_session=True,
+            )
+            async with handlers:
+                await self._live(own, handlers, task_status)
+
+    async def _live(self, own: Pool, handler_pool: Pool, task_status: TaskStatus[None]) -> None:
+        settings = self._settings
+        gated = self._handlers.gated_types
+        settler = Settler(own, batch=settings.batch_size, lease=self._lease, gated=gated)
+        self._settler = settler
+        runner = Runner(
+            pool=handler_pool,
+            settler=settler,
+            handlers=self._handlers,
+            limits=Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions),
+            resources=self._resources,
+            may_keep=lambda: dispatcher.has_spare,
+            is_draining=lambda: dispatcher.draining,
+        )
+        dispatcher = Dispatcher(slots=settings.concurrency, work=runner.work)
+        self._dispatcher = dispatcher
+        self._runner = runner
+
+        await self._enlist(own)
+        heartbeat: Heartbeat[Run] = Heartbeat(
+            pool=own,
+            replica=self._name,
+            lease=self._lease,
+            runs=dispatcher.held,
+            lost=self._lost,
+            enlist=lambda: self._enlist(own),
+        )
+        listener = Listener(
+            self._listen_dsn,
+            name=self._name,
+            on_work=self._work_bell.ring,
+            on_timer=self._timer_bell.ring,
+            on_gate=self._on_gate,
+        )
+
+        def listening() -> bool:
+            self.health.listening = listener.healthy
+            self.health.pooled = listener.pooled
+            self.health.peers = heartbeat.peers
+            self.health.runs = len(dispatcher.active)
+            return listener.healthy
+
+        self.refresh_health = listening
+        claimer = Claimer(
+            pool=own,
+            dispatcher=dispatcher,
+            bell=self._work_bell,
+            pace=self._pace,
+            replica=self._name,
+            slot=lambda: self._slot,
+            peers=lambda: heartbeat.peers,
+            listener_healthy=listening,
+            batch=settings.batch_size,
+            lease=self._lease,
+            poll=settings.poll,
+            gated=gated,
+        )
+
+        async def duties(term: int) -> None:
+            await self._duties(own, term, listening)
+
+        leader = Leader(pool=own, replica=self._name, duties=duties)
+        self._leader = leader
+        async with anyio.create_task_group() as group:
+            self._group = group
+            group.start_soon(heartbeat.run, name="heartbeat")
+            for n in (1, 2):
+                group.start_soon(settler.run, name=f"settler {n}")
+            for n in range(settings.concurrency):
+                group.start_soon(dispatcher.run, name=f"worker {n + 1}")
+            group.start_soon(
+                Watchdog(runs=lambda: dispatcher.active, give_up=self._give_up).run, name="watchdog"
+            )
+            group.start_soon(self._hand_back, name="hand back")
+            async with anyio.create_task_group() as until_drain:
+                if settings.notify != "off":
+                    until_drain.start_soon(listener.run, name="listener")
+                until_drain.start_soon(claimer.run, name="claimer")
+                until_drain.start_soon(leader.run, name="leader")
+                await heartbeat.beat()
+                self.health.started = True
+                log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)
+                task_status.started()
+                await self._drain_asked.wait()
+                self.health.draining = True
+                dispatcher.draining = True
+                log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
+                until_drain.cancel_scope.cancel()
+            await self._finish(own, settler, dispatcher)
+            group.cancel_scope.cancel()
+        log.info(names.REPLICA_STOPPED, replica=self._name)
+
+    async def _finish(self, own: Pool, settler: Settler, dispatcher: Dispatcher) -> None:
+        """The drain: what waits is given back at once, what runs may finish within the drain time."""
+        waiting = dispatcher.take_waiting(0)
+        if waiting:
+            await settler.abandon(waiting, interrupted=False, reason=None)
+        with anyio.move_on_after(self._settings.drain_seconds):
+            while dispatcher.active:
+                dispatcher.freed.clear()
+                await dispatcher.freed.wait()
+        for run in dispatcher.active:
+            if run.task is not None:
+                run.task.cancel()
+        with anyio.move_on_after(5):
+            while dispatcher.active:
+                dispatcher.freed.clear()
+                await dispatcher.freed.wait()
+        try:
+            async with asyncio.timeout(5):
+                async with own.acquire() as connection:
+                    await calls.retire(connection, self._name)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
+
+    async def _duties(self, own: Pool, term: int, listening: Any) -> None:
+        """What the leader does: the deadline timer, and the jobs that it finds due."""
+        self.health.leading = True
+        try:
+            async with anyio.create_task_group() as group:
+                housekeeping = Housekeeping(pool=own, term=term, settings=self._settings)
+                schedule = Schedule(
+                    pool=own,
+                    jobs=[*housekeeping.jobs, *self._jobs],
+                    term=term,
+                    replica=self._name,
+                    resources=self._resources,
+                    group=group,
+                )
+                async with own.acquire() as connection:
+                    await schedule.register(connection)
+
+                async def run_due(connection: calls.Connection) -> None:
+                    if self._gate_moved:
+                        self._gate_moved = False
+                        await housekeeping.unpark(connection)
+                    await schedule.start_due(connection)
+
+                await Deadlines(
+                    pool=own,
+                    bell=self._timer_bell,
+                    term=term,
+                    jobs=schedule.names,
+                    at_most=lambda: timedelta(
+                        seconds=poll_seconds(
+                            self._settings.poll_seconds,
+                            mode=self._settings.notify,
+                            listener_healthy=listening,
+                        )
+                    ),
+                    run_jobs=run_due,
+                ).run()
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from None
+        finally:
+            self.health.leading = False
+
+    async def _hand_back(self) -> None:
+        """Claimed runs that wait for a slot too long go to whoever has one."""
+        while True:
+            await anyio.sleep(0.5)
+            late = self._dispatcher.take_waiting()
+            if late:
+                await self._settler.abandon(late, interrupted=False, reason=None)
+
+    async def _enlist(self, own: Pool) -> None:
+        async with own.acquire() as connection:
+            self._slot = await calls.enlist(
+                connection,
+                self._name,
+                patience=self._lease * PATIENCE,
+                version=version("reactor"),
+                info={"concurrency": self._settings.concurrency, "types": sorted(self._handlers.by_type)},
+            )
+        self._pace.armed = False
+
+    def _on_gate(self) -> None:
+        self._gate_moved = True
+        self._runner.gate_moves += 1
+        self._timer_bell.ring()
+        self._work_bell.ring()
+
+    def _lost(self, run: Run) -> None:
+        """The heartbeat heard that a lease is gone."""
+        if run.task is None:
+            run.lost = True
+            self._dispatcher.drop(run)
+        elif run.calling_since:
+            # In a handler; one that is settling will hear it from the fence.
+            run.lost = True
+            run.task.cancel()
+
+    def _give_up(self, run: Run) -> None:
+        """A handler ignores its cancellation: it can commit nothing more, and its event failed."""
+        if run.scope is not None:
+            run.scope.terminate()
+        run.lost = True
+        outcome = judge_given_up(run, self._handlers, self._settings.max_attempts)
+        segment = Segment(run, outcomes=[outcome] if outcome else [])
+        self._group.start_soon(self._settle_given_up, segment, name="settle for a stuck handler")
+
+    async def _settle_given_up(self, segment: Segment) -> None:
+        try:
+            await self._settler.settle(segment, more=False)
+        except Exception as error:
+            log.warning(
+                names.RUN_LOST, run_id=str(segment.run.run_id), **describe(error, segment.run.handler)
+            )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,98 @@
+"""The heartbeat: extends the leases of this replica's runs, and hears who else lives.
+
+A run that lost its lease is cancelled: nothing of it could be committed any more.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import anyio
+import asyncpg
+import structlog
+
+from reactor.db import calls
+from reactor.telemetry import names
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+log = structlog.get_logger("reactor.heartbeat")
+
+#: Heartbeats in a lease, and leases of silence after which peers take a replica for dead.
+BEATS = 3
+PATIENCE = 1.5
+
+
+class Held(Protocol):
+    """A lease that this replica holds."""
+
+    @property
+    def tenant_id(self) -> UUID: ...
+    @property
+    def run_id(self) -> UUID: ...
+    @property
+    def lost(self) -> bool: ...
+
+
+R = TypeVar("R", bound=Held)
+
+
+class Heartbeat(Generic[R]):
+    """Started by the engine; beats through the drain, until the last run is settled."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        replica: str,
+        lease: timedelta,
+        runs: Callable[[], Iterable[R]],
+        lost: Callable[[R], None],
+        enlist: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._pool = pool
+        self._replica = replica
+        self._lease = lease
+        self._runs = runs
+        self._lost = lost
+        self._enlist = enlist
+        self.peers: list[str] = [replica]
+
+    async def run(self) -> None:
+        pause = self._lease.total_seconds() / BEATS
+        while True:
+            await anyio.sleep(pause * random.uniform(0.9, 1.0))
+            await self.beat()
+
+    async def beat(self) -> None:
+        runs = {run.run_id: run for run in self._runs() if not run.lost}
+        try:
+            async with asyncio.timeout(self._lease.total_seconds() / BEATS):
+                async with self._pool.acquire() as connection:
+                    lost, peers = await calls.beat(
+                        connection,
+                        self._replica,
+                        [run.tenant_id for run in runs.values()],
+                        list(runs),
+                        lease=self._lease,
+                        patience=self._lease * PATIENCE,
+                    )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
+            return
+        self.peers = peers
+        self._cancel(lost, runs)
+        if self._replica not in peers:
+            # Cut off for so long that the leader retired us: back into the fleet.
+            await self._enlist()
+
+    def _cancel(self, lost: set[UUID], runs: dict[UUID, R]) -> None:
+        still = {run.run_id for run in self._runs()}
+        for run_id in lost & still:
+            self._lost(runs[run_id])

@@ -1,0 +1,90 @@
+"""Leads, or waits to: one replica at a time runs the deadline timer and the periodic jobs.
+
+Leadership is a row lease with a term, judged by the server's clock. Everything the leader does carries
+the term, so a former leader that does not know it yet is refused by the server.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+import asyncpg
+import structlog
+
+from reactor.db import calls
+from reactor.telemetry import metrics, names
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+log = structlog.get_logger("reactor.leader")
+
+#: How long a leader is believed without a sign of life; it gives one three times as often.
+LEASE = timedelta(seconds=15)
+
+
+class Leader:
+    """Started by the app. ``duties(term)`` runs while this replica leads, else it is cancelled."""
+
+    def __init__(self, *, pool: Pool, replica: str, duties: Callable[[int], Awaitable[None]]) -> None:
+        self._pool = pool
+        self._replica = replica
+        self._duties = duties
+        self.term: int | None = None
+
+    async def run(self) -> None:
+        pause = LEASE.total_seconds() / 3
+        while True:
+            term = await self._lead()
+            if term is None:
+                await anyio.sleep(pause * random.uniform(0.8, 1.0))
+                continue
+            self.term = term
+            metrics.LEADER.set(1)
+            log.info(names.LEADER_ELECTED, term=term)
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._perform, term, name="leader's duties")
+                    await self._renew(term)
+                    group.cancel_scope.cancel()
+            finally:
+                self.term = None
+                metrics.LEADER.set(0)
+            log.warning(names.LEADER_LOST, term=term)
+
+    async def _renew(self, term: int) -> None:
+        """Returns when the lease is lost, or may be because the server cannot be asked."""
+        pause = LEASE.total_seconds() / 3
+        clock = asyncio.get_running_loop().time
+        good_until = clock() + LEASE.total_seconds()
+        while clock() < good_until:
+            await anyio.sleep(pause * random.uniform(0.8, 1.0))
+            asked = clock()
+            answer = await self._lead(within=max(0.1, good_until - asked))
+            if answer == term:
+                good_until = asked + LEASE.total_seconds()
+            elif answer is not None:
+                return
+
+    async def _perform(self, term: int) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._duties(term)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                failures += 1
+                log.warning(names.SWEEP_FAILED, error=str(error) or type(error).__name__)
+                await anyio.sleep(random.uniform(0, min(5.0, 0.05 * 2**failures)))
+
+    async def _lead(self, within: float = 5.0) -> int | None:
+        try:
+            async with asyncio.timeout(within):
+                async with self._pool.acquire() as connection:
+                    return await calls.lead(connection, self._replica, LEASE)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return None

@@ -1,0 +1,58 @@
+--! requires: now, bury
+-- The acknowledgement itself, without the fence: handled events go to the history, the others' verdicts are
+-- carried out, the runs' counters grow. Called by reactor.settle() and reactor.checkpoint(), which fence after it.
+create or replace function reactor.acknowledge(
+    p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb
+) returns void
+language plpgsql security definer set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    v_finished int;
+begin
+    if cardinality(p_done) > 0 then
+        with gone as (
+            delete from reactor.events e where e.id = any (p_done) returning e.*
+        )
+        insert into reactor.history (
+            id, event_id, tenant_id, event_type, subject_id, payload, priority, attempts, interruptions, created_at,
+            finished_at, outcome, run_id, errors, traceparent, cause_id, depth)
+        select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority, g.attempts,
+            g.interruptions, g.created_at, reactor.now(), 'handled', p_runs[array_position(p_tenants, g.tenant_id)],
+            g.errors, g.traceparent, g.cause_id, g.depth
+        from gone g;
+        get diagnostics v_finished = row_count;
+        -- Only the holder of the lease takes events out, so a missing one means another run has it.
+        if v_finished <> cardinality(p_done) then
+            raise exception 'the lease was lost: % of % events were settled by another run',
+                cardinality(p_done) - v_finished, cardinality(p_done)
+                using errcode = 'RX001', detail = (
+                    select string_agg(r.run_id::text, ',')
+                    from unnest(p_tenants, p_runs) as r (tenant_id, run_id)
+                    where not exists (
+                        select from public.agent_tenant_locks l
+                        where l.tenant_id = r.tenant_id and l.run_id = r.run_id and l.expires_at > reactor.now()));
+        end if;
+    end if;
+    if p_verdicts is not null then
+        perform reactor.bury(p_tenants, p_runs, p_verdicts);
+    end if;
+    if p_counts is not null then
+        update public.agent_autonomous_runs r
+        set
+            actions_planned = r.actions_planned + coalesce(c.planned, 0),
+            actions_executed = r.actions_executed + coalesce(c.executed, 0),
+            actions_blocked = r.actions_blocked + coalesce(c.blocked, 0),
+            emails_sent = r.emails_sent + coalesce(c.emails_sent, 0),
+            cards_created = r.cards_created + coalesce(c.cards_created, 0),
+            phase = coalesce(c.phase, r.phase),
+            error_message = coalesce(c.error, r.error_message)
+        from jsonb_to_recordset(p_counts) as c (
+            run uuid, planned int, executed int, blocked int, emails_sent int, cards_created int, phase text, error text)
+        where r.id = c.run and r.id = any (p_runs);
+    end if;
+end;
+$$;
+
+revoke all on function reactor.acknowledge(uuid[], uuid[], bigint[], jsonb, jsonb) from public;

@@ -1,0 +1,25 @@
+--! requires: now, acknowledge
+-- ctx.checkpoint(): acknowledges what the run finished before the current event, and fences, so that the
+-- caller's commit also keeps what the current event's handler wrote so far. The lease goes on.
+create or replace function reactor.checkpoint(
+    p_tenant uuid, p_run uuid, p_done bigint[], p_verdicts jsonb, p_counts jsonb
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    if current_setting('reactor.tenant_id', true) is distinct from p_tenant::text then
+        raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is committed'
+            using errcode = 'RX004';
+    end if;
+    perform reactor.acknowledge(array[p_tenant], array[p_run], p_done, p_verdicts, p_counts);
+    perform from public.agent_tenant_locks l
+    where l.tenant_id = p_tenant and l.run_id = p_run and l.expires_at > reactor.now()
+    for update;
+    if not found then
+        raise exception 'the lease was lost: nothing is committed' using errcode = 'RX001', detail = p_run::text;
+    end if;
+end;
+$$;
+
+revoke all on function reactor.checkpoint(uuid, uuid, bigint[], jsonb, jsonb) from public;
+grant execute on function reactor.checkpoint(uuid, uuid, bigint[], jsonb, jsonb) to reactor;

@@ -41,6 +41,8 @@ class Action:
     address: str | None = None
     # Of research: what is looked for.
     topic: str | None = None
+    # The hour whose allowance was kept for it, when it was rate-limited before.
+    slot: datetime | None = None
     payload: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ Policy = Callable[[Action, Facts], str | None]
 # Counted by the hour for all tenants; a tenant sets its own limit for email_send.
 FIXED_HOURLY_LIMITS: Mapping[str, int] = MappingProxyType({ActionType.RESEARCH: 10, ActionType.SANDBOX: 5})
 SENSITIVE = ("delete_all", "drop_database", "truncate", "mass_delete", "unsubscribe_all")
+UNREADABLE = "the suppression list could not be read"
 # Whole words: a letter may say that a text was truncated.
 _SENSITIVE = re.compile(r"\b(" + "|".join(SENSITIVE) + r")\b")
 _TO_A_RECIPIENT = frozenset({ActionType.EMAIL_SEND, ActionType.EMAIL_SUGGEST})
@@ -125,7 +128,7 @@ def suppression(action: Action, facts: Facts) -> str | None:
     if action.type not in _TO_A_RECIPIENT:
         return None
     if facts.suppressions is None:
-        return "the suppression list could not be read"
+        return UNREADABLE
     if action.contact_id in facts.suppressions.contact_ids:
         return "the contact is suppressed"
     if action.address is None or action.address.strip().lower() in facts.suppressions.addresses:

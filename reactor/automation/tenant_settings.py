@@ -93,8 +93,8 @@ class AlertSettings(BaseModel):
     webhook_secret: Annotated[tuple[Secret, ...], BeforeValidator(_as_list)] = ()
     emails: Annotated[tuple[EmailAddress, ...], BeforeValidator(_as_list)] = Field(default=(), max_length=20)
     min_severity: Severity = Severity.INFO
-    # The same alert_type is delivered once in so many minutes; 0 delivers all.
-    dedup_minutes: int = Field(default=60, ge=0, le=7 * 24 * 60)
+    # The same alert_type is delivered once in so many minutes; 0 delivers all. None: the operator's setting.
+    dedup_minutes: int | None = Field(default=None, ge=0, le=7 * 24 * 60)
 
     @model_validator(mode="after")
     def _webhooks_are_signed(self) -> AlertSettings:
@@ -102,9 +102,8 @@ class AlertSettings(BaseModel):
             raise ValueError("webhook_secret is missing: webhooks are always signed")
         return self
 
-    @property
-    def dedup(self) -> timedelta:
-        return timedelta(minutes=self.dedup_minutes)
+    def dedup(self, default: timedelta) -> timedelta:
+        return default if self.dedup_minutes is None else timedelta(minutes=self.dedup_minutes)
 
 
 class AgentSettings(BaseModel):

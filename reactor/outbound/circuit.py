@@ -61,6 +61,11 @@ class Circuit:
                 self._probing = True
                 return None
 
+    @property
+    def remaining(self) -> timedelta | None:
+        """How long it stays open; None when it is not open."""
+        return self._remaining() if self.state is CircuitState.OPEN else None
+
     def succeeded(self) -> None:
         self._failures = self._openings = 0
         self._pause = timedelta(0)

@@ -1,11 +1,11 @@
 """The mailer: the provider that REACTOR_EMAIL_URL names, behind a circuit breaker.
 
-    smtp://user:password@host:587/?from=Acme <hello@acme.test>   STARTTLS; required with a password
-    smtps://user:password@host:465/                              TLS from the first byte
-    resend://KEY@api.resend.com/                                 HTTP, with idempotency keys
-    console://                                                   writes a line to the log, sends nothing
+    smtp://user:password@host:587/     STARTTLS; required with a password
+    smtps://user:password@host:465/    TLS from the first byte
+    resend://KEY@api.resend.com/       HTTP, with idempotency keys
+    console://                         writes a line to the log, sends nothing
 
-Options in the query: from, starttls (always, never), timeout (seconds), and
+Options in the query: starttls (always, never), timeout (seconds), and
 scheme=http for a Resend-style server without TLS (for tests). The URL holds a
 password: it is never logged, and no error repeats it.
 """
@@ -19,12 +19,11 @@ from email.utils import parseaddr
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from reactor.outbound.circuit import Circuit, CircuitState
-from reactor.outbound.email import BadAddress, Email, EmailProvider, SendFailed, Verdict, check_address
+from reactor.outbound.email import Email, EmailProvider, SendFailed, Verdict, check_address
 from reactor.outbound.resend import ResendProvider
 from reactor.outbound.smtp import COMMAND_TIMEOUT, SmtpProvider
 
 log = logging.getLogger("reactor.email")
-DEFAULT_SENDER = "reactor@localhost.localdomain"
 
 
 class EmailUrlError(ValueError):
@@ -106,28 +105,20 @@ class Mailer:
         await self.provider.aclose()
 
 
-def make_mailer(url: str) -> Mailer:
-    """The mailer for a URL as above; EmailUrlError says what is wrong and what would be right."""
+def make_mailer(url: str, sender: str) -> Mailer:
+    """The mailer for a URL as above. sender: "Acme <hello@acme.test>", where a tenant names none.
+
+    EmailUrlError says what is wrong with the URL, BadAddress what is wrong with the sender.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise EmailUrlError("it is not a URL; for example smtp://user:password@host:587") from error
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    sender, sender_name = _sender(options.get("from"))
-    return Mailer(
-        _provider(parts.scheme, host, port, parts.username, parts.password, options), sender, sender_name
-    )
-
-
-def _sender(given: str | None) -> tuple[str, str]:
-    if given is None:
-        return DEFAULT_SENDER, ""
-    name, address = parseaddr(given)
-    try:
-        return check_address(address), name
-    except BadAddress as error:
-        raise EmailUrlError("its from is not an address; for example ?from=Acme <hello@acme.test>") from error
+    name, address = parseaddr(sender)
+    provider = _provider(parts.scheme, host, port, parts.username, parts.password, options)
+    return Mailer(provider, check_address(address), name)
 
 
 def _provider(

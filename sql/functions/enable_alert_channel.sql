@@ -1,0 +1,12 @@
+-- Gives a channel that was switched off (a webhook that answered 410) another chance. Run by an operator.
+create or replace function reactor.enable_alert_channel(p_tenant_id uuid, p_channel text) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    delete from reactor.alert_channels_off o where o.tenant_id = p_tenant_id and o.channel = p_channel;
+    return found;
+end;
+$$;
+
+revoke all on function reactor.enable_alert_channel(uuid, text) from public;
+grant execute on function reactor.enable_alert_channel(uuid, text) to reactor, service_role;

@@ -23,8 +23,10 @@ from reactor.db.sqlfiles import SqlFile
 from reactor.db.statements import split
 from reactor.errors import MigrationError, NotMigrated, ReactorError
 
-LOCK: LiteralString = "select pg_catalog.pg_advisory_xact_lock(7305793124086427)"
-_TRY_LOCK: LiteralString = "select pg_catalog.pg_try_advisory_xact_lock(7305793124086427)"
+# Its command tag is the answer, "SELECT 1" or "SELECT 0": only a simple query leaves no snapshot behind.
+_TRY_LOCK: LiteralString = (
+    "select from (select pg_catalog.pg_try_advisory_xact_lock(7305793124086427) as got) as t where t.got"
+)
 _APPLIED: LiteralString = "select name, checksum from reactor.migrations"
 _BOOTSTRAP: LiteralString = """
 create schema if not exists reactor;
@@ -218,13 +220,15 @@ class _Runner:
                         f"{what}: gave up after {attempt} tries: {error}",
                         hint="another transaction holds a lock on these tables: see pg_stat_activity",
                     ) from error
-                await asyncio.sleep(random.uniform(0.05, min(0.1 * 2**attempt, 5.0)))  # noqa: S311
+                await asyncio.sleep(random.uniform(0.05, min(0.1 * 2**attempt, 5.0)))
         raise AssertionError("unreachable")
 
     async def _begin(self, connection: Connection) -> None:
-        # The lock first: waiting for another migration is not what lock_timeout is about.
-        await connection.execute("set local lock_timeout = 0; set local statement_timeout = 0")
-        await connection.execute(LOCK)
+        # Asked for again and again, not waited for: a session that waits inside a statement holds a
+        # snapshot, and CREATE INDEX CONCURRENTLY of the migration that has the lock would wait for it.
+        await connection.execute("set local idle_in_transaction_session_timeout = 0")
+        while await connection.execute(_TRY_LOCK) != "SELECT 1":  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(random.uniform(0.05, 0.15))
         await connection.execute(self._settings)
 
     async def _in_transaction(self, connection: Connection, file: SqlFile) -> bool:
@@ -242,25 +246,16 @@ class _Runner:
         began = monotonic()
         guard = await self._connect()
         try:
-            await self._hold(guard)
-            if await self._is_done(connection, file):
-                return False
-            for statement in split(file.text):
-                await connection.execute(statement)
-            async with connection.transaction():
+            async with guard.transaction():
+                await self._begin(guard)
+                if await self._is_done(connection, file):
+                    return False
+                for statement in split(file.text):
+                    await connection.execute(statement)
                 await self._record(connection, file, began)
         finally:
             await guard.close(timeout=5)
         return True
-
-    async def _hold(self, guard: Connection) -> None:
-        # Not a blocking lock: its snapshot would make CREATE INDEX CONCURRENTLY wait for us.
-        while True:
-            await guard.execute("begin; set local idle_in_transaction_session_timeout = 0")
-            if await guard.fetchval(_TRY_LOCK):
-                return
-            await guard.execute("rollback")
-            await asyncio.sleep(0.2)
 
     async def _is_done(self, connection: Connection, file: SqlFile) -> bool:
         checksum = await connection.fetchval(

@@ -1,0 +1,269 @@
+"""The migration runner: what it runs, when it refuses, and that it may run anywhere at any time."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from reactor.db import migrate, pool, sqlfiles
+from reactor.errors import MigrationError, NotMigrated
+
+
+def connector(url: str):
+    return lambda: pool.connect(url, name="reactor migrate")
+
+
+def files(folder: Path, **texts: str) -> list[sqlfiles.SqlFile]:
+    """SQL files made of keyword arguments, e.g. ``schema_0001_a="create table …"``."""
+    for kind in sqlfiles.KINDS:
+        (folder / kind).mkdir(exist_ok=True)
+    for name, text in texts.items():
+        kind, stem = name.split("_", 1)
+        (folder / kind / f"{stem}.sql").write_text(text)
+    return sqlfiles.load(folder)
+
+
+async def names(url: str) -> list[str]:
+    async with pool.connected(url) as connection:
+        return sorted(await migrate.applied(connection))
+
+
+@pytest.fixture(params=["18", "15"])
+def any_database_url(request, server, empty_database_url):
+    """An empty database on the newest server, and one on the oldest that is supported."""
+    if request.param == "18":
+        yield empty_database_url
+        return
+    old = request.getfixturevalue("pg15")
+    name = old.create()
+    yield old.url(name)
+    old.drop(name)
+
+
+async def test_all_files_apply_to_an_empty_database(any_database_url):
+    report = await migrate.migrate(connector(any_database_url))
+    assert [step.name for step in report.applied] == [file.name for file in sqlfiles.load()]
+    assert await names(any_database_url) == sorted(file.name for file in sqlfiles.load())
+    async with pool.connected(any_database_url) as connection:
+        await migrate.check_migrated(connection)
+
+
+async def test_the_second_time_is_a_no_op(any_database_url):
+    await migrate.migrate(connector(any_database_url))
+    async with pool.connected(any_database_url) as connection:
+        before = await connection.fetch("select * from reactor.migrations order by name")
+        report = await migrate.migrate(connector(any_database_url))
+        assert report.applied == []
+        assert await connection.fetch("select * from reactor.migrations order by name") == before
+
+
+async def test_five_at_once_apply_each_file_once(any_database_url):
+    reports = await asyncio.gather(*(migrate.migrate(connector(any_database_url)) for _ in range(5)))
+    applied = [step.name for report in reports for step in report.applied]
+    assert sorted(applied) == sorted(file.name for file in sqlfiles.load())
+
+
+async def test_two_databases_of_one_server_can_be_migrated_at_once(server):
+    databases = [server.create() for _ in range(3)]
+    try:
+        await asyncio.gather(*(migrate.migrate(connector(server.url(name))) for name in databases))
+        for name in databases:
+            assert await names(server.url(name))
+    finally:
+        for name in databases:
+            server.drop(name)
+
+
+async def test_each_versioned_file_alone_may_run_again(any_database_url):
+    await migrate.migrate(connector(any_database_url))
+    async with pool.connected(any_database_url) as connection:
+        await connection.execute("delete from reactor.migrations")
+    report = await migrate.migrate(connector(any_database_url))
+    assert len(report.applied) == len(sqlfiles.load())
+
+
+async def test_everything_in_the_schema_belongs_to_its_owner(any_database_url):
+    await migrate.migrate(connector(any_database_url))
+    async with pool.connected(any_database_url) as connection:
+        strangers = await connection.fetch("""
+            select c.relname as name, pg_get_userbyid(c.relowner) as owner from pg_class c
+            where c.relnamespace = 'reactor'::regnamespace and pg_get_userbyid(c.relowner) <> 'reactor_owner'
+            union all
+            select p.proname, pg_get_userbyid(p.proowner) from pg_proc p
+            where p.pronamespace = 'reactor'::regnamespace and pg_get_userbyid(p.proowner) <> 'reactor_owner'
+            union all
+            select nspname, pg_get_userbyid(nspowner) from pg_namespace
+            where nspname = 'reactor' and pg_get_userbyid(nspowner) <> 'reactor_owner'
+        """)
+        assert [tuple(row) for row in strangers] == []
+        assert await connection.fetchval(
+            "select has_table_privilege('reactor', 'reactor.migrations', 'select')"
+        )
+
+
+async def test_a_changed_function_runs_again_and_a_changed_table_is_refused(empty_database_url, tmp_path):
+    first = files(
+        tmp_path,
+        schema_0001_a="create table public.a (id int);",
+        functions_f="create or replace function public.f() returns int language sql return 1;",
+    )
+    await migrate.migrate(connector(empty_database_url), files=first)
+    second = files(
+        tmp_path, functions_f="create or replace function public.f() returns int language sql return 2;"
+    )
+    report = await migrate.migrate(connector(empty_database_url), files=second)
+    assert [step.name for step in report.applied] == ["functions/f"]
+    async with pool.connected(empty_database_url) as connection:
+        assert await connection.fetchval("select public.f()") == 2
+        third = files(tmp_path, schema_0001_a="create table public.a (id bigint);")
+        with pytest.raises(MigrationError, match=r"schema/0001_a\.sql was edited after it was applied"):
+            await migrate.plan(connection, third)
+    with pytest.raises(MigrationError, match=r"schema/0001_a\.sql was edited"):
+        await migrate.migrate(connector(empty_database_url), files=third)
+
+
+def test_line_ends_of_a_checkout_are_no_edit(tmp_path):
+    unix = sqlfiles.SqlFile("schema", "0001_a", "select 1;\nselect 2;\n")
+    windows = sqlfiles.SqlFile("schema", "0001_a", "select 1;  \r\nselect 2;\r\n\r\n")
+    assert unix.checksum == windows.checksum
+    assert unix.checksum != sqlfiles.SqlFile("schema", "0001_a", "select 1;\nselect 3;\n").checksum
+
+
+async def test_a_failing_file_leaves_nothing_half_done(empty_database_url, tmp_path):
+    broken = files(
+        tmp_path,
+        schema_0001_a="create table public.a (id int);",
+        schema_0002_b="create table public.b (id int);\ninsert into public.b values ('x');",
+        schema_0003_c="create table public.c (id int);",
+    )
+    with pytest.raises(MigrationError, match=r"schema/0002_b\.sql, line 2: invalid input syntax"):
+        await migrate.migrate(connector(empty_database_url), files=broken)
+    assert await names(empty_database_url) == ["schema/0001_a"]
+    async with pool.connected(empty_database_url) as connection:
+        assert await connection.fetchval("select to_regclass('public.b')") is None
+    mended = files(tmp_path, schema_0002_b="create table public.b (id int);")
+    report = await migrate.migrate(connector(empty_database_url), files=mended)
+    assert [step.name for step in report.applied] == ["schema/0002_b", "schema/0003_c"]
+
+
+async def test_a_file_outside_of_a_transaction_can_build_an_index_concurrently(empty_database_url, tmp_path):
+    wanted = files(
+        tmp_path,
+        schema_0001_a="create table public.a (id int);",
+        schema_0002_b="--! no-transaction\n"
+        "drop index concurrently if exists public.a_id;\n"
+        "create index concurrently a_id on public.a (id); -- the end\n",
+    )
+    reports = await asyncio.gather(
+        *(migrate.migrate(connector(empty_database_url), files=wanted) for _ in range(3))
+    )
+    assert sorted(s.name for r in reports for s in r.applied) == ["schema/0001_a", "schema/0002_b"]
+    async with pool.connected(empty_database_url) as connection:
+        assert await connection.fetchval(
+            "select indisvalid from pg_index where indexrelid = 'public.a_id'::regclass"
+        )
+
+
+async def test_a_lock_held_by_the_application_is_waited_out_in_short_tries(empty_database_url, tmp_path):
+    first = files(tmp_path, schema_0001_a="create table public.a (id int);")
+    await migrate.migrate(connector(empty_database_url), files=first)
+    second = files(tmp_path, schema_0002_b="alter table public.a add column note text;")
+    async with (
+        pool.connected(empty_database_url) as application,
+        pool.connected(empty_database_url) as witness,
+    ):
+        transaction = application.transaction()
+        await transaction.start()
+        await application.execute("select * from public.a")  # a lock that ALTER TABLE conflicts with
+        work = asyncio.create_task(
+            migrate.migrate(connector(empty_database_url), files=second, lock_timeout_ms=50)
+        )
+        async with asyncio.timeout(20):
+            # Tries are seen to end: while the application holds its lock, nobody queues behind ours for long.
+            for wanted in (True, False, True):
+                while await is_waiting(witness) is not wanted:
+                    await asyncio.sleep(0.005)
+            assert not work.done()
+            await transaction.commit()
+            report = await work
+    assert [step.name for step in report.applied] == ["schema/0002_b"]
+
+
+async def is_waiting(witness: asyncpg.Connection) -> bool:
+    return await witness.fetchval(
+        "select exists (select from pg_locks where relation = 'public.a'::regclass and not granted)"
+    )
+
+
+async def test_a_database_that_is_newer_than_the_program_is_left_alone(empty_database_url, tmp_path):
+    newer = files(
+        tmp_path,
+        schema_0001_a="create table public.a (id int);",
+        schema_0002_b="create table public.b (id int);",
+        functions_f="create or replace function public.f() returns int language sql return 2;",
+    )
+    await migrate.migrate(connector(empty_database_url), files=newer)
+    (tmp_path / "schema/0002_b.sql").unlink()
+    older = files(
+        tmp_path,
+        functions_f="create or replace function public.f() returns int language sql return 1;",
+        functions_gone="create or replace function public.gone() returns int language sql return 1;",
+    )
+    report = await migrate.migrate(connector(empty_database_url), files=older)
+    assert (report.applied, report.newer) == ([], ["schema/0002_b"])
+    async with pool.connected(empty_database_url) as connection:
+        assert await connection.fetchval("select public.f()") == 2
+
+
+def test_repeatable_files_run_after_those_that_they_require(tmp_path):
+    found = files(
+        tmp_path,
+        functions_a="--! requires: c, b\nselect 1;",
+        functions_b="--! requires: c\nselect 1;",
+        functions_c="select 1;",
+        triggers_a="--! requires: a\nselect 1;",
+    )
+    assert [file.name for file in found] == ["functions/c", "functions/b", "functions/a", "triggers/a"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"functions_a": "--! requires: b", "functions_b": "--! requires: a"}, "requires itself: a → b → a"),
+        ({"functions_a": "--! requires: nothing"}, "requires 'nothing', which does not exist"),
+        ({"functions_a": "--! no-transactions"}, "unknown header '--! no-transactions'"),
+        ({"schema_1_a": "select 1"}, "its name must be NNNN_lower_case.sql"),
+        (
+            {"schema_0001_a": "select 1", "schema_0001_b": "select 1"},
+            "two versioned files have the number 0001",
+        ),
+    ],
+)
+def test_a_mistake_in_the_files_themselves_is_named(tmp_path, texts, message):
+    with pytest.raises(MigrationError, match=message):
+        files(tmp_path, **texts)
+
+
+async def test_what_is_pending_is_told_without_changing_anything(empty_database_url):
+    async with pool.connected(empty_database_url) as connection:
+        pending = await migrate.plan(connection)
+        assert [item.file.name for item in pending] == [file.name for file in sqlfiles.load()]
+        assert await connection.fetchval("select to_regnamespace('reactor')") is None
+        with pytest.raises(NotMigrated, match="no schema reactor yet"):
+            await migrate.check_migrated(connection)
+
+
+async def test_a_database_that_is_older_than_the_program_is_refused_by_name(database_url):
+    async with pool.connected(database_url) as connection:
+        await connection.execute(
+            "update reactor.migrations set checksum = 'old' where name = 'functions/emit'"
+        )
+        with pytest.raises(NotMigrated, match="1 files are pending, first functions/emit"):
+            await migrate.check_migrated(connection)
+
+
+def test_the_checkout_and_a_copy_of_the_package_find_the_same_files(tmp_path):
+    shutil.copytree(sqlfiles.sql_dir(), tmp_path / "sql")
+    assert sqlfiles.load(tmp_path / "sql") == sqlfiles.load()

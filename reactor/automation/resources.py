@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol, runtime_checkable
 
 from reactor.context import Context
 from reactor.errors import ReactorError, SettingError
@@ -42,9 +43,18 @@ async def builtin_resources(settings: Settings) -> AsyncIterator[BuiltinResource
             await mailer.aclose()
 
 
+@runtime_checkable
+class _Several(Protocol):
+    """ctx.resources of an app that includes another one with a lifespan of its own."""
+
+    def of(self, kind: type[BuiltinResources]) -> object: ...
+
+
 def resources_of(ctx: Context) -> BuiltinResources:
     """The resources in a handler's context; they are missing when the app has another lifespan."""
     resources: object = ctx.resources
+    if isinstance(resources, _Several):
+        resources = resources.of(BuiltinResources)
     if not isinstance(resources, BuiltinResources):
         raise ReactorError(
             "this handler needs the mailer and the webhook client in ctx.resources",

@@ -102,6 +102,11 @@ class AlertSettings(BaseModel):
             raise ValueError("webhook_secret is missing: webhooks are always signed")
         return self
 
+    @property
+    def may_escalate(self) -> bool:
+        """Whether there is anywhere to repeat a critical alert to."""
+        return self.webhook_url is not None or bool(self.emails)
+
     def dedup(self, default: timedelta) -> timedelta:
         return default if self.dedup_minutes is None else timedelta(minutes=self.dedup_minutes)
 

@@ -54,7 +54,14 @@ where status = 'sent';
 create index if not exists email_intents_settled on reactor.email_intents (settled_at)
 where settled_at is not null;
 
--- One row for each try to bring an alert to a channel that ended, and for each decision not to.
+-- One row for each channel that an alert is brought to, and for each decision not to bring it:
+--
+--   planned ──▶ delivered
+--       └─────▶ failed     the channel does not work; another alert says so, elsewhere
+--       └─────▶ off        acknowledged before, or the channel is no longer the tenant's
+--   quiet   the same alert_type was delivered a moment ago
+--   mild    below the tenant's minimum severity
+--   no_channel
 create table if not exists reactor.alert_deliveries (
     id uuid primary key default reactor.uuid7(),
     tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -65,6 +72,7 @@ create table if not exists reactor.alert_deliveries (
     -- "webhook:" or "email:" and a fingerprint or address; empty when there was no channel to choose.
     channel text not null default '',
     status text not null check (status in ('planned', 'delivered', 'failed', 'quiet', 'mild', 'no_channel', 'off')),
+    tries int not null default 0,
     http_status int,
     error text,
     created_at timestamptz not null default clock_timestamp(),

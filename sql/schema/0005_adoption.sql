@@ -198,6 +198,88 @@ begin
 end
 $$;
 
+-- Rows that a unique key of the blueprint would refuse: of those with the same key the one that was used last
+-- stays, what refers to the others refers to it, and the others go to the archive.
+create or replace function reactor.adopt_distinct(p_table regclass, p_blueprint_index regclass) returns void
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_key text;
+  v_within text;
+  v_link record;
+begin
+  select string_agg(format('t.%I', a.attname), ', ' order by array_position(i.indkey::smallint[], a.attnum)),
+         coalesce(max(pg_get_expr(i.indpred, i.indrelid)), 'true')
+           || string_agg(format(' and t.%I is not null', a.attname), '')
+    into v_key, v_within
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::smallint[])
+   where i.indexrelid = p_blueprint_index;
+
+  create temporary table surplus_rows (place tid, id text, kept text) on commit drop;
+  execute format($sql$
+    insert into pg_temp.surplus_rows
+    select d.place, d.id, d.kept
+      from (select t.ctid as place, to_jsonb(t) ->> 'id' as id,
+                   first_value(to_jsonb(t) ->> 'id') over used as kept, row_number() over used as nth
+              from %s t where %s
+            window used as (partition by %s order by
+              coalesce(to_jsonb(t) ->> 'expires_at', to_jsonb(t) ->> 'last_touch_at', to_jsonb(t) ->> 'processed_at',
+                       to_jsonb(t) ->> 'updated_at', to_jsonb(t) ->> 'queued_at', to_jsonb(t) ->> 'created_at') desc nulls last,
+              t.ctid desc)) d
+     where d.nth > 1
+  $sql$, p_table, v_within, v_key);
+
+  if exists (select from pg_temp.surplus_rows) then
+    for v_link in
+      select c.conrelid::regclass as source, a.attname as link, format_type(a.atttypid, a.atttypmod) as type
+        from pg_catalog.pg_constraint c
+        join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+       where c.contype = 'f' and c.confrelid = p_table and c.conparentid = 0 and cardinality(c.conkey) = 1
+    loop
+      execute format('update %s s set %2$I = r.kept::%3$s from pg_temp.surplus_rows r where s.%2$I::text = r.id',
+                     v_link.source, v_link.link, v_link.type);
+    end loop;
+    perform reactor.adopt_archive(p_table, 't.ctid in (select r.place from pg_temp.surplus_rows r)',
+                                  format('another row with the same %s was used later', replace(v_key, 't.', '')));
+    execute format('delete from %s t where t.ctid in (select r.place from pg_temp.surplus_rows r)', p_table);
+  end if;
+  drop table pg_temp.surplus_rows;
+end
+$$;
+
+-- Says in the contract's words what older rows say in others: p_words is {column: {old: new}}. The rows are
+-- archived as they were. (A CHECK that does not cover them would also refuse to update them.)
+create or replace function reactor.adopt_words(p_table regclass, p_words jsonb) returns void
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_word record;
+  v_odd text;
+begin
+  for v_word in select c.key as name, c.value as words from jsonb_each(p_words) c loop
+    v_odd := format('%L::jsonb ? lower(t.%I) ', v_word.words, v_word.name);
+    if reactor.adopt_archive(p_table, v_odd, format('an older word for %s', v_word.name)) > 0 then
+      execute format('update %s t set %2$I = %3$L::jsonb ->> lower(t.%2$I) where %4$s', p_table, v_word.name, v_word.words, v_odd);
+    end if;
+  end loop;
+end
+$$;
+
+-- Text that becomes jsonb: what it says if it is JSON, else itself as a string.
+create or replace function reactor.adopt_json(p_text text) returns jsonb
+  language plpgsql immutable
+  set search_path = ''
+as $$
+begin
+  return p_text::jsonb;
+exception when others then
+  return to_jsonb(p_text);
+end
+$$;
+
 -- Gives p_old the columns of the blueprint p_new: missing ones are added, types, defaults, nullability and
 -- generation follow the blueprint. A further column that the reactor would have to fill becomes nullable.
 create or replace function reactor.adopt_reshape(p_old regclass, p_new regclass) returns void
@@ -207,6 +289,7 @@ as $$
 declare
   v_column record;
   v_fill text;
+  v_most numeric;
 begin
   if exists (
     select from reactor.adopt_columns(p_new) w join reactor.adopt_columns(p_old) e on e.name = w.name
@@ -240,11 +323,22 @@ begin
       end if;
       if v_column.old_type <> v_column.type then
         execute format('alter table %s alter column %I drop default', p_old, v_column.name);
+        -- Numbers that do not fit the narrower type are cut to its largest, with the row in the archive.
+        v_most := case v_column.type when 'integer' then 2147483647 when 'numeric(5,2)' then 999.99 end;
+        if v_column.old_base not in ('bigint', 'numeric', 'real', 'double precision') then
+          v_most := null;
+        end if;
+        if v_most is not null then
+          perform reactor.adopt_archive(p_old, format('abs(t.%I) > %s', v_column.name, v_most),
+                                        format('%s does not fit %s', v_column.name, v_column.type));
+        end if;
         execute format('alter table %s alter column %2$I type %3$s using %4$s', p_old, v_column.name, v_column.type,
           case
+            when v_most is not null
+              then format('least(greatest(%I, -%s), %2$s)::%3$s', v_column.name, v_most, v_column.type)
             when v_column.old_base = 'timestamp without time zone' and v_column.base = 'timestamp with time zone'
               then format('%I at time zone ''UTC''', v_column.name)
-            when v_column.base = 'jsonb' and v_column.old_base not in ('json', 'jsonb') then format('to_jsonb(%I)', v_column.name)
+            when v_column.base = 'jsonb' and v_column.old_base not in ('json', 'jsonb') then format('reactor.adopt_json(%I::text)', v_column.name)
             when v_column.old_base = v_column.base or v_column.base = 'text' then format('%I::%s', v_column.name, v_column.type)
             else format('%I::text::%s', v_column.name, v_column.type)
           end);
@@ -322,7 +416,7 @@ declare
   v_same name;
 begin
   for v_rule in
-    select w.name, w.kind, w.definition, w.oid from reactor.adopt_rules(p_new, v_columns) w
+    select w.name, w.kind, w.definition, w.oid, w.is_unique from reactor.adopt_rules(p_new, v_columns) w
      order by array_position(array['p', 'u', 'c', 'f', 'i']::"char"[], w.kind)
   loop
     select e.name into v_same from reactor.adopt_rules(p_old, v_columns) e
@@ -336,12 +430,17 @@ begin
         execute format('alter table %s rename constraint %I to %I', p_old, v_same, v_rule.name);
       end if;
     elsif v_rule.kind = 'i' then
+      if v_rule.is_unique then
+        perform reactor.adopt_distinct(p_old, v_rule.oid);
+      end if;
       execute format('create %s index %I on %s %s',
                      case when v_rule.definition like 'UNIQUE %' then 'unique' else '' end,
                      v_rule.name, p_old, regexp_replace(v_rule.definition, '^UNIQUE ', ''));
     else
       if v_rule.kind = 'f' then
         perform reactor.adopt_orphans(p_old, v_rule.oid);
+      elsif v_rule.kind = 'u' then
+        perform reactor.adopt_distinct(p_old, (select c.conindid from pg_catalog.pg_constraint c where c.oid = v_rule.oid));
       end if;
       begin
         execute format('alter table %s add constraint %I %s', p_old, v_rule.name, v_rule.definition);
@@ -357,7 +456,7 @@ $$;
 
 -- An unpartitioned predecessor of a partitioned table: the blueprint takes its place, and everything the
 -- old table had goes over, rows with their ids, what refers to them, and what the application added.
-create or replace function reactor.adopt_into_partitions(p_name name, p_by text, p_ahead int) returns void
+create or replace function reactor.adopt_into_partitions(p_name name, p_by text, p_ahead int, p_words jsonb) returns void
   language plpgsql
   set search_path = ''
 as $$
@@ -374,6 +473,7 @@ begin
   perform reactor.adopt_stash_views(v_old);
   perform reactor.adopt_unbind(v_old, v_new);
   perform reactor.adopt_reshape(v_old, v_new);
+  perform reactor.adopt_words(v_old, p_words);
 
   -- What is to be made again on the new table, written down while the old one still has the name.
   for v_thing in
@@ -409,11 +509,17 @@ begin
     select e.name, e.type, e.generated, e.expression, pg_get_serial_sequence(v_old::text, e.name) as sequence
       from reactor.adopt_columns(v_old) e where e.name <> all (v_columns) order by e.number
   loop
+    if v_thing.sequence is not null then
+      -- An owned sequence went along with its table, and cannot come back while it is owned.
+      execute format('alter sequence %s owned by none', v_thing.sequence);
+      execute format('alter sequence %s set schema public', v_thing.sequence);
+      select e.expression into v_thing.expression from reactor.adopt_columns(v_old) e where e.name = v_thing.name;
+    end if;
     execute format('alter table %s add column %I %s%s', v_new, v_thing.name, v_thing.type,
       case when v_thing.generated <> '' then format(' generated always as (%s) stored', v_thing.expression)
            else coalesce(' default ' || v_thing.expression, '') end);
-    if v_thing.sequence is not null and v_thing.expression is not null then
-      execute format('alter sequence %s owned by %s.%I', v_thing.sequence, v_new, v_thing.name);
+    if v_thing.sequence is not null then
+      execute format('alter sequence public.%I owned by %s.%I', (parse_ident(v_thing.sequence))[2], v_new, v_thing.name);
     end if;
   end loop;
 
@@ -454,7 +560,8 @@ end
 $$;
 
 -- Makes public.p_name what reactor_blueprint.p_name is. Called at the end of each table's file.
-create or replace function reactor.adopt_table(p_name name, p_by text default null, p_ahead int default 0) returns void
+create or replace function reactor.adopt_table(p_name name, p_by text default null, p_ahead int default 0, p_words jsonb default '{}')
+  returns void
   language plpgsql
   set search_path = ''
 as $$
@@ -469,10 +576,11 @@ begin
       perform reactor.make_partitions(v_new, p_by, p_ahead);
     end if;
   elsif p_by is not null and coalesce(pg_get_partkeydef(v_old), '') <> pg_get_partkeydef(v_new) then
-    perform reactor.adopt_into_partitions(p_name, p_by, p_ahead);
+    perform reactor.adopt_into_partitions(p_name, p_by, p_ahead, p_words);
   else
     perform reactor.adopt_unbind(v_old, v_new);
     perform reactor.adopt_reshape(v_old, v_new);
+    perform reactor.adopt_words(v_old, p_words);
     perform reactor.adopt_bind(v_old, v_new);
     select array_to_string(c.reloptions, ', ') into v_options from pg_catalog.pg_class c where c.oid = v_new;
     if v_options is not null then

@@ -24,6 +24,11 @@ create index idx_autonomous_runs_running on reactor_blueprint.agent_autonomous_r
 -- Ours: acquire_tenant_lock() counts on. Runs of the engine are no cycles and cost this index nothing.
 create index idx_autonomous_runs_cycles on reactor_blueprint.agent_autonomous_runs (tenant_id, cycle_number) where trigger <> 'event';
 
-select reactor.adopt_table('agent_autonomous_runs', 'month', 3);
+select reactor.adopt_table('agent_autonomous_runs', 'month', 3, '{
+  "status": {"success": "completed", "succeeded": "completed", "done": "completed", "finished": "completed",
+             "error": "failed", "aborted": "failed", "cancelled": "failed", "expired": "timeout", "timed_out": "timeout"},
+  "phase": {"planning": "plan", "acting": "act", "reacting": "react", "reflecting": "reflect", "done": "completed", "error": "failed"},
+  "trigger": {"cron": "scheduled", "schedule": "scheduled", "hourly": "scheduled", "user": "manual", "api": "manual", "webhook": "event"}
+}');
 select reactor.isolate('public.agent_autonomous_runs');
 select reactor.take_ownership('public.agent_autonomous_runs');

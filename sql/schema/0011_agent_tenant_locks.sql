@@ -1,17 +1,5 @@
 -- Who may work for a tenant, until when, under which run.
 
--- An older table without the unique key may hold several locks of a tenant: the one that lasts longest counts.
-do $$
-begin
-  if to_regclass('public.agent_tenant_locks') is not null then
-    delete from public.agent_tenant_locks l
-     using (select o.ctid, row_number() over (partition by o.tenant_id order by o.expires_at desc nulls last, o.ctid) as place
-              from public.agent_tenant_locks o) d
-     where l.ctid = d.ctid and d.place > 1;
-  end if;
-end
-$$;
-
 -- Rows come, are renewed and go thousands of times a second, so vacuum must come round early and finish
 -- fast, and a page keeps room for the next version of its rows.
 create table reactor_blueprint.agent_tenant_locks (

@@ -1,59 +1,5 @@
 -- How long since somebody was last in touch with a client or a contact, and by when somebody must be.
 
--- An older shape says entity_type ('client', 'account', 'contact') and entity_id, without foreign keys.
-do $$
-declare
-  v_has name[];
-begin
-  if to_regclass('public.engagement_clocks') is null then
-    return;
-  end if;
-  v_has := array(select c.name from reactor.adopt_columns('public.engagement_clocks') c);
-
-  if 'touch_frequency_days' = any (v_has) then
-    perform reactor.adopt_stash_views('public.engagement_clocks');
-    if 'engagement_interval_days' = any (v_has) then
-      update public.engagement_clocks set engagement_interval_days = touch_frequency_days where engagement_interval_days is null;
-      alter table public.engagement_clocks drop column touch_frequency_days;
-    else
-      alter table public.engagement_clocks rename column touch_frequency_days to engagement_interval_days;
-    end if;
-  end if;
-
-  if v_has @> '{entity_type,entity_id}'::name[] then
-    perform reactor.adopt_stash_views('public.engagement_clocks');
-    alter table public.engagement_clocks add column if not exists client_id uuid;
-    alter table public.engagement_clocks add column if not exists contact_id uuid;
-    update public.engagement_clocks e set client_id = c.id
-      from public.clients c
-     where e.client_id is null and lower(e.entity_type::text) in ('client', 'account') and c.id::text = e.entity_id::text;
-    update public.engagement_clocks e set contact_id = c.id
-      from public.contacts c
-     where e.contact_id is null and lower(e.entity_type::text) = 'contact' and c.id::text = e.entity_id::text;
-    perform reactor.adopt_archive('public.engagement_clocks', 't.client_id is null and t.contact_id is null',
-                                  'neither a client nor a contact has this entity_id');
-    delete from public.engagement_clocks where client_id is null and contact_id is null;
-    alter table public.engagement_clocks drop column entity_type;
-    alter table public.engagement_clocks drop column entity_id;
-  end if;
-
-  -- 'client' and 'account' named the same client, so it may have two clocks: the one touched last counts.
-  if v_has && '{entity_id,client_id}'::name[] then
-    create temporary table surplus_clocks on commit drop as
-    select d.id from (
-      select e.id, row_number() over (partition by e.tenant_id, e.client_id order by to_jsonb(e) ->> 'last_touch_at' desc nulls last, e.id) as by_client,
-             row_number() over (partition by e.tenant_id, e.contact_id order by to_jsonb(e) ->> 'last_touch_at' desc nulls last, e.id) as by_contact,
-             e.client_id, e.contact_id
-        from public.engagement_clocks e) d
-     where (d.client_id is not null and d.by_client > 1) or (d.contact_id is not null and d.by_contact > 1);
-    perform reactor.adopt_archive('public.engagement_clocks', 't.id in (select s.id from pg_temp.surplus_clocks s)',
-                                  'the same client or contact has a clock that was touched later');
-    delete from public.engagement_clocks where id in (select s.id from pg_temp.surplus_clocks s);
-    drop table pg_temp.surplus_clocks;
-  end if;
-end
-$$;
-
 -- is_compliant and days_overdue cannot be generated from now(); evaluated_at says as of when a row was
 -- judged, and moving it is the overdue transition.
 create table reactor_blueprint.engagement_clocks (
@@ -90,6 +36,48 @@ create index idx_engagement_clocks_evaluated on reactor_blueprint.engagement_clo
 create index idx_engagement_clocks_by_client on reactor_blueprint.engagement_clocks (client_id) where client_id is not null;
 create index idx_engagement_clocks_by_contact on reactor_blueprint.engagement_clocks (contact_id) where contact_id is not null;
 create index idx_engagement_clocks_touched_by on reactor_blueprint.engagement_clocks (last_touch_by) where last_touch_by is not null;
+
+-- An older shape says entity_type ('client', 'account', 'contact') and entity_id, without foreign keys. Two
+-- clocks of one client ('client' and 'account' both name it) become one.
+do $$
+declare
+  v_has name[];
+begin
+  if to_regclass('public.engagement_clocks') is null then
+    return;
+  end if;
+  v_has := array(select c.name from reactor.adopt_columns('public.engagement_clocks') c);
+
+  if 'touch_frequency_days' = any (v_has) then
+    if 'engagement_interval_days' = any (v_has) then
+      perform reactor.adopt_stash_views('public.engagement_clocks');
+      update public.engagement_clocks set engagement_interval_days = touch_frequency_days where engagement_interval_days is null;
+      alter table public.engagement_clocks drop column touch_frequency_days;
+    else
+      alter table public.engagement_clocks rename column touch_frequency_days to engagement_interval_days;
+    end if;
+  end if;
+
+  if v_has @> '{entity_type,entity_id}'::name[] then
+    perform reactor.adopt_stash_views('public.engagement_clocks');
+    alter table public.engagement_clocks add column if not exists client_id uuid;
+    alter table public.engagement_clocks add column if not exists contact_id uuid;
+    update public.engagement_clocks e set client_id = c.id
+      from public.clients c
+     where e.client_id is null and lower(e.entity_type::text) in ('client', 'account') and c.id::text = e.entity_id::text;
+    update public.engagement_clocks e set contact_id = c.id
+      from public.contacts c
+     where e.contact_id is null and lower(e.entity_type::text) = 'contact' and c.id::text = e.entity_id::text;
+    perform reactor.adopt_archive('public.engagement_clocks', 't.client_id is null and t.contact_id is null',
+                                  'neither a client nor a contact has this entity_id');
+    delete from public.engagement_clocks where client_id is null and contact_id is null;
+    perform reactor.adopt_distinct('public.engagement_clocks', 'reactor_blueprint.idx_engagement_clocks_client');
+    perform reactor.adopt_distinct('public.engagement_clocks', 'reactor_blueprint.idx_engagement_clocks_contact');
+    alter table public.engagement_clocks drop column entity_type;
+    alter table public.engagement_clocks drop column entity_id;
+  end if;
+end
+$$;
 
 select reactor.adopt_table('engagement_clocks');
 select reactor.isolate('public.engagement_clocks');

@@ -17,5 +17,8 @@ create index idx_order_processing_pending on reactor_blueprint.order_processing_
 -- Ours: deleting an order must find its queue row.
 create index idx_order_processing_order on reactor_blueprint.order_processing_queue (order_id);
 
-select reactor.adopt_table('order_processing_queue');
+select reactor.adopt_table('order_processing_queue', p_words => '{
+  "status": {"queued": "pending", "new": "pending", "running": "processing", "done": "validated", "completed": "validated",
+             "processed": "validated", "valid": "validated", "error": "exception", "failed": "exception", "ignored": "skipped"}
+}');
 select reactor.isolate('public.order_processing_queue');

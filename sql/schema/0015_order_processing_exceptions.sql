@@ -21,5 +21,8 @@ create index idx_order_exceptions_order on reactor_blueprint.order_processing_ex
 create index idx_order_exceptions_queue on reactor_blueprint.order_processing_exceptions (queue_id);
 create index idx_order_exceptions_resolved_by on reactor_blueprint.order_processing_exceptions (resolved_by) where resolved_by is not null;
 
-select reactor.adopt_table('order_processing_exceptions');
+select reactor.adopt_table('order_processing_exceptions', p_words => '{
+  "exception_type": {"price": "pricing", "requirement": "requirements", "missing_data": "requirements", "unknown": "other"},
+  "severity": {"low": "info", "notice": "info", "medium": "warning", "warn": "warning", "high": "error", "fatal": "critical"}
+}');
 select reactor.isolate('public.order_processing_exceptions');

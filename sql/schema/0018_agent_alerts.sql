@@ -19,5 +19,8 @@ create index idx_agent_alerts_type on reactor_blueprint.agent_alerts (tenant_id,
 create index idx_agent_alerts_acknowledged_by on reactor_blueprint.agent_alerts (acknowledged_by) where acknowledged_by is not null;
 create index idx_agent_alerts_age on reactor_blueprint.agent_alerts (created_at) where acknowledged;
 
-select reactor.adopt_table('agent_alerts');
+select reactor.adopt_table('agent_alerts', p_words => '{
+  "severity": {"low": "info", "notice": "info", "medium": "warning", "warn": "warning", "unknown": "warning",
+               "high": "critical", "error": "critical", "fatal": "critical"}
+}');
 select reactor.isolate('public.agent_alerts');

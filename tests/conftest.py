@@ -97,7 +97,7 @@ def server() -> Iterator[Server]:
         yield Server(given)
         return
     try:
-        own = _start_embedded()
+        own = _start_embedded(tcp_port=0)
     except ReactorError as error:
         own = None
         reason = str(error)

@@ -1,5 +1,5 @@
 """The command line. :func:`main` is the console script; the commands are listed in ``registry``."""
 
-from reactor.cli.main import main
+from reactor.cli.entry import main
 
 __all__ = ["main"]

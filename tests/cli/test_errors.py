@@ -1,0 +1,203 @@
+"""What a person reads when something is wrong: one line, a hint, an exit code that scripts can use."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from reactor.cli import entry as cli
+from reactor.cli.registry import COMMANDS, Command
+from reactor.cli.session import session
+from reactor.errors import Discard, Fenced, ReactorError, Retry, from_sqlstate
+
+
+async def probe(tenant: str = "") -> None:
+    """Reads the outbox, as most commands do."""
+    async with session("probe") as connection:
+        await connection.fetchval("select count(*) from reactor.events")
+
+
+async def raises(sqlstate: str) -> None:
+    """Has the database raise an error of ours."""
+    async with session("probe") as connection:
+        await connection.execute(f"do $$ begin raise 'it is so' using errcode = '{sqlstate}'; end $$")
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch, tmp_path):
+    """The commands, and two more that only connect. No setting of the machine decides a test."""
+    for name in list(os.environ):
+        if name.startswith(("REACTOR_", "PG")) or name == "DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    extra = (
+        Command("probe", f"{__name__}:probe", "Probes."),
+        Command("raises", f"{__name__}:raises", "Raises."),
+    )
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
+    monkeypatch.setattr(cli, "COMMANDS", (*COMMANDS, *extra))
+
+
+def _this_module():
+    import types
+
+    module = types.ModuleType(__name__)
+    module.probe, module.raises = probe, raises
+    return module
+
+
+@pytest.fixture
+def tcp(server):
+    """The server over TCP, where it asks for a password."""
+    if server.own is None:
+        pytest.skip("needs a server that we run ourselves")
+    return server.own
+
+
+def refused(capsys, monkeypatch, url: str | None, *argv: str) -> tuple[int, str, str]:
+    """Exit code, line and hint of a command that fails; nothing goes to stdout."""
+    if url is not None:
+        monkeypatch.setenv("REACTOR_DATABASE_URL", url)
+    code = cli.run(argv or ("probe",))
+    out, err = capsys.readouterr()
+    assert out == ""
+    line, *hints = err.splitlines()
+    assert line.startswith("reactor: ")
+    assert len(hints) == 1
+    assert "Traceback" not in err
+    return code, line, hints[0]
+
+
+def test_a_wrong_setting_exits_2(capsys, monkeypatch):
+    monkeypatch.setenv("REACTOR_CONCURRENCY", "many")
+    code, line, hint = refused(capsys, monkeypatch, "postgresql://h/d")
+    assert code == 2
+    assert line.startswith("reactor: REACTOR_CONCURRENCY is wrong: 'many'")
+    assert "whole number" in hint
+
+
+def test_no_setting_at_all_exits_2(capsys, monkeypatch):
+    code, line, _ = refused(capsys, monkeypatch, None)
+    assert (code, line) == (2, "reactor: REACTOR_DATABASE_URL is not set")
+
+
+def test_an_unreachable_server_exits_3(capsys, monkeypatch):
+    code, line, hint = refused(capsys, monkeypatch, "postgresql://u:hunter2@127.0.0.1:1/d")
+    assert code == 3
+    assert line.startswith("reactor: the database server 127.0.0.1:1 cannot be reached: ")
+    assert "REACTOR_DATABASE_URL" in hint
+    assert "hunter2" not in line + hint
+
+
+def test_a_host_that_does_not_exist_exits_3(capsys, monkeypatch):
+    code, line, _ = refused(capsys, monkeypatch, "postgresql://u@nowhere.invalid/d")
+    assert code == 3
+    assert "nowhere.invalid cannot be reached" in line
+
+
+def test_a_wrong_password_exits_3_and_is_not_shown(capsys, monkeypatch, tcp):
+    code, line, hint = refused(
+        capsys, monkeypatch, f"postgresql://postgres:hunter2@127.0.0.1:{tcp.tcp_port}/postgres"
+    )
+    assert code == 3
+    assert "refuses the login: password authentication failed" in line
+    assert "hunter2" not in line + hint
+
+
+def test_a_missing_database_exits_3(capsys, monkeypatch, server):
+    code, line, _ = refused(capsys, monkeypatch, server.url("nowhere"))
+    assert code == 3
+    assert 'database "nowhere" does not exist' in line
+
+
+def test_a_database_that_is_not_migrated_exits_3(capsys, monkeypatch, empty_database_url):
+    code, line, hint = refused(capsys, monkeypatch, empty_database_url)
+    assert (code, line) == (3, "reactor: this database has no schema reactor yet")
+    assert hint.strip() == "hint: run `reactor migrate`"
+
+
+def test_a_role_without_the_privilege_exits_3(capsys, monkeypatch, server, database_url):
+    server.admin("drop role if exists stranger", "create role stranger login password 'hunter2'")
+    try:
+        code, line, hint = refused(capsys, monkeypatch, database_url.replace("postgres@", "stranger@"))
+    finally:
+        server.admin("drop role stranger")
+    assert code == 3
+    assert "permission denied for schema reactor" in line
+    assert "grant reactor to" in hint
+
+
+def test_a_role_that_may_not_migrate_is_told_what_an_administrator_must_run(capsys, monkeypatch, server):
+    name = server.create()
+    server.admin("drop role if exists plain", "create role plain login")
+    try:
+        monkeypatch.setenv("REACTOR_DATABASE_URL", server.url(name).replace("postgres@", "plain@"))
+        assert cli.run(["migrate"]) == 3
+        err = capsys.readouterr().err
+        assert err.startswith("reactor: role plain may not prepare this database\n")
+        by_hand = [line.strip() for line in err.splitlines()[2:]]
+        assert f'grant create on database "{name}" to "plain";' in by_hand
+        for statement in by_hand:  # what is printed can be run as it stands
+            server.admin(statement)
+        connection_url = server.url(name).replace("postgres@", "plain@")
+        monkeypatch.setenv("REACTOR_DATABASE_URL", connection_url)
+        code = cli.run(["migrate", "--json"])
+        err = capsys.readouterr().err
+        assert "may not prepare" not in err, err
+        assert code in (0, 3), err
+    finally:
+        server.drop(name)
+        server.admin("drop owned by plain cascade", "drop role plain")
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["migrate", "--nonsense"], ["probe", "one", "two"]])
+def test_a_mistake_on_the_command_line_exits_2(capsys, monkeypatch, argv):
+    code, _, hint = refused(capsys, monkeypatch, None, *argv)
+    assert code == 2
+    assert "reactor" in hint
+
+
+def test_a_command_that_is_almost_right_is_suggested(capsys, monkeypatch):
+    _, line, hint = refused(capsys, monkeypatch, None, "migrat")
+    assert line == "reactor: there is no command 'migrat'"
+    assert hint.strip() == "hint: did you mean `reactor migrate`?"
+
+
+def test_an_error_code_of_our_own_is_one_line(capsys, monkeypatch, database_url):
+    monkeypatch.setenv("REACTOR_DATABASE_URL", database_url)
+    assert cli.run(["raises", "RX003"]) == 2
+    assert capsys.readouterr().err == "reactor: it is so\n"
+    assert cli.run(["raises", "P0001"]) == 1
+    assert capsys.readouterr().err == "reactor: the database says: it is so\n"
+
+
+def test_our_codes_become_our_errors():
+    assert isinstance(from_sqlstate("RX001", "lost"), Fenced)
+    assert from_sqlstate("40001", "other") is None
+    assert from_sqlstate(None, "other") is None
+
+
+def test_decisions_of_a_handler_are_no_errors_of_ours():
+    assert not isinstance(Retry(reason="later"), ReactorError)
+    assert str(Discard("old")) == "old"
+
+
+def test_help_names_every_command_without_importing_one(capsys):
+    program = (
+        "import sys; from reactor.cli.entry import run; run(['--help']);"
+        "print(sorted(m for m in sys.modules if m.startswith('reactor.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['reactor.cli.entry', 'reactor.cli.registry']"
+    for command in COMMANDS:
+        assert command.name in done.stdout
+
+
+def test_every_command_has_help_with_an_example():
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "reactor", command.name, "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "xample" in done.stdout or "COMMAND" in done.stdout, f"{command.name} has no example"

@@ -72,6 +72,7 @@ where o.id = d.id
 # Finishes the queue rows. Their processed_at are a microsecond apart, in the order in which they were judged:
 # whoever asks later which order came first for a client's credit finds it here.
 FINISH: Final[LiteralString] = """
+with t as materialized (select reactor.now() as now)
 update public.order_processing_queue q
 set
     status = d.status,
@@ -80,8 +81,7 @@ set
     credit_valid = d.credit_valid,
     requirements_valid = d.requirements_valid,
     auto_fixes = d.auto_fixes::jsonb
-from (select reactor.now() as now) t,
-    unnest($1::uuid[], $2::text[], $3::boolean[], $4::boolean[], $5::boolean[], $6::text[])
+from t, unnest($1::uuid[], $2::text[], $3::boolean[], $4::boolean[], $5::boolean[], $6::text[])
     with ordinality as d (id, status, pricing_valid, credit_valid, requirements_valid, auto_fixes, n)
 where q.id = d.id and q.status = 'pending'
 """

@@ -22,10 +22,13 @@ begin
             order by k.tenant_id
             for update) o
         where l.id = o.id
-        returning l.run_id, l.in_flight
+        returning l.tenant_id, l.run_id
     )
     select array_agg(g.run_id),
-        (select array_agg(i.id) from gone g2, unnest(g2.in_flight) as i (id))
+        (select array_agg(i.id)
+         from gone g2
+         join reactor.in_flight f on f.tenant_id = g2.tenant_id and f.run_id = g2.run_id
+         cross join unnest(f.ids) as i (id))
     into v_runs, v_events
     from gone g;
 

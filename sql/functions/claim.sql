@@ -1,4 +1,4 @@
---! requires: now, rescue, park, is_open, bury_orphans
+--! requires: now, rescue, park, bury_orphans
 -- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
 -- each one's events, in one round trip. Called by the claimer whenever it has free slots.
 --
@@ -55,12 +55,16 @@ declare
     v_wanted uuid[] := '{}';
     v_tenants uuid[];
     v_runs uuid[];
+    v_empty uuid[];
+    v_on boolean;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'reactor.claim needs isolation level read committed'
             using errcode = 'RX003', hint = 'the role or database sets default_transaction_isolation; set it back for the reactor';
     end if;
     perform set_config('synchronous_commit', 'off', true);
+    v_on := coalesce((
+        select (c.value ->> 'global_enabled')::boolean from public.system_config c where c.key = 'agent_config'), false);
 
     -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping
     -- when enough were found, so a claim costs what it takes, not what waits.
@@ -92,7 +96,7 @@ begin
             v_after := v_found[cardinality(v_found)];
             -- 2. Switched-off tenants: their gated events are set aside; what is not gated goes on.
             select array_agg(f.tenant_id) filter (where t.id is null),
-                array_agg(f.tenant_id) filter (where t.id is not null and not reactor.is_open(f.tenant_id))
+                array_agg(f.tenant_id) filter (where t.id is not null and not (v_on and t.is_active and t.agent_enabled))
             into v_orphans, v_closed
             from unnest(v_found) as f (tenant_id)
             left join public.tenants t on t.id = f.tenant_id;
@@ -127,9 +131,14 @@ begin
     -- comes second gets nothing for that tenant.
     perform reactor.rescue(v_wanted);
     with taken as (
-        insert into public.agent_tenant_locks as l (tenant_id, run_id, locked_at, expires_at, lock_holder)
-        select w.t, reactor.uuid7(), reactor.now(), reactor.now() + p_lease, p_replica
-        from (select distinct x.t from unnest(v_wanted) as x (t) order by x.t) w
+        insert into public.agent_tenant_locks as l (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
+        -- One id for both rows: making one is a system call.
+        select w.run_id, w.t, w.run_id, reactor.now(), reactor.now() + p_lease, p_replica
+        from (
+            select d.t, reactor.uuid7() as run_id
+            from (select distinct x.t from unnest(v_wanted) as x (t)) d
+            order by d.t
+        ) w
         on conflict (tenant_id) do nothing
         returning l.tenant_id, l.run_id
     ),
@@ -163,20 +172,21 @@ begin
         ) e
     ),
     noted as (
-        update public.agent_tenant_locks l
-        set in_flight = n.ids
-        from (select p.tenant_id, array_agg(p.id) as ids from picked p group by p.tenant_id) n
-        where l.tenant_id = n.tenant_id
+        insert into reactor.in_flight as f (tenant_id, run_id, ids)
+        select p.tenant_id, p.run_id, array_agg(p.id) from picked p group by p.tenant_id, p.run_id
+        on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids
     )
     select p.* from picked p;
 
     -- Somebody else finished a tenant's events between the look and the lease: give it back.
-    with empty as (
-        delete from public.agent_tenant_locks l
-        where l.tenant_id = any (v_tenants) and l.run_id = any (v_runs) and l.in_flight = '{}'
-        returning l.run_id
-    )
-    delete from public.agent_autonomous_runs r using empty where r.id = empty.run_id;
+    v_empty := array(
+        select c.run_id from unnest(v_tenants, v_runs) as c (tenant_id, run_id)
+        where not exists (
+            select from reactor.in_flight f where f.tenant_id = c.tenant_id and f.run_id = c.run_id));
+    if cardinality(v_empty) > 0 then
+        delete from public.agent_tenant_locks l where l.tenant_id = any (v_tenants) and l.run_id = any (v_empty);
+        delete from public.agent_autonomous_runs r where r.id = any (v_empty);
+    end if;
 end;
 $$;
 

@@ -35,13 +35,16 @@ begin
 
     with gone as (
         delete from public.agent_tenant_locks l where l.tenant_id = any (v_tenants)
-        returning l.in_flight
+        returning l.tenant_id, l.run_id
+    ),
+    flying as (
+        select f.ids from gone g join reactor.in_flight f on f.tenant_id = g.tenant_id and f.run_id = g.run_id
     )
     select
-        array_agg(g.in_flight[1]) filter (where cardinality(g.in_flight) = 1),
-        (select array_agg(i.id) from gone g2, unnest(g2.in_flight) as i (id) where cardinality(g2.in_flight) > 1)
+        array_agg(f.ids[1]) filter (where cardinality(f.ids) = 1),
+        (select array_agg(i.id) from flying f2, unnest(f2.ids) as i (id) where cardinality(f2.ids) > 1)
     into v_alone, v_group
-    from gone g;
+    from flying f;
 
     update reactor.events e
     set

@@ -84,21 +84,26 @@ begin
             ) e
             where c.more
         ),
-        noted as (
+        fenced as (
             update public.agent_tenant_locks l
-            set in_flight = n.ids, expires_at = reactor.now() + p_lease
-            from (
-                select p.tenant_id, p.run_id, array_agg(p.id) as ids
-                from picked p group by p.tenant_id, p.run_id order by p.tenant_id) n
+            set expires_at = reactor.now() + p_lease
+            from (select distinct p.tenant_id, p.run_id from picked p order by p.tenant_id) n
             where l.tenant_id = n.tenant_id and l.run_id = n.run_id and l.expires_at > reactor.now()
-            returning l.run_id
+            returning l.tenant_id, l.run_id
+        ),
+        noted as (
+            insert into reactor.in_flight as f (tenant_id, run_id, ids)
+            select p.tenant_id, p.run_id, array_agg(p.id)
+            from picked p join fenced n on n.run_id = p.run_id
+            group by p.tenant_id, p.run_id
+            on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids
         ),
         kept as (
-            select array_agg(n.run_id) as runs from noted n
+            select array_agg(n.run_id) as runs from fenced n
         )
-        -- A run that lost its lease has picked events but no note; it fails the count below.
+        -- A run that lost its lease has picked events but is not kept; it fails the count below.
         select p.* from picked p, kept k where p.run_id = any (k.runs);
-        -- Which leases that statement noted: the rows this transaction wrote.
+        -- Which leases that statement extended: the rows this transaction wrote.
         v_kept := array(
             select l.run_id from public.agent_tenant_locks l
             where l.tenant_id = any (p_tenants) and l.run_id = any (p_runs)
@@ -131,7 +136,7 @@ begin
         phase = case when r.error_message is null then 'completed' else 'failed' end,
         completed_at = reactor.now(),
         duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int
-    where r.id = any (v_released) and r.status = 'running';
+    where r.id = any (v_released) and r.completed_at is null;
 end;
 $$;
 

@@ -8,8 +8,7 @@ create table reactor_blueprint.agent_tenant_locks (
   run_id uuid references public.agent_autonomous_runs (id) on delete set null,
   locked_at timestamptz not null default now(),
   expires_at timestamptz not null,
-  lock_holder text,
-  in_flight bigint[] not null default '{}'
+  lock_holder text
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
 create index idx_tenant_locks_expires on reactor_blueprint.agent_tenant_locks (expires_at);
@@ -18,8 +17,3 @@ create index idx_tenant_locks_run on reactor_blueprint.agent_tenant_locks (run_i
 
 select reactor.adopt_table('agent_tenant_locks');
 select reactor.isolate('public.agent_tenant_locks');
-
--- in_flight names events by number and is the engine's own: a user of the application does not write it.
-revoke insert, update on public.agent_tenant_locks from authenticated;
-grant insert (id, tenant_id, run_id, locked_at, expires_at, lock_holder), update (run_id, locked_at, expires_at, lock_holder)
-  on public.agent_tenant_locks to authenticated;

@@ -1,3 +1,18 @@
+-- What a lease has in flight, noted when it is claimed, so that the next holder of one that ran out knows
+-- which events were interrupted. A table of its own: the lease's row has foreign keys that an update in
+-- the transaction of its insert would check again. One row a tenant, matched to the lease by the run,
+-- overwritten by the next claim; ids is not indexed, so that is a HOT update.
+create table if not exists reactor.in_flight (
+    tenant_id uuid primary key,
+    run_id uuid not null,
+    ids bigint[] not null
+) with (
+    fillfactor = 50,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_scale_factor = 0.1,
+    autovacuum_vacuum_cost_delay = 0
+);
+
 -- Who is alive, who leads, who sleeps, and what was asked to be watched.
 
 create table if not exists reactor.replicas (
@@ -63,4 +78,4 @@ create table if not exists reactor.watches (
     primary key (table_schema, table_name, event_type)
 );
 
-revoke all on reactor.replicas, reactor.leadership, reactor.schedules, reactor.watches from public;
+revoke all on reactor.in_flight, reactor.replicas, reactor.leadership, reactor.schedules, reactor.watches from public;

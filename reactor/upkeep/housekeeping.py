@@ -61,12 +61,38 @@ class Housekeeping:
             pass
 
     async def _partitions(self, ctx: JobContext) -> None:
-        await ctx.db.execute("select reactor.require_leader($1)", self._term)
-        await ctx.db.execute("select reactor.ensure_partitions()")
+        made = await ctx.db.fetchval("select reactor.ensure_partitions($1)", self._term)
+        if made:
+            log.info(names.PARTITIONS_MADE, partitions=made)
 
     async def _retention(self, ctx: JobContext) -> None:
+        """Forget what is older than its time, in bounded batches, saying how far it is."""
+        settings = self._settings
         await ctx.db.execute(
-            "select reactor.keep_history($1, $2)",
-            self._term,
-            timedelta(days=self._settings.retention_events_days),
+            "select reactor.keep_history($1, $2)", self._term, timedelta(days=settings.retention_events_days)
         )
+        removed: dict[str, int] = {}
+        while True:
+            rows = await ctx.db.fetch(
+                "select relation, removed, dropped, more "
+                "from reactor.apply_retention($1, $2, $3, $4, $5, $6, $7, $8)",
+                self._term,
+                _BATCH * 5,
+                *(
+                    timedelta(days=days)
+                    for days in (
+                        settings.retention_runs_days,
+                        settings.retention_violations_days,
+                        settings.retention_email_failures_days,
+                        settings.retention_reflections_days,
+                        settings.retention_rate_limits_days,
+                        settings.retention_alerts_days,
+                    )
+                ),
+            )
+            for row in rows:
+                removed[row["relation"]] = removed.get(row["relation"], 0) + row["removed"] + row["dropped"]
+            if any(removed.values()):
+                log.info(names.RETENTION, **{k: v for k, v in removed.items() if v})
+            if not any(row["more"] for row in rows):
+                return

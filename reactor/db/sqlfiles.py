@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import reactor
 from reactor.errors import MigrationError
 
 Kind = Literal["schema", "functions", "triggers"]
@@ -47,7 +46,7 @@ class SqlFile:
 
 def sql_dir() -> Path:
     """The SQL of an installed wheel (``reactor/_sql``), or that of the checkout."""
-    package = Path(reactor.__file__).parent
+    package = Path(__file__).parents[1]
     for candidate in (package / "_sql", package.parent / "sql"):
         if (candidate / "schema").is_dir():
             return candidate

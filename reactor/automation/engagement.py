@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
-from reactor.automation.followup import OverdueClock, Proposal, card_for, propose
+from reactor.automation.followup import OverdueClock, Proposal, as_text, card_for, propose
 from reactor.automation.guard import Decision, guard
 from reactor.automation.policies import UNREADABLE
 from reactor.automation.resources import resources_of
@@ -75,6 +75,7 @@ from jsonb_to_recordset($2) as c (
     client_id uuid, contact_id uuid, type text, title text, description text, rationale text, priority text,
     action_payload jsonb)
 """
+_SCORE: LiteralString = "select reactor.score_clocks($1)"
 _TOUCH: LiteralString = "select public.update_engagement_clock($1, $2, $3, 'email', null)"
 
 
@@ -130,6 +131,11 @@ async def handle_overdue(events: Sequence[Event[Any]], ctx: Context) -> None:
         if decision.violation is not None and decision.violation.reason == UNREADABLE:
             ctx.fail(by_clock[proposal.clock.id], Retry(reason=UNREADABLE))
     ctx.run.phase = "reflect"
+
+
+async def score_clocks(event: Event[Any], ctx: Context) -> None:
+    """Handles engagement.score: priority_score of the tenant's overdue clocks, set-based."""
+    await ctx.db.execute(_SCORE, ctx.tenant_id)
 
 
 async def _load_clocks(ctx: Context, by_clock: dict[UUID, Event[Any]]) -> list[OverdueClock]:
@@ -208,9 +214,9 @@ async def _queue_emails(
     dry = settings.email_mode is EmailMode.DRY_RUN
     drafts: list[dict[str, object]] = [
         {
-            "clock_id": proposal.clock.id,
-            "client_id": proposal.clock.client_id,
-            "contact_id": proposal.clock.contact_id,
+            "clock_id": str(proposal.clock.id),
+            "client_id": as_text(proposal.clock.client_id),
+            "contact_id": as_text(proposal.clock.contact_id),
             "status": "dry_run" if dry else "queued",
             "sender": settings.email_from or sender,
             "sender_name": sender_name,

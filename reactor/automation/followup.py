@@ -112,6 +112,11 @@ def propose(clock: OverdueClock, settings: AgentSettings, *, tenant_name: str, s
     return Proposal(clock, action, tone, letter)
 
 
+def as_text(value: UUID | None) -> str | None:
+    """An id for JSON: the driver's own UUID type is not known to the encoder."""
+    return None if value is None else str(value)
+
+
 def _usable(address: str) -> str | None:
     try:
         return check_address(address)
@@ -124,8 +129,8 @@ def card_for(proposal: Proposal) -> dict[str, object]:
     clock = proposal.clock
     days = f"{clock.days_overdue} day{'' if clock.days_overdue == 1 else 's'}"
     card: dict[str, object] = {
-        "client_id": clock.client_id,
-        "contact_id": clock.contact_id,
+        "client_id": as_text(clock.client_id),
+        "contact_id": as_text(clock.contact_id),
         "priority": priority_for(clock.days_overdue),
         "rationale": f"The last agreed contact is {days} overdue (score {clock.score:g}).",
         "action_payload": dict(proposal.action.payload),

@@ -36,6 +36,7 @@ _BUSY = (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, OSError
 def redact(text: object) -> str:
     """``text`` without the passwords of the URLs and key=value strings in it."""
     hidden = re.sub(r"(\w+://[^\s:/@]*):[^\s/]*@", r"\1:***@", str(text))
+    hidden = re.sub(r"\b(resend://)[^\s:/@]+@", r"\1***@", hidden)  # its user name is the key
     return re.sub(r"(?i)\b(password|sslpassword)=('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1=***", hidden)
 
 

@@ -1,0 +1,57 @@
+"""Who may migrate: roles belong to the whole server, so each test has one of its own."""
+
+import pytest
+
+from reactor.db import embedded, migrate, pool, sqlfiles
+from reactor.errors import MissingPrivilege
+from tests.conftest import PG15
+
+
+@pytest.fixture(params=["18", "15"])
+async def fresh(request):
+    """A server without our roles, and a database that belongs to the ordinary role app."""
+    if request.param == "15" and not PG15.exists():
+        pytest.skip(f"no PostgreSQL 15 in {PG15}")
+    async with embedded.running(
+        settings=embedded.FAST, bin_dir=PG15 if request.param == "15" else None
+    ) as server:
+        async with pool.connected(server.url()) as admin:
+            await admin.execute("create role app login")
+            await admin.execute("create database crm owner app")
+            yield server, admin
+
+
+async def as_app(server: embedded.EmbeddedServer) -> migrate.Report:
+    return await migrate.migrate(lambda: pool.connect(server.url("crm", user="app")))
+
+
+async def test_a_role_that_may_create_roles_needs_no_superuser(fresh):
+    server, admin = fresh
+    await admin.execute("alter role app createrole")
+    assert len((await as_app(server)).applied) == len(sqlfiles.load())
+    assert (await as_app(server)).applied == []
+    async with pool.connected(server.url("crm", user="app")) as connection:
+        await migrate.check_migrated(connection)
+
+
+async def test_what_is_to_be_run_by_hand_is_enough(fresh):
+    server, admin = fresh
+    with pytest.raises(MissingPrivilege) as caught:
+        await as_app(server)
+    async with pool.connected(server.url("crm")) as connection:
+        assert await connection.fetchval("select to_regnamespace('reactor')") is None
+    by_hand = [line.strip() for line in caught.value.hint.splitlines()[1:]]
+    assert "create role reactor_owner nologin;" in by_hand
+    for statement in by_hand:
+        await admin.execute(statement)
+    assert len((await as_app(server)).applied) == len(sqlfiles.load())
+    assert (await as_app(server)).applied == []
+
+
+async def test_a_role_that_may_not_create_in_the_database_is_told_so(fresh):
+    server, admin = fresh
+    await admin.execute("alter database crm owner to postgres")
+    await admin.execute("alter role app createrole")
+    with pytest.raises(MissingPrivilege) as caught:
+        await as_app(server)
+    assert 'grant create on database "crm" to "app";' in caught.value.hint

@@ -1,0 +1,44 @@
+-- What reactor.watch() installed, and whether it is still there: a table may have been renamed, replaced, or
+-- its triggers dropped or disabled. state: 'ok', 'no table', 'no trigger', 'disabled'. Called by
+-- `reactor watches`, `reactor doctor` and the dashboard.
+create or replace function reactor.list_watches()
+returns table (
+    table_name text,
+    event_type text,
+    operations text[],
+    tenant_column text,
+    subject_column text,
+    payload_columns text[],
+    condition text,
+    created_at timestamptz,
+    state text
+)
+language plpgsql stable security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        coalesce(x.relation::text, format('%I.%I', w.table_schema, w.table_name)),
+        w.event_type, w.operations, w.tenant_column, w.subject_column, w.payload_columns, w.condition, w.created_at,
+        case
+            when pg_catalog.to_regclass(format('%I.%I', w.table_schema, w.table_name)) is null and x.there is null
+                then 'no table'
+            when coalesce(x.there, 0) < cardinality(w.operations) then 'no trigger'
+            when x.working < x.there then 'disabled'
+            else 'ok' end
+    from reactor.watches w
+    left join lateral (
+        select max(t.tgrelid::regclass::text) as relation, count(*) as there,
+            count(*) filter (where t.tgenabled in ('O', 'A')) as working
+        from pg_catalog.pg_trigger t
+        join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.proname = w.function_name
+        join pg_catalog.pg_namespace n on n.oid = p.pronamespace and n.nspname = 'reactor'
+        having count(*) > 0
+    ) x on true
+    order by 1, 2;
+end;
+$$;
+
+revoke all on function reactor.list_watches() from public;
+grant execute on function reactor.list_watches() to reactor;

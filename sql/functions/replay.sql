@@ -1,0 +1,53 @@
+--! requires: now, ring, choose_dead
+-- Puts dead events that fit all that is given back in the outbox, oldest first, at most p_limit, and
+-- returns their ids. Called by `reactor dead replay` and the dashboard, when what killed them is mended.
+--
+-- An event keeps its ids, so what it did outside under its idempotency key is not done twice; it keeps its
+-- errors and its place in its tenant's order; its attempts start again. Its dedup_key is given up where a
+-- younger event with the same one waits already.
+create or replace function reactor.replay(
+    p_ids bigint[] default null,
+    p_type text default null,
+    p_tenant uuid default null,
+    p_since interval default null,
+    p_limit int default 1000
+) returns table (id bigint)
+language plpgsql security definer set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with chosen as (
+        select d.id from reactor.dead_events d
+        where d.id in (select c.id from reactor.choose_dead(p_ids, p_type, p_tenant, p_since, p_limit) c)
+        order by d.id
+        for update skip locked
+    ),
+    gone as (
+        delete from reactor.dead_events d using chosen c where d.id = c.id returning d.*
+    ),
+    ranked as (
+        select g.*, row_number() over (partition by g.tenant_id, g.dedup_key order by g.id) as nth from gone g
+    )
+    insert into reactor.events as e (
+        id, event_id, tenant_id, event_type, subject_id, payload, priority, created_at, errors, traceparent,
+        cause_id, depth, dedup_key)
+    overriding system value
+    select r.id, r.event_id, r.tenant_id, r.event_type, r.subject_id, r.payload, r.priority, r.created_at,
+        r.errors || jsonb_build_object('at', reactor.now(), 'kind', 'replayed',
+            'error', format('%s put it back; it was dead since %s: %s', session_user, r.died_at, r.reason)),
+        r.traceparent, r.cause_id, r.depth,
+        case when r.nth = 1 and not exists (
+            select from reactor.events w
+            where w.tenant_id = r.tenant_id and w.dedup_key = r.dedup_key) then r.dedup_key end
+    from ranked r
+    order by r.id
+    returning e.id;
+    if found then
+        perform reactor.ring();
+    end if;
+end;
+$$;
+
+revoke all on function reactor.replay(bigint[], text, uuid, interval, int) from public;
+grant execute on function reactor.replay(bigint[], text, uuid, interval, int) to reactor;

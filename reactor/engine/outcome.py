@@ -84,7 +84,9 @@ def decide_failure(
             reason = f"the payload does not fit {error.title}: {_summary(error)}"
             return Outcome(event.id, "dead", reason, error=describe(error, handler), counts=False)
         case Retry() if error.after is not None and not error.counts:
-            return Outcome(event.id, "retry", error.reason, delay=error.after, counts=False)
+            # Kept with the event, so that a person can ask why it waits.
+            told = describe(error, handler)
+            return Outcome(event.id, "retry", error.reason, error=told, delay=error.after, counts=False)
         case _:
             delay = error.after if isinstance(error, Retry) else None
             told = describe(error, handler)

@@ -36,7 +36,9 @@ begin
         update reactor.events e
         set
             interruptions = e.interruptions + 1,
-            errors = e.errors || jsonb_build_object('at', reactor.now(), 'kind', 'interrupted', 'error', p_reason)
+            errors = e.errors || jsonb_build_object(
+                'at', reactor.now(), 'kind', 'interrupted', 'error', p_reason,
+                'run_id', p_runs[array_position(p_tenants, e.tenant_id)])
         where e.id = any (v_events);
     end if;
 

@@ -23,7 +23,8 @@ begin
             errors = case when v.error is null then e.errors else (
                 select coalesce(jsonb_agg(x.value order by x.n), '[]')
                 from (
-                    select o.value, o.n from jsonb_array_elements(e.errors || v.error) with ordinality as o (value, n)
+                    select o.value, o.n from jsonb_array_elements(e.errors || (v.error || jsonb_build_object(
+                        'at', reactor.now(), 'run_id', p_runs[array_position(p_tenants, e.tenant_id)]))) with ordinality as o (value, n)
                     order by o.n desc limit 20) x) end
         from jsonb_to_recordset(p_verdicts) as v (id bigint, verdict text, delay float8, counts boolean, error jsonb)
         where e.id = v.id and v.verdict in ('retry', 'interrupted') and e.tenant_id = any (p_tenants)
@@ -61,7 +62,8 @@ begin
         select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority,
             g.attempts + g.counts::int, g.interruptions, g.created_at, reactor.now(), g.reason,
             p_runs[array_position(p_tenants, g.tenant_id)],
-            case when g.error is null then g.errors else g.errors || g.error end,
+            case when g.error is null then g.errors else g.errors || (g.error || jsonb_build_object(
+                'at', reactor.now(), 'run_id', p_runs[array_position(p_tenants, g.tenant_id)])) end,
             g.traceparent, g.cause_id, g.depth, g.dedup_key
         from gone g
         returning id, tenant_id, event_type, reason

@@ -51,7 +51,7 @@ begin
         attempts = e.attempts + (e.interruptions > 0)::int,
         interruptions = e.interruptions + (e.interruptions = 0)::int,
         errors = case when e.interruptions = 0 then e.errors else e.errors || jsonb_build_object(
-            'at', reactor.now(), 'kind', 'killed',
+            'at', reactor.now(), 'kind', 'killed', 'run_id', v_runs[array_position(v_tenants, e.tenant_id)],
             'error', 'the replica died while it handled this event alone') end
     where e.id = any (v_alone);
 

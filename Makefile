@@ -51,7 +51,7 @@ proof: .venv/.made
 	@$(BIN)/python -m tests.failure $(PROOF_ARGS)
 
 docs: .venv/.made
-	@$(BIN)/python -c 'import zensical' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@$(BIN)/python -c 'import zensical' 2>/dev/null || PYTHON='$(PYTHON)' EXTRAS=docs bash tools/make_venv.sh
 	@$(BIN)/zensical build --strict
 
 schema-dump: .venv/.made

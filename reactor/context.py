@@ -78,13 +78,14 @@ class Context:
 
     __slots__ = (
         "_checkpoint",
+        "_db",
         "_failures",
         "_log",
-        "db",
+        "_open_db",
+        "_run",
         "events",
         "handler",
         "resources",
-        "run",
         "run_id",
         "tenant_id",
     )
@@ -94,22 +95,48 @@ class Context:
         *,
         tenant_id: UUID,
         run_id: UUID,
-        db: TenantDb,
+        open_db: Callable[[], TenantDb],
         handler: str = "",
         events: Sequence[Event[Any]] = (),
         resources: Any = None,
-        checkpoint: Callable[[], Awaitable[None]] | None = None,
+        checkpoint: Callable[["Context"], Awaitable[None]] | None = None,
     ) -> None:
+        # One is made for every event, so whatever is not asked for is not made.
         self.tenant_id = tenant_id
         self.run_id = run_id
-        self.db = db
-        self._log: FilteringBoundLogger | None = None
         self.handler = handler
         self.events = events
         self.resources = resources
-        self.run = RunCounters()
+        self._open_db = open_db
         self._checkpoint = checkpoint
-        self._failures: dict[int, BaseException] = {}
+        self._db: TenantDb | None = None
+        self._run: RunCounters | None = None
+        self._log: FilteringBoundLogger | None = None
+        self._failures: dict[int, BaseException] | None = None
+
+    @property
+    def db(self) -> TenantDb:
+        """The tenant's transaction."""
+        if self._db is None:
+            self._db = self._open_db()
+        return self._db
+
+    @property
+    def used_db(self) -> TenantDb | None:
+        """``db`` if the handler ever asked for it."""
+        return self._db
+
+    @property
+    def run(self) -> RunCounters:
+        """The run's counters; what is added here is written when it settles."""
+        if self._run is None:
+            self._run = RunCounters()
+        return self._run
+
+    def take_counters(self) -> RunCounters | None:
+        """The counters so far, which begin at zero again."""
+        counters, self._run = self._run, None
+        return counters
 
     @property
     def log(self) -> FilteringBoundLogger:
@@ -164,7 +191,7 @@ class Context:
         """
         if self._checkpoint is None:
             raise ReactorError("this context has no checkpoint: a batch of one tenant commits as a whole")
-        await self._checkpoint()
+        await self._checkpoint(self)
 
     def fail(self, event: Event[Any], error: BaseException) -> None:
         """In a batch handler: this event failed, and the rest may commit.
@@ -172,9 +199,11 @@ class Context:
         What the handler wrote for it commits too, so call it before writing, or undo that with
         ``async with ctx.db.transaction()``. ``error`` may be a Retry or a Discard.
         """
+        if self._failures is None:
+            self._failures = {}
         self._failures[event.id] = error
 
     @property
     def failures(self) -> dict[int, BaseException]:
         """What ``fail`` was told, by event id."""
-        return self._failures
+        return self._failures or {}

@@ -98,6 +98,12 @@ class Event(Generic[T]):
         return trace
 
     @property
+    def was_tried(self) -> bool:
+        """Whether it has a past that may forbid another try: failures, interruptions, a chain of causes."""
+        row = self._row
+        return bool(row["attempts"] or row["interruptions"] or row["depth"])
+
+    @property
     def cause_id(self) -> int | None:
         """The event whose handler caused this one."""
         cause: int | None = self._row["cause_id"]

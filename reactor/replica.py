@@ -129,7 +129,9 @@ class Replica:
             may_keep=lambda: dispatcher.has_spare,
             is_draining=lambda: dispatcher.draining,
         )
-        dispatcher = Dispatcher(slots=settings.concurrency, work=runner.work)
+        dispatcher = Dispatcher(
+            slots=settings.concurrency, work=runner.work, settling=lambda: len(settler.settling)
+        )
         self._dispatcher = dispatcher
         self._runner = runner
 
@@ -138,7 +140,7 @@ class Replica:
             pool=own,
             replica=self._name,
             lease=self._lease,
-            runs=dispatcher.held,
+            runs=lambda: [*dispatcher.held(), *settler.settling],
             lost=self._lost,
             enlist=lambda: self._enlist(own),
         )
@@ -216,6 +218,9 @@ class Replica:
             while dispatcher.active:
                 dispatcher.freed.clear()
                 await dispatcher.freed.wait()
+            while settler.settling:
+                settler.settled.clear()
+                await settler.settled.wait()
         for run in dispatcher.active:
             if run.task is not None:
                 run.task.cancel()

@@ -23,9 +23,12 @@ _LONGEST_WAIT = 1.0
 class Dispatcher:
     """Owned by the engine; ``work`` is the runner's."""
 
-    def __init__(self, *, slots: int, work: Callable[[Run], Awaitable[None]]) -> None:
+    def __init__(
+        self, *, slots: int, work: Callable[[Run], Awaitable[None]], settling: Callable[[], int]
+    ) -> None:
         self._slots = slots
         self._work = work
+        self._settling = settling
         self._queue: deque[Run] = deque()
         self._arrived = asyncio.Event()
         #: set whenever a run ended
@@ -38,12 +41,12 @@ class Dispatcher:
     @property
     def room(self) -> int:
         """How many tenants may be claimed now: the free slots, and ahead as fast as runs have been ending."""
-        if self.draining:
+        if self.draining or self._settling() >= 2 * _MOST_AHEAD:
             return 0
         ahead = min(_MOST_AHEAD, int(self._rate * _AHEAD))
         room = self._slots + ahead - len(self.active) - len(self._queue)
         # Many small runs are claimed by the dozen, not each time a single one ends.
-        return room if room >= min(self._slots, ahead // 4 + 1) or not self.active else 0
+        return room if room > ahead // 2 else 0
 
     @property
     def has_spare(self) -> bool:

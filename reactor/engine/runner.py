@@ -12,6 +12,7 @@ fault it is: its events are done again one by one, each in a transaction of its 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -157,11 +158,15 @@ class Runner:
             while at < len(rows) and len(events) < size and rows[at]["event_type"] == kind:
                 event: Event[Any] = Event(rows[at])
                 at += 1
-                unfit = decide_unfit(
-                    event,
-                    subscriptions,
-                    max_attempts=limits.max_attempts,
-                    max_interruptions=limits.max_interruptions,
+                unfit = (
+                    decide_unfit(
+                        event,
+                        subscriptions,
+                        max_attempts=limits.max_attempts,
+                        max_interruptions=limits.max_interruptions,
+                    )
+                    if event.was_tried or not subscriptions
+                    else None
                 )
                 if unfit is None:
                     events.append(event)
@@ -211,7 +216,8 @@ class Runner:
                 calls = [fit] if subscription.batch else [[event] for event in fit]
                 for group in calls:
                     ctx = await self._call(run, scope, segment, subscription, group)
-                    counters.add(ctx.run)
+                    if counted := ctx.take_counters():
+                        counters.add(counted)
                     failures |= ctx.failures
         except asyncio.CancelledError:
             if not run.timed_out:
@@ -274,13 +280,11 @@ class Runner:
         subscription: Subscription,
         events: list[Event[Any]],
     ) -> Context:
-        db = ScopedDb(scope, subscription.name)
-
-        async def checkpoint() -> None:
+        async def checkpoint(ctx: Context) -> None:
             if scope.connection is None:
                 return
-            segment.counters.add(ctx.run)
-            ctx.run = RunCounters()
+            if counted := ctx.take_counters():
+                segment.counters.add(counted)
             await self._settler.checkpoint(scope, segment)
             segment.done.clear()
             segment.outcomes.clear()
@@ -289,7 +293,7 @@ class Runner:
         ctx = Context(
             tenant_id=run.tenant_id,
             run_id=run.run_id,
-            db=db,
+            open_db=partial(ScopedDb, scope, subscription.name),
             handler=subscription.name,
             events=events,
             resources=self._resources,
@@ -314,7 +318,8 @@ class Runner:
                     hint="use it as `async with ctx.db.transaction():`",
                 )
         finally:
-            db.close()
+            if isinstance(ctx.used_db, ScopedDb):
+                ctx.used_db.close()
             if slots is not None:
                 slots.release()
         return ctx
@@ -353,6 +358,10 @@ class Runner:
         batch = 1 if solo else min(self._limits.batch, max(_MOST_SAVEPOINTS, 2 * taken)) if left else None
         if scope.connection is not None:
             return await self._settler.settle_scope(scope, segment, more=keep, batch=batch)
+        if not keep:
+            # Nothing to wait for: the slot is free while the settlement is on its way.
+            self._settler.hand_over(segment)
+            return []
         return await self._settler.settle(segment, more=keep, batch=batch)
 
     async def _settle_failed(

@@ -31,6 +31,9 @@ log = structlog.get_logger("reactor.settler")
 #: At most so many runs in one settling statement.
 _GROUP = 500
 
+#: A segment, whether the run goes on, its next batch, and who waits for that (nobody: handed over).
+_Waiting = tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]] | None]
+
 
 class Settler:
     """Started by the engine; stops when its task group is cancelled, after the drain."""
@@ -40,8 +43,12 @@ class Settler:
         self._batch = batch
         self._lease = lease
         self._gated = list(gated)
-        self._waiting: list[tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]]]] = []
+        self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
+        #: runs that were handed over and whose leases are still ours
+        self.settling: set[Run] = set()
+        #: set whenever some of those are settled
+        self.settled = asyncio.Event()
 
     async def settle(self, segment: Segment, *, more: bool, batch: int | None = None) -> list[asyncpg.Record]:
         """Settle a run that wrote nothing, together with others. Returns its next events, same lease.
@@ -52,6 +59,15 @@ class Settler:
         self._waiting.append((segment, more, batch or self._batch, future))
         self._arrived.set()
         return await future
+
+    def hand_over(self, segment: Segment) -> None:
+        """Settle and release a run that wrote nothing, without anybody waiting for it.
+
+        A lost lease is logged, a lost connection ends in :meth:`abandon`: either way the events are safe.
+        """
+        self.settling.add(segment.run)
+        self._waiting.append((segment, False, self._batch, None))
+        self._arrived.set()
 
     async def settle_scope(
         self, scope: Scope, segment: Segment, *, more: bool, batch: int | None = None
@@ -115,10 +131,10 @@ class Settler:
             group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
             with anyio.CancelScope(shield=True):
                 await self._settle_group(group)
+                self.settling.difference_update([segment.run for segment, _, _, _ in group])
+                self.settled.set()
 
-    async def _settle_group(
-        self, group: list[tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]]]]
-    ) -> None:
+    async def _settle_group(self, group: list[_Waiting]) -> None:
         while group:
             batch = min(size for _, _, size, _ in group)
             try:
@@ -132,15 +148,15 @@ class Settler:
                     )
             except asyncpg.PostgresError as error:
                 if not isinstance(_ours(error), Fenced) or len(group) == 1:
-                    _fail(group, _ours(error) or error)
+                    await self._fail(group, _ours(error) or error)
                     return
                 # Those that lost their lease are told; the others settle without them.
                 lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}
                 gone = [entry for entry in group if entry[0].run.run_id in lost] or group
-                _fail(gone, Fenced("the lease was lost: nothing is committed"))
+                await self._fail(gone, Fenced("the lease was lost: nothing is committed"))
                 group = [entry for entry in group if entry not in gone]
             except (OSError, asyncpg.InterfaceError) as error:
-                _fail(group, error)
+                await self._fail(group, error)
                 return
             else:
                 _count([segment for segment, _, _, _ in group])
@@ -148,9 +164,23 @@ class Settler:
                 for row in rows:
                     next_rows.setdefault(row["run_id"], []).append(row)
                 for segment, _, _, future in group:
-                    if not future.done():
+                    if future is not None and not future.done():
                         future.set_result(next_rows.get(segment.run.run_id, []))
                 return
+
+    async def _fail(self, group: Sequence[_Waiting], error: BaseException) -> None:
+        handed_over = [segment.run for segment, _, _, future in group if future is None]
+        for _, _, _, future in group:
+            if future is not None and not future.done():
+                future.set_exception(error)
+        if not handed_over:
+            return
+        if isinstance(error, Fenced):
+            metrics.RUNS_LOST.inc(len(handed_over))
+            log.warning(names.RUN_LOST, runs=[str(run.run_id) for run in handed_over])
+        else:
+            log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=str(error))
+            await self.abandon(handed_over, interrupted=True, reason=str(error) or type(error).__name__)
 
 
 def _settlement(segments: Sequence[tuple[Segment, bool]]) -> calls.Settlement:
@@ -188,14 +218,6 @@ def _settlement(segments: Sequence[tuple[Segment, bool]]) -> calls.Settlement:
 def _ours(error: asyncpg.PostgresError) -> Fenced | ScopeBroken | None:
     ours = from_sqlstate(error.sqlstate, str(error))
     return ours if isinstance(ours, Fenced | ScopeBroken) else None
-
-
-def _fail(
-    group: Sequence[tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]]]], error: BaseException
-) -> None:
-    for _, _, _, future in group:
-        if not future.done():
-            future.set_exception(error)
 
 
 def _count(segments: Sequence[Segment]) -> None:

@@ -271,6 +271,10 @@ class EmbeddedServer:
             pg_ctl = str(self.bin_dir / "pg_ctl")
             self._run(pg_ctl, "stop", "-D", str(self.data_dir), "-m", "fast", "-w", "-t", "10")
             self._run(pg_ctl, "stop", "-D", str(self.data_dir), "-m", "immediate", "-w", "-t", "10")
+        elif (pid := _pid_in_file(self.data_dir)) is not None and _is_alive(pid):
+            # The pid is another program's by now; the server would not start for fear of it. A pid
+            # file whose process is gone stays: it tells the server of children that may be left.
+            (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
 
     def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
@@ -291,15 +295,30 @@ def _pid_file(data_dir: Path) -> list[str]:
 
 def _server_runs(data_dir: Path) -> bool:
     """Whether the pid file names a live postmaster of this very directory, not a reused pid."""
-    lines = _pid_file(data_dir)
-    if not lines or not lines[0].isdecimal():
+    pid = _pid_in_file(data_dir)
+    if pid is None or not _is_alive(pid):
         return False
     if not Path("/proc/self").exists():
         return True
     try:
-        return Path(f"/proc/{lines[0]}/cwd").resolve() == data_dir.resolve()
+        return Path(f"/proc/{pid}/cwd").readlink() == data_dir.resolve()
     except OSError:
         return False
+
+
+def _pid_in_file(data_dir: Path) -> int | None:
+    lines = _pid_file(data_dir)
+    return int(lines[0]) if lines and lines[0].isdecimal() else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _environment() -> dict[str, str]:

@@ -174,7 +174,7 @@ begin
     noted as (
         insert into reactor.in_flight as f (tenant_id, run_id, ids)
         select p.tenant_id, p.run_id, array_agg(p.id) from picked p group by p.tenant_id, p.run_id
-        on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids
+        on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
     )
     select p.* from picked p;
 

@@ -49,6 +49,7 @@ as $$
 #variable_conflict use_column
 declare
     v_shut uuid[] := '{}';
+    v_began constant timestamptz := clock_timestamp();
     v_kept uuid[] := '{}';
     v_released uuid[] := '{}';
 begin
@@ -66,10 +67,29 @@ begin
                 select m.tenant_id from unnest(p_tenants, p_more) as m (tenant_id, more)
                 where m.more and not reactor.is_open(m.tenant_id));
         end if;
+        -- The runs that still hold their lease and have more to do. What this statement extended is kept;
+        -- it returns the ids itself, because in a handler's transaction a savepoint may be open, so that
+        -- the rows cannot be told by the transaction that wrote them.
+        with extended as (
+            update public.agent_tenant_locks l
+            set expires_at = reactor.now() + p_lease
+            from (
+                select c.tenant_id, c.run_id
+                from unnest(p_tenants, p_runs, p_more) as c (tenant_id, run_id, more)
+                where c.more and exists (
+                    select from reactor.events w
+                    where w.tenant_id = c.tenant_id and w.available_at is null
+                        and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated)))
+                order by c.tenant_id) n
+            where l.tenant_id = n.tenant_id and l.run_id = n.run_id and l.expires_at > reactor.now()
+            returning l.run_id
+        )
+        select coalesce(array_agg(x.run_id), '{}') into v_kept from extended x;
+
         return query
         with picked as materialized (
             select c.tenant_id, c.run_id, e.*
-            from unnest(p_tenants, p_runs, p_more) as c (tenant_id, run_id, more)
+            from unnest(p_tenants, p_runs) as c (tenant_id, run_id)
             cross join lateral (
                 select w.id, w.event_id, w.event_type, w.subject_id, w.payload::text, w.priority, w.attempts,
                     w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
@@ -82,32 +102,18 @@ begin
                     where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null)
                     then 1 else p_batch end
             ) e
-            where c.more
-        ),
-        fenced as (
-            update public.agent_tenant_locks l
-            set expires_at = reactor.now() + p_lease
-            from (select distinct p.tenant_id, p.run_id from picked p order by p.tenant_id) n
-            where l.tenant_id = n.tenant_id and l.run_id = n.run_id and l.expires_at > reactor.now()
-            returning l.tenant_id, l.run_id
+            where c.run_id = any (v_kept)
         ),
         noted as (
             insert into reactor.in_flight as f (tenant_id, run_id, ids)
-            select p.tenant_id, p.run_id, array_agg(p.id)
-            from picked p join fenced n on n.run_id = p.run_id
-            group by p.tenant_id, p.run_id
-            on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids
-        ),
-        kept as (
-            select array_agg(n.run_id) as runs from fenced n
+            select p.tenant_id, p.run_id, array_agg(p.id) from picked p group by p.tenant_id, p.run_id
+            on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
         )
-        -- A run that lost its lease has picked events but is not kept; it fails the count below.
-        select p.* from picked p, kept k where p.run_id = any (k.runs);
-        -- Which leases that statement extended: the rows this transaction wrote.
+        select p.* from picked p;
+        -- A gate may have closed between the two statements: what was not noted is not kept.
         v_kept := array(
-            select l.run_id from public.agent_tenant_locks l
-            where l.tenant_id = any (p_tenants) and l.run_id = any (p_runs)
-                and l.xmin = pg_current_xact_id()::xid);
+            select f.run_id from reactor.in_flight f
+            where f.tenant_id = any (p_tenants) and f.run_id = any (v_kept) and f.noted_at >= v_began);
     end if;
 
     -- The fence, on the runs that end here: deleting the lease is the check.

@@ -5,7 +5,8 @@
 create table if not exists reactor.in_flight (
     tenant_id uuid primary key,
     run_id uuid not null,
-    ids bigint[] not null
+    ids bigint[] not null,
+    noted_at timestamptz not null default clock_timestamp()
 ) with (
     fillfactor = 50,
     autovacuum_vacuum_threshold = 1000,

@@ -30,10 +30,12 @@ class Server:
     admin_url: str
     own: embedded.EmbeddedServer | None = None
 
-    def url(self, dbname: str) -> str:
+    def url(self, dbname: str, user: str | None = None, password: str = "") -> str:
+        """The URL of a database, as superuser or as another user."""
         parts = urlsplit(self.admin_url)
-        # netloc may be "postgres@", which urlunsplit keeps
-        return urlunsplit(parts._replace(path=f"/{dbname}"))
+        host = parts.netloc.rpartition("@")[2]
+        netloc = parts.netloc if user is None else f"{user}:{password}@{host}"
+        return urlunsplit(parts._replace(netloc=netloc, path=f"/{dbname}"))
 
     def admin(self, *statements: str) -> None:
         """Runs statements as superuser, each outside a transaction, from synchronous code."""

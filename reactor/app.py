@@ -1,8 +1,10 @@
 """``Reactor``: what an application registers its handlers with, and the composition root that runs them."""
 
+import inspect
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -62,6 +64,7 @@ class Reactor:
         limit = parse_duration(timeout)
 
         def register(function: F) -> F:
+            _check_async(function)
             self.handlers.add(
                 Subscription(
                     event_type=event_type,
@@ -96,6 +99,7 @@ class Reactor:
         limit = parse_duration(timeout)
 
         def register(function: F) -> F:
+            _check_async(function)
             self.add_job(Job(name or _name_of(function), function, period, catch_up, limit))
             return function
 
@@ -113,13 +117,13 @@ class Reactor:
         return layer
 
     def include(self, other: "Reactor") -> None:
-        """Take over everything that another app registered. With several lifespans, ``ctx.resources`` is
-        a Resources that has them all."""
+        """Take over everything that another app registered. Its middleware goes on to wrap its own handlers
+        only. With several lifespans, ``ctx.resources`` is a Resources that has them all."""
         for subscription in other.handlers:
-            self.handlers.add(subscription)
+            layers = (*other.handlers.middleware, *subscription.layers)
+            self.handlers.add(replace(subscription, layers=layers))
         for job in other.jobs:
             self.add_job(job)
-        self.handlers.middleware = (*self.handlers.middleware, *other.handlers.middleware)
         self._lifespans += other._lifespans
 
     @asynccontextmanager
@@ -219,6 +223,17 @@ async def _enter_all(lifespans: list[Lifespan], settings: Settings) -> AsyncIter
 def _name_of(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", "")
     return f"{module}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _check_async(function: Callable[..., Any]) -> None:
+    """A plain ``def`` would fail at its first event; a wrapper may hide that it is async."""
+    if (
+        inspect.isfunction(function)
+        and not inspect.iscoroutinefunction(function)
+        and not hasattr(function, "__wrapped__")
+        and function.__name__ != "<lambda>"
+    ):
+        raise BadArgument(f"{_name_of(function)} is not async", hint="write it as `async def`")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

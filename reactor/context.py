@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 import structlog
+from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
 from reactor.errors import ReactorError
@@ -67,6 +68,15 @@ class RunCounters:
             or self.cards_created
             or self.phase
         )
+
+
+def payload_json(payload: Any) -> str:
+    """A payload as JSON text: a model as it dumps itself, a Decimal as a string."""
+    return orjson.dumps({} if payload is None else payload, default=_simple).decode()
+
+
+def _simple(value: object) -> object:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 class Context:
@@ -175,7 +185,7 @@ class Context:
             "select reactor.emit($1, $2, $3::text::jsonb, $4, $5, $6, $7)",
             self.tenant_id,
             event_type,
-            orjson.dumps({} if payload is None else payload, default=str).decode(),
+            payload_json(payload),
             subject_id,
             delay,
             priority,

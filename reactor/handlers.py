@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
@@ -13,7 +13,7 @@ from reactor.errors import BadArgument
 #: A handler, single or batch: ``(event, ctx)`` or ``(events, ctx)``.
 HandlerFunction = Callable[[Any, Any], Awaitable[None]]
 #: Wraps handlers: ``(events, ctx, call_next)``.
-Middleware = Callable[[Any, Any, Callable[[], Awaitable[None]]], Awaitable[None]]
+Middleware: TypeAlias = Callable[[Any, Any, Callable[[], Awaitable[None]]], Awaitable[None]]
 #: A periodic job: ``(ctx)``.
 JobFunction = Callable[[Any], Awaitable[None]]
 
@@ -39,6 +39,8 @@ class Subscription:
     gated: bool = False
     #: At most so many tenants at once in this replica run this handler; ``None``: no cap.
     concurrency: int | None = None
+    #: Middleware of the included app that it came from; the including app's is around it.
+    layers: tuple[Middleware, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

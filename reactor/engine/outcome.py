@@ -12,8 +12,13 @@ from reactor.handlers import Subscription
 
 Verdict = Literal["retry", "interrupted", "dead", "discard"]
 
+#: What a row in agent_alerts emits, a dead event's included.
+ALERT_EVENT = "alert.created"
+
 #: Longest error text that is kept with an event, in characters.
 _LONGEST = 2000
+#: A handler may ask for any delay, and a date has an end.
+_LONGEST_DELAY = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Outcome:
             "verdict": self.verdict,
             "reason": self.reason,
             "error": self.error,
-            "delay": self.delay.total_seconds() if self.delay is not None else None,
+            "delay": min(self.delay, _LONGEST_DELAY).total_seconds() if self.delay is not None else None,
             "counts": self.counts,
         }
 
@@ -55,6 +60,9 @@ def decide_unfit(
     event: Event[Any], subscriptions: tuple[Subscription, ...], *, max_attempts: int, max_interruptions: int
 ) -> Outcome | None:
     """Events that no handler is asked about: they are dead, with the reason."""
+    if not subscriptions and event.type == ALERT_EVENT:
+        # Alerts are rows that a person can read; an app that has no handler for them delivers none.
+        return Outcome(event.id, "discard", "this app delivers no alerts")
     if not subscriptions:
         reason = f"no handler is registered for event type {event.type}"
         return Outcome(event.id, "dead", reason, counts=False)
@@ -79,14 +87,14 @@ def decide_failure(
     """What a handler's exception means for its event."""
     match error:
         case Discard():
-            return Outcome(event.id, "discard", error.reason)
+            return Outcome(event.id, "discard", storable(error.reason))
         case ValidationError():
-            reason = f"the payload does not fit {error.title}: {_summary(error)}"
+            reason = storable(f"the payload does not fit {error.title}: {_summary(error)}")
             return Outcome(event.id, "dead", reason, error=describe(error, handler), counts=False)
-        case Retry() if error.after is not None and not error.counts:
+        case Retry() if not error.counts:
             # Kept with the event, so that a person can ask why it waits.
             told = describe(error, handler)
-            return Outcome(event.id, "retry", error.reason, error=told, delay=error.after, counts=False)
+            return Outcome(event.id, "retry", _text(error), error=told, delay=error.after, counts=False)
         case _:
             delay = error.after if isinstance(error, Retry) else None
             told = describe(error, handler)
@@ -108,8 +116,13 @@ def describe(error: BaseException, handler: str) -> dict[str, Any]:
 
 
 def _text(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return storable(str(error) or type(error).__name__)
+
+
+def storable(text: str) -> str:
+    """Text of any origin as PostgreSQL can keep it: no NUL, no half of a surrogate pair, not endless."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"
 
 
 def _summary(error: ValidationError) -> str:

@@ -35,6 +35,10 @@ class Run:
     #: the lease is somebody else's: stop, nothing of this will be committed
     lost: bool = False
     task: asyncio.Task[None] | None = None
+    #: events of this turn that were tried already, while others waited for the slot
+    taken: int = 0
+    #: events that a checkpoint acknowledged
+    acknowledged: set[int] = field(default_factory=set)
     scope: "Scope | None" = None
 
     @property

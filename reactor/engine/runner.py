@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import asyncpg
 import structlog
+from pydantic import ValidationError
 
 from reactor.context import Context, RunCounters
 from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
@@ -43,6 +44,8 @@ _LONGEST_TURN = 1.0
 # The server or the way to it failed, not the handler: admin_shutdown, crash_shutdown, cannot_connect_now,
 # read_only_sql_transaction (a failover is under way), disk_full, out_of_memory, too_many_connections.
 _INFRASTRUCTURE = {"57P01", "57P02", "57P03", "25006", "53100", "53200", "53300"}
+#: The class of lost and refused connections.
+_CONNECTION_CLASS = "08"
 
 
 _LOGGED: dict[Verdict, str] = {
@@ -108,6 +111,8 @@ class Runner:
                     if _is_infrastructure(error, scope):
                         raise Interrupted(str(error)) from error
                     await _quietly_roll_back(scope)
+                    # What a checkpoint acknowledged before is done; all else is done again.
+                    rows = [row for row in rows if row["id"] not in run.acknowledged]
                     if len(segment.done) + len(segment.outcomes) > 1:
                         solo = len(segment.done) + len(segment.outcomes)
                         continue
@@ -201,38 +206,44 @@ class Runner:
         failures: dict[int, BaseException] = {}
         scope.enter(events[0])
         try:
-            for subscription in subscriptions:
+            # All payloads first: an event that does not fit one of its handlers is shown to none.
+            events, fitted = self._fit(segment, subscriptions, events)
+            if not events:
+                return segment
+            for subscription, fit in zip(subscriptions, fitted, strict=True):
                 handler = subscription.name
-                fit = self._fit(segment, subscription, events, subscriptions)
-                if not fit:
-                    events = []
-                    break
-                if len(fit) < len(events):
-                    # Those that do not fit are dead; the rest of the batch starts over without them.
-                    await scope.undo()
-                    return await self._unit(
-                        run, scope, segment, subscriptions, [e for e in events if e.id in {f.id for f in fit}]
-                    )
-                calls = [fit] if subscription.batch else [[event] for event in fit]
-                for group in calls:
-                    ctx = await self._call(run, scope, segment, subscription, group)
+                size = subscription.batch or 1
+                for start in range(0, len(fit), size):
+                    ctx = await self._call(run, scope, segment, subscription, fit[start : start + size])
                     if counted := ctx.take_counters():
                         counters.add(counted)
                     failures |= ctx.failures
+            if failures and len(subscriptions) > 1:
+                # All handlers or none: what the others wrote for a failed event must not stay.
+                error = next(iter(failures.values()))
         except asyncio.CancelledError:
             if not run.timed_out:
-                raise
-            run.timed_out = False
-            _forget_cancellation()
-            error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
+                if run.lost or _is_cancelled():
+                    raise
+                # Nobody cancelled us: the handler awaited something that was cancelled.
+                error = ReactorError(f"handler {handler} awaited a task that was cancelled")
         except Fenced:
             raise
-        except Exception as caught:
+        except (Exception, SystemExit) as caught:
             if _is_infrastructure(caught, scope):
                 raise Interrupted(str(caught)) from caught
             error = caught
         finally:
             run.calling_since = 0.0
+        if run.lost:
+            # It went on although it was cancelled; nothing of it can be committed.
+            _forget_cancellation()
+            raise Fenced("the lease was lost while the handler ran")
+        if run.timed_out:
+            # Also when the handler swallowed the cancellation and returned.
+            run.timed_out = False
+            _forget_cancellation()
+            error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
         if error is None:
             segment.counters.add(counters)
             for event in events:
@@ -244,6 +255,7 @@ class Runner:
             return segment
         await scope.undo()
         if len(events) == 1:
+            error = failures.get(events[0].id, error)
             self._note(segment, events[0], self._judge(events[0], error, subscriptions, handler))
             return segment
         for event in events:
@@ -253,24 +265,30 @@ class Runner:
         return segment
 
     def _fit(
-        self,
-        segment: Segment,
-        subscription: Subscription,
-        events: list[Event[Any]],
-        subscriptions: tuple[Subscription, ...],
-    ) -> list[Event[Any]]:
-        """The events with their payloads as the handler's model; those that do not fit are dead."""
-        if subscription.model is None:
-            return events
-        fit: list[Event[Any]] = []
+        self, segment: Segment, subscriptions: tuple[Subscription, ...], events: list[Event[Any]]
+    ) -> tuple[list[Event[Any]], list[list[Event[Any]]]]:
+        """The events that fit every handler's model, and for each handler the same with their payloads
+        as its model. Those that do not fit are noted as dead."""
+        if all(subscription.model is None for subscription in subscriptions):
+            return events, [events] * len(subscriptions)
+        kept: list[Event[Any]] = []
+        fitted: list[list[Event[Any]]] = [[] for _ in subscriptions]
         for event in events:
-            try:
-                model = subscription.model.model_validate_json(event.raw_payload)
-            except ValueError as error:
-                self._note(segment, event, self._judge(event, error, subscriptions, subscription.name))
+            row = []
+            for subscription in subscriptions:
+                if subscription.model is None:
+                    row.append(event)
+                    continue
+                try:
+                    row.append(event.fitted(subscription.model.model_validate_json(event.raw_payload)))
+                except ValidationError as error:
+                    self._note(segment, event, self._judge(event, error, subscriptions, subscription.name))
+                    break
             else:
-                fit.append(event.fitted(model))
-        return fit
+                kept.append(event)
+                for column, one in zip(fitted, row, strict=True):
+                    column.append(one)
+        return kept, fitted
 
     async def _call(
         self,
@@ -281,11 +299,19 @@ class Runner:
         events: list[Event[Any]],
     ) -> Context:
         async def checkpoint(ctx: Context) -> None:
+            if isinstance(ctx.used_db, ScopedDb):
+                ctx.used_db.check_open()
+            if scope.depth:
+                raise ScopeBroken(
+                    f"handler {subscription.name} called ctx.checkpoint() inside ctx.db.transaction()",
+                    hint="leave the block first: a checkpoint commits",
+                )
             if scope.connection is None:
                 return
             if counted := ctx.take_counters():
                 segment.counters.add(counted)
             await self._settler.checkpoint(scope, segment)
+            run.acknowledged.update(segment.done, (outcome.id for outcome in segment.outcomes))
             segment.done.clear()
             segment.outcomes.clear()
             segment.counters = RunCounters()
@@ -308,7 +334,7 @@ class Runner:
             await slots.acquire()
         run.calling_since = asyncio.get_running_loop().time()
         try:
-            if self._handlers.middleware:
+            if self._handlers.middleware or subscription.layers:
                 await self._through_middleware(subscription, argument, ctx)
             else:
                 await subscription.function(argument, ctx)
@@ -318,6 +344,7 @@ class Runner:
                     hint="use it as `async with ctx.db.transaction():`",
                 )
         finally:
+            run.calling_since = 0.0
             if isinstance(ctx.used_db, ScopedDb):
                 ctx.used_db.close()
             if slots is not None:
@@ -329,7 +356,7 @@ class Runner:
             await subscription.function(argument, ctx)
 
         call = innermost
-        for layer in reversed(self._handlers.middleware):
+        for layer in reversed((*self._handlers.middleware, *subscription.layers)):
 
             def wrapped(layer: Any = layer, inner: Any = call) -> Any:
                 return layer(ctx.events, ctx, inner)
@@ -350,12 +377,16 @@ class Runner:
         turn = asyncio.get_running_loop().time() - run.claimed_at
         left = taken < len(rows)
         wanted = left or solo or len(rows) >= self._limits.batch or rows[0]["interruptions"] > 0
+        # Where others wait for the slot, a tenant has one batch a turn, however many segments that takes.
+        spare = self._may_keep()
+        run.taken = 0 if spare else run.taken + taken
+        room = self._limits.batch - run.taken
         keep = (
             wanted
             and not self._is_draining()
-            and (solo or self._may_keep() or (left and turn < _LONGEST_TURN))
+            and (solo or spare or (left and room > 0 and turn < _LONGEST_TURN))
         )
-        batch = 1 if solo else min(self._limits.batch, max(_MOST_SAVEPOINTS, 2 * taken)) if left else None
+        batch = 1 if solo else max(1, min(room, max(_MOST_SAVEPOINTS, 2 * taken))) if left else None
         if scope.connection is not None:
             return await self._settler.settle_scope(scope, segment, more=keep, batch=batch)
         if not keep:
@@ -403,7 +434,9 @@ class Runner:
 
 
 def _is_infrastructure(error: BaseException, scope: Scope) -> bool:
-    if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _INFRASTRUCTURE:
+    if isinstance(error, asyncpg.PostgresError) and (
+        error.sqlstate in _INFRASTRUCTURE or (error.sqlstate or "").startswith(_CONNECTION_CLASS)
+    ):
         return True
     connection = scope.connection
     return connection is not None and connection.is_closed()
@@ -420,6 +453,11 @@ def _forget_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def judge_given_up(run: Run, handlers: HandlerSet, max_attempts: int) -> Outcome | None:

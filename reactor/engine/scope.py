@@ -34,6 +34,25 @@ _FORBIDDEN = re.compile(
 )
 
 
+# Where a statement could begin that is not the first: only then is the text looked at closely.
+_SUSPICIOUS = re.compile(
+    r"\b(commit|end|abort|begin|start|prepare|rollback|reset|discard|role|authorization|transaction)\b",
+    re.IGNORECASE,
+)
+# What may hide or fake a statement: comments, quoted names, strings and dollar-quoted bodies.
+_HIDING = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL)
+
+
+def forbidden_statement(query: str) -> str | None:
+    """The statement in ``query`` that would end the transaction or leave the role, if there is one."""
+    if _SUSPICIOUS.search(query) is None:
+        return None
+    for statement in _HIDING.sub(" ", query).split(";"):
+        if _FORBIDDEN.match(statement):
+            return " ".join(statement.split())[:60]
+    return None
+
+
 class Scope:
     """The transaction of one run's segment. Used by one task at a time; the runner owns it."""
 
@@ -167,15 +186,20 @@ class ScopedDb:
         """The handler returned: a task that it left behind must not write into another's transaction."""
         self._closed = True
 
-    async def _ready(self, query: str) -> Connection:
+    def check_open(self) -> None:
+        """Raises ScopeBroken once the handler returned."""
         if self._closed:
             raise ScopeBroken(
                 f"handler {self._handler} used ctx.db after it returned",
                 hint="await everything that the handler starts",
             )
-        if _FORBIDDEN.match(query):
+
+    async def _ready(self, query: str) -> Connection:
+        self.check_open()
+        forbidden = forbidden_statement(query)
+        if forbidden is not None:
             raise ScopeBroken(
-                f"handler {self._handler} may not run {query.strip().split(';')[0][:60]!r} through ctx.db: "
+                f"handler {self._handler} may not run {forbidden!r} through ctx.db: "
                 "the transaction commits together with the acknowledgement",
                 hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
             )

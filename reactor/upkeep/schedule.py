@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 import structlog
 from anyio.abc import TaskGroup
 from structlog.typing import FilteringBoundLogger
 
+from reactor.context import payload_json
 from reactor.db import calls
 from reactor.handlers import Job
 from reactor.telemetry import names
@@ -57,7 +57,7 @@ class JobContext:
             "select reactor.emit($1, $2, $3::text::jsonb, $4, $5, $6, $7)",
             tenant_id,
             event_type,
-            orjson.dumps({} if payload is None else payload, default=str).decode(),
+            payload_json(payload),
             subject_id,
             delay,
             priority,

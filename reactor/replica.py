@@ -21,6 +21,7 @@ from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
 from reactor.db import calls
+from reactor.db.borrow import LOST, borrow
 from reactor.db.migrate import check_migrated
 from reactor.db.pool import connected, create_pool
 from reactor.engine.claimer import Claimer
@@ -118,7 +119,13 @@ class Replica:
     async def _live(self, own: Pool, handler_pool: Pool, task_status: TaskStatus[None]) -> None:
         settings = self._settings
         gated = self._handlers.gated_types
-        settler = Settler(own, batch=settings.batch_size, lease=self._lease, gated=gated)
+        settler = Settler(
+            own,
+            batch=settings.batch_size,
+            lease=self._lease,
+            gated=gated,
+            released=self._work_bell.ring,
+        )
         self._settler = settler
         runner = Runner(
             pool=handler_pool,
@@ -178,7 +185,7 @@ class Replica:
         async def duties(term: int) -> None:
             await self._duties(own, term, listening)
 
-        leader = Leader(pool=own, replica=self._name, duties=duties)
+        leader = Leader(pool=own, replica=self._name, lease=self._lease, duties=duties)
         self._leader = leader
         async with anyio.create_task_group() as group:
             self._group = group
@@ -230,9 +237,9 @@ class Replica:
                 await dispatcher.freed.wait()
         try:
             async with asyncio.timeout(5):
-                async with own.acquire() as connection:
+                async with borrow(own) as connection:
                     await calls.retire(connection, self._name)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except LOST as error:
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
 
     async def _duties(self, own: Pool, term: int, listening: Any) -> None:
@@ -249,7 +256,7 @@ class Replica:
                     resources=self._resources,
                     group=group,
                 )
-                async with own.acquire() as connection:
+                async with borrow(own) as connection:
                     await schedule.register(connection)
 
                 async def run_due(connection: calls.Connection) -> None:
@@ -286,7 +293,7 @@ class Replica:
                 await self._settler.abandon(late, interrupted=False, reason=None)
 
     async def _enlist(self, own: Pool) -> None:
-        async with own.acquire() as connection:
+        async with borrow(own) as connection:
             self._slot = await calls.enlist(
                 connection,
                 self._name,

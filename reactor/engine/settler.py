@@ -6,7 +6,7 @@ commit is on its way to the disk, the next group gathers.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from reactor.db import calls
+from reactor.db.borrow import LOST, borrow
 from reactor.engine.run import Run, Segment
 from reactor.engine.scope import Scope
 from reactor.errors import Fenced, ScopeBroken, from_sqlstate
@@ -38,8 +39,19 @@ _Waiting = tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]] | None
 class Settler:
     """Started by the engine; stops when its task group is cancelled, after the drain."""
 
-    def __init__(self, pool: Pool, *, batch: int, lease: timedelta, gated: Sequence[str]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        batch: int,
+        lease: timedelta,
+        gated: Sequence[str],
+        released: Callable[[], None],
+    ) -> None:
         self._pool = pool
+        # Rung after every settlement: an event that came while its tenant was leased rang when a claim
+        # could not take it, and nobody else would look for it before the next poll.
+        self._released = released
         self._batch = batch
         self._lease = lease
         self._gated = list(gated)
@@ -91,6 +103,7 @@ class Settler:
             raise _ours(error) or error from None
         await scope.commit()
         _count([segment])
+        self._released()
         return rows
 
     async def checkpoint(self, scope: Scope, segment: Segment) -> None:
@@ -111,9 +124,9 @@ class Settler:
         wait = 0.1
         while True:
             try:
-                async with self._pool.acquire() as connection:
+                async with borrow(self._pool) as connection:
                     await calls.abandon(connection, tenants, ids, interrupted=interrupted, reason=reason)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except LOST as error:
                 if asyncio.get_running_loop().time() + wait > until:
                     log.warning(names.ABANDON_FAILED, runs=[str(i) for i in ids], error=str(error))
                     return
@@ -138,7 +151,7 @@ class Settler:
         while group:
             batch = min(size for _, _, size, _ in group)
             try:
-                async with self._pool.acquire() as connection:
+                async with borrow(self._pool) as connection:
                     rows = await calls.settle(
                         connection,
                         _settlement([(segment, more) for segment, more, _, _ in group]),
@@ -155,11 +168,12 @@ class Settler:
                 gone = [entry for entry in group if entry[0].run.run_id in lost] or group
                 await self._fail(gone, Fenced("the lease was lost: nothing is committed"))
                 group = [entry for entry in group if entry not in gone]
-            except (OSError, asyncpg.InterfaceError) as error:
+            except LOST as error:
                 await self._fail(group, error)
                 return
             else:
                 _count([segment for segment, _, _, _ in group])
+                self._released()
                 next_rows: dict[UUID, list[asyncpg.Record]] = {}
                 for row in rows:
                     next_rows.setdefault(row["run_id"], []).append(row)

@@ -31,28 +31,33 @@ HOST_TABLES = (
 
 _COLUMNS = """
 select c.relname::text as table, a.attname::text as name,
-       (format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, pg_get_expr(d.adbin, d.adrelid))::text as definition
+       (format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated,
+        pg_get_expr(d.adbin, d.adrelid))::text as definition
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
 where c.relnamespace = 'public'::regnamespace and c.relname = any ($1)
 """
 _CONSTRAINTS = """
-select c.conrelid::regclass::text as table, c.conname::text as name, pg_get_constraintdef(c.oid) as definition
+select c.conrelid::regclass::text as table, c.conname::text as name,
+       pg_get_constraintdef(c.oid) as definition
 from pg_constraint c
-where c.connamespace = 'public'::regnamespace and c.conrelid::regclass::text = any ($1) and c.contype in ('p', 'u', 'f', 'c')
+where c.connamespace = 'public'::regnamespace and c.conrelid::regclass::text = any ($1)
+  and c.contype in ('p', 'u', 'f', 'c')
 """
 _INDEXES = """
 select tablename::text as table, indexname::text as name, indexdef as definition
 from pg_indexes where schemaname = 'public' and tablename = any ($1)
 """
 _POLICIES = """
-select tablename::text as table, policyname::text as name, (permissive, roles, cmd, qual, with_check)::text as definition
+select tablename::text as table, policyname::text as name,
+       (permissive, roles, cmd, qual, with_check)::text as definition
 from pg_policies where schemaname = 'public' and tablename = any ($1)
 """
 _GRANTS = """
 select c.relname::text as table,
-       (case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end || ' ' || a.privilege_type)::text as name,
+       (case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end
+        || ' ' || a.privilege_type)::text as name,
        '' as definition
 from pg_class c, aclexplode(c.relacl) a
 where c.relnamespace = 'public'::regnamespace and c.relname = any ($1) and a.grantee <> c.relowner
@@ -91,7 +96,8 @@ async def rows(conn: pool.Connection, table: str) -> dict[str, dict[str, Any]]:
     async with conn.transaction():
         await conn.execute("set local timezone = 'UTC'")
         key = await conn.fetchval(
-            "select attname::text from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped"
+            "select attname::text from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and"
+            " not attisdropped"
             " order by attname <> 'id', attname <> 'key', attname <> 'name' limit 1",
             table,
         )

@@ -1,4 +1,4 @@
-"""A database for a whole file of tests, each in a transaction that is rolled back: cheap, so there may be many."""
+"""A database for a whole file of tests, each in a transaction that is rolled back: cheap, so many."""
 
 from collections.abc import AsyncIterator, Iterator
 

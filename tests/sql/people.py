@@ -42,11 +42,13 @@ async def tenant(conn: pool.Connection, name: str = "Acme") -> Tenant:
 async def agent_data(conn: pool.Connection, t: Tenant) -> UUID:
     """One row in every agent table, referring to each other where they can; returns the run's id."""
     run: UUID = await conn.fetchval(
-        "insert into agent_autonomous_runs (tenant_id, phase, trigger) values ($1, 'plan', 'manual') returning id",
+        "insert into agent_autonomous_runs (tenant_id, phase, trigger) values ($1, 'plan', 'manual')"
+        " returning id",
         t.id,
     )
     await conn.execute(
-        "insert into agent_tenant_locks (tenant_id, run_id, expires_at) values ($1, $2, now() + interval '1 hour')",
+        "insert into agent_tenant_locks (tenant_id, run_id, expires_at) values ($1, $2, now() + interval"
+        " '1 hour')",
         t.id,
         run,
     )
@@ -57,7 +59,8 @@ async def agent_data(conn: pool.Connection, t: Tenant) -> UUID:
         t.user,
     )
     await conn.execute(
-        "insert into agent_policy_violations (tenant_id, run_id, violation_type, reason) values ($1, $2, 'x', 'y')",
+        "insert into agent_policy_violations (tenant_id, run_id, violation_type, reason) values ($1, $2,"
+        " 'x', 'y')",
         t.id,
         run,
     )
@@ -65,7 +68,8 @@ async def agent_data(conn: pool.Connection, t: Tenant) -> UUID:
         "insert into order_processing_queue (tenant_id, order_id) values ($1, $2) returning id", t.id, t.order
     )
     await conn.execute(
-        "insert into order_processing_exceptions (tenant_id, order_id, queue_id, exception_type) values ($1, $2, $3, 'other')",
+        "insert into order_processing_exceptions (tenant_id, order_id, queue_id, exception_type) values"
+        " ($1, $2, $3, 'other')",
         t.id,
         t.order,
         queue,
@@ -74,7 +78,8 @@ async def agent_data(conn: pool.Connection, t: Tenant) -> UUID:
         "insert into agent_hourly_reflections (tenant_id, run_id, summary) values ($1, $2, '{}')", t.id, run
     )
     await conn.execute(
-        "insert into agent_rate_limits (tenant_id, action_type, window_start, window_end) values ($1, 'x', now(), now())",
+        "insert into agent_rate_limits (tenant_id, action_type, window_start, window_end) values ($1, 'x',"
+        " now(), now())",
         t.id,
     )
     await conn.execute(

@@ -11,8 +11,10 @@ from tests.sql import catalogue
 
 _OBJECTS = """
 with acl (text, oid) as (
-  select string_agg(x.grantee::regrole || ' ' || x.privilege_type, ', ' order by x.grantee, x.privilege_type), o.oid
-  from (select oid, relacl from pg_class union all select oid, proacl from pg_proc union all select oid, nspacl from pg_namespace) o (oid, acl),
+  select string_agg(x.grantee::regrole || ' ' || x.privilege_type, ', ' order by x.grantee, x.privilege_type),
+         o.oid
+  from (select oid, relacl from pg_class union all select oid, proacl from pg_proc
+        union all select oid, nspacl from pg_namespace) o (oid, acl),
        aclexplode(o.acl) x
   group by o.oid
 )
@@ -21,11 +23,13 @@ from pg_class c left join acl a on a.oid = c.oid
 where c.relnamespace in ('reactor'::regnamespace, 'public'::regnamespace)
 union all
 select format('routine %s %s %s %s', p.oid::regprocedure, p.proowner::regrole, md5(p.prosrc), a.text)
-from pg_proc p left join acl a on a.oid = p.oid where p.pronamespace in ('reactor'::regnamespace, 'public'::regnamespace)
+from pg_proc p left join acl a on a.oid = p.oid
+where p.pronamespace in ('reactor'::regnamespace, 'public'::regnamespace)
 union all
 select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t where not t.tgisinternal
 union all
-select format('schema %s %s', n.nspname, a.text) from pg_namespace n left join acl a on a.oid = n.oid where n.nspname !~ '^pg_(toast|temp)'
+select format('schema %s %s', n.nspname, a.text) from pg_namespace n left join acl a on a.oid = n.oid
+where n.nspname !~ '^pg_(toast|temp)'
 """
 
 

@@ -1,4 +1,4 @@
-"""What waited before the reactor came is not forgotten: it gets the events that the triggers would have made."""
+"""What waited before the reactor came gets the events that the triggers would have made."""
 
 from pathlib import Path
 

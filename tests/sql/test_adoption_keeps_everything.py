@@ -1,4 +1,4 @@
-"""Databases that had some of the tables already: adopted, nothing is lost, and the shape is the contract's."""
+"""Databases that had some of the tables already: nothing is lost, and the shape is the contract's."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -35,10 +35,12 @@ async def _prepare(url: str, predecessor: str, owner: bool) -> dict[str, dict[st
     async with pool.connected(url, name="test") as conn:
         if owner:
             await conn.execute(
-                f"do $$ begin create role {OWNER} createrole login; exception when duplicate_object then null; end $$"
+                f"do $$ begin create role {OWNER} createrole login; exception when duplicate_object then"
+                f" null; end $$"
             )
             await conn.execute(
-                f"do $$ begin execute format('alter database %I owner to {OWNER}', current_database()); end $$"
+                f"do $$ begin execute format('alter database %I owner to {OWNER}', current_database());"
+                f" end $$"
             )
             await conn.execute(f"set session authorization {OWNER}")
         await conn.execute((Path(__file__).parent / "predecessors" / f"{predecessor}.sql").read_text())
@@ -156,7 +158,8 @@ async def test_what_is_there_besides_the_contract_speaks_of_the_applications_own
 
 async def test_a_constraint_that_old_rows_failed_holds_for_all_rows_now(after: pool.Connection) -> None:
     loose = await after.fetch(
-        "select conname::text from pg_constraint where connamespace = 'public'::regnamespace and not convalidated"
+        "select conname::text from pg_constraint where connamespace = 'public'::regnamespace and not"
+        " convalidated"
     )
     assert [row["conname"] for row in loose] == []
 
@@ -167,7 +170,8 @@ async def test_old_runs_are_in_partitions_and_can_be_referred_to(
     expected = set(adopted.before["agent_autonomous_runs"])
     assert {str(row["id"]) for row in await after.fetch("select id from agent_autonomous_runs")} == expected
     versions = await after.fetch(
-        "select substr(id::text, 15, 1) as version, tableoid::regclass::text as part, started_at from agent_autonomous_runs"
+        "select substr(id::text, 15, 1) as version, tableoid::regclass::text as part, started_at from"
+        " agent_autonomous_runs"
     )
     assert all(
         row["part"] == "reactor.agent_autonomous_runs_default" for row in versions if row["version"] == "4"
@@ -183,7 +187,8 @@ async def test_old_runs_are_in_partitions_and_can_be_referred_to(
     tenant = await after.fetchval("select tenant_id from agent_autonomous_runs limit 1")
     run = await after.fetchval("select id from agent_autonomous_runs where tenant_id = $1 limit 1", tenant)
     violation = await after.fetchval(
-        "insert into agent_policy_violations (tenant_id, run_id, violation_type, reason) values ($1, $2, 'x', 'y') returning id",
+        "insert into agent_policy_violations (tenant_id, run_id, violation_type, reason) values ($1, $2,"
+        " 'x', 'y') returning id",
         tenant,
         run,
     )
@@ -222,7 +227,8 @@ async def test_the_functions_replace_older_ones_of_their_name(after: pool.Connec
 
 async def test_the_agent_can_work_in_the_adopted_database(after: pool.Connection) -> None:
     tenant = await after.fetchval(
-        "select id from tenants t where not exists (select from agent_tenant_locks l where l.tenant_id = t.id) limit 1"
+        "select id from tenants t where not exists (select from agent_tenant_locks l where l.tenant_id ="
+        " t.id) limit 1"
     )
     run = await after.fetchval("select acquire_tenant_lock($1, 'test')", tenant)
     assert run is not None
@@ -264,7 +270,8 @@ def test_the_owner_of_the_database_may_migrate_it_without_being_superuser(
             )
             assert run is not None or await conn.fetchval("select count(*) from agent_tenant_locks") > 0
             owners = await conn.fetch(
-                "select distinct pg_get_userbyid(relowner)::text as owner from pg_class where relnamespace = 'reactor'::regnamespace"
+                "select distinct pg_get_userbyid(relowner)::text as owner from pg_class where relnamespace"
+                " = 'reactor'::regnamespace"
             )
             assert [row["owner"] for row in owners] == ["reactor_owner"]
             assert not await conn.fetchval("select has_schema_privilege('reactor_owner', 'public', 'create')")

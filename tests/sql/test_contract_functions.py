@@ -6,17 +6,22 @@ from reactor.db import pool
 from tests.sql import people
 
 _FUNCTIONS = {
-    "acquire_tenant_lock(uuid,text,integer)": "p_tenant_id uuid, p_lock_holder text, p_duration_minutes integer DEFAULT 60 → uuid",
-    "release_tenant_lock(uuid,uuid,text)": "p_tenant_id uuid, p_run_id uuid, p_status text DEFAULT 'completed'::text → boolean",
+    "acquire_tenant_lock(uuid,text,integer)": "p_tenant_id uuid, p_lock_holder text, p_duration_minutes"
+    " integer DEFAULT 60 → uuid",
+    "release_tenant_lock(uuid,uuid,text)": "p_tenant_id uuid, p_run_id uuid, p_status text DEFAULT"
+    " 'completed'::text → boolean",
     "extend_tenant_lock(uuid,integer)": "p_tenant_id uuid, p_additional_minutes integer DEFAULT 30 → boolean",
-    "extend_tenant_lock(uuid,uuid,integer)": "p_tenant_id uuid, p_run_id uuid, p_additional_minutes integer → boolean",
+    "extend_tenant_lock(uuid,uuid,integer)": "p_tenant_id uuid, p_run_id uuid, p_additional_minutes"
+    " integer → boolean",
     "update_engagement_clock(uuid,uuid,uuid,text,uuid)": (
         "p_tenant_id uuid, p_client_id uuid, p_contact_id uuid, p_touch_type text, p_touched_by uuid → uuid"
     ),
-    "check_and_increment_rate_limit(uuid,text,integer)": "p_tenant_id uuid, p_action_type text, p_max_allowed integer → boolean",
+    "check_and_increment_rate_limit(uuid,text,integer)": "p_tenant_id uuid, p_action_type text,"
+    " p_max_allowed integer → boolean",
     "get_engagement_violations(uuid)": (
         "p_tenant_id uuid → TABLE(clock_id uuid, client_id uuid, contact_id uuid, days_overdue integer,"
-        " last_touch_at timestamp with time zone, next_touch_due timestamp with time zone, priority_score numeric)"
+        " last_touch_at timestamp with time zone, next_touch_due timestamp with time zone, priority_score"
+        " numeric)"
     ),
 }
 _ALSO_USERS = {"update_engagement_clock(uuid,uuid,uuid,text,uuid)", "get_engagement_violations(uuid)"}
@@ -27,7 +32,8 @@ async def test_a_function_has_the_signature_of_the_contract_and_a_fixed_search_p
     rolled_back: pool.Connection, signature: str
 ) -> None:
     row = await rolled_back.fetchrow(
-        "select pg_get_function_arguments(oid) || ' → ' || pg_get_function_result(oid) as said, proconfig, prosecdef"
+        "select pg_get_function_arguments(oid) || ' → ' || pg_get_function_result(oid) as said, proconfig,"
+        " prosecdef"
         " from pg_proc where oid = $1::text::regprocedure",
         signature,
     )
@@ -82,7 +88,8 @@ async def test_functions_that_run_with_the_owners_rights_have_an_empty_search_pa
     careless = await rolled_back.fetch(
         "select p.oid::regprocedure::text from pg_proc p"
         " where p.pronamespace in ('reactor'::regnamespace, 'public'::regnamespace) and p.prosecdef"
-        " and (p.proowner <> 'reactor_owner'::regrole or not coalesce(p.proconfig, '{}') @> '{\"search_path=\\\"\\\"\"}')"
+        " and (p.proowner <> 'reactor_owner'::regrole or not coalesce(p.proconfig, '{}') @>"
+        ' \'{"search_path=\\"\\""}\')'
     )
     assert [row[0] for row in careless] == []
 
@@ -90,7 +97,8 @@ async def test_functions_that_run_with_the_owners_rights_have_an_empty_search_pa
 async def test_the_view_shows_each_tenants_last_day_and_what_waits(rolled_back: pool.Connection) -> None:
     busy, idle = await people.tenant(rolled_back, "Busy"), await people.tenant(rolled_back, "Idle")
     await rolled_back.execute(
-        "insert into agent_autonomous_runs (tenant_id, status, duration_ms, started_at) select $1, s, d, now() - at from (values"
+        "insert into agent_autonomous_runs (tenant_id, status, duration_ms, started_at) select $1, s, d,"
+        " now() - at from (values"
         " ('running', null, interval '1 hour'), ('failed', 300, '2 hours'), ('completed', 100, '3 hours'),"
         " ('completed', 200, '23 hours'), ('completed', 9000, '25 hours')) r (s, d, at)",
         busy.id,
@@ -98,10 +106,12 @@ async def test_the_view_shows_each_tenants_last_day_and_what_waits(rolled_back: 
     await people.agent_data(rolled_back, busy)
     await rolled_back.execute("update engagement_clocks set next_touch_due = now() - interval '1 day'")
     await rolled_back.execute("delete from reactor.events")
-    await rolled_back.execute("insert into reactor.events (tenant_id, event_type, available_at) values ($1, 'x', null),"
+    await rolled_back.execute("insert into reactor.events (tenant_id, event_type, available_at) values"
+                              " ($1, 'x', null),"
                               " ($1, 'x', 'infinity')", busy.id)  # fmt: skip
     await rolled_back.execute(
-        "insert into reactor.dead_events (id, event_id, tenant_id, event_type, payload, priority, attempts, interruptions,"
+        "insert into reactor.dead_events (id, event_id, tenant_id, event_type, payload, priority,"
+        " attempts, interruptions,"
         " created_at, reason) values (1, gen_random_uuid(), $1, 'x', '{}', 0, 1, 0, now(), 'y')",
         busy.id,
     )

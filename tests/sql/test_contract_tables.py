@@ -9,45 +9,59 @@ from tests.sql.catalogue import CONTRACT_TABLES, HOST_TABLES, TENANT_TABLES
 
 _COLUMNS = {
     "agent_autonomous_runs": (
-        "id uuid, tenant_id uuid, cycle_number integer, started_at timestamptz, completed_at timestamptz, phase text,"
-        " status text = 'running', actions_planned integer = 0, actions_executed integer = 0, actions_blocked integer = 0,"
-        " emails_sent integer = 0, cards_created integer = 0, trigger text, error_message text, duration_ms integer,"
+        "id uuid, tenant_id uuid, cycle_number integer, started_at timestamptz, completed_at timestamptz,"
+        " phase text,"
+        " status text = 'running', actions_planned integer = 0, actions_executed integer = 0,"
+        " actions_blocked integer = 0,"
+        " emails_sent integer = 0, cards_created integer = 0, trigger text, error_message text,"
+        " duration_ms integer,"
         " created_at timestamptz = now()"
     ),
     "agent_tenant_locks": (
-        "id uuid, tenant_id uuid, run_id uuid, locked_at timestamptz, expires_at timestamptz!, lock_holder text"
+        "id uuid, tenant_id uuid, run_id uuid, locked_at timestamptz, expires_at timestamptz!,"
+        " lock_holder text"
     ),
     "engagement_clocks": (
-        "id uuid, tenant_id uuid, client_id uuid, contact_id uuid, last_touch_at timestamptz, last_touch_type text,"
-        " last_touch_by uuid, next_touch_due timestamptz, engagement_interval_days integer = 21, is_compliant boolean,"
+        "id uuid, tenant_id uuid, client_id uuid, contact_id uuid, last_touch_at timestamptz,"
+        " last_touch_type text,"
+        " last_touch_by uuid, next_touch_due timestamptz, engagement_interval_days integer = 21,"
+        " is_compliant boolean,"
         " days_overdue integer, evaluated_at timestamptz! = now(), priority_score numeric(5,2) = 0,"
         " created_at timestamptz = now(), updated_at timestamptz = now()"
     ),
     "agent_policy_violations": (
-        "id uuid, tenant_id uuid, run_id uuid, violation_type text, action_type text, action_data jsonb, reason text!,"
+        "id uuid, tenant_id uuid, run_id uuid, violation_type text, action_type text, action_data jsonb,"
+        " reason text!,"
         " blocked boolean = true, created_at timestamptz = now()"
     ),
     "order_processing_queue": (
-        "id uuid, tenant_id uuid, order_id uuid, status text = 'pending', queued_at timestamptz, processed_at timestamptz,"
+        "id uuid, tenant_id uuid, order_id uuid, status text = 'pending', queued_at timestamptz,"
+        " processed_at timestamptz,"
         " pricing_valid boolean, credit_valid boolean, requirements_valid boolean, auto_fixes jsonb = '[]'"
     ),
     "order_processing_exceptions": (
-        "id uuid, tenant_id uuid, order_id uuid, queue_id uuid, exception_type text, severity text = 'warning', message text,"
-        " details jsonb, resolved boolean = false, resolved_at timestamptz, resolved_by uuid, created_at timestamptz = now()"
+        "id uuid, tenant_id uuid, order_id uuid, queue_id uuid, exception_type text, severity text ="
+        " 'warning', message text,"
+        " details jsonb, resolved boolean = false, resolved_at timestamptz, resolved_by uuid, created_at"
+        " timestamptz = now()"
     ),
     "agent_hourly_reflections": (
-        "id uuid, tenant_id uuid, run_id uuid, summary jsonb, changes jsonb, metrics_delta jsonb, blockers jsonb,"
+        "id uuid, tenant_id uuid, run_id uuid, summary jsonb, changes jsonb, metrics_delta jsonb, blockers"
+        " jsonb,"
         " insights jsonb, next_hour_priorities jsonb, created_at timestamptz = now()"
     ),
     "agent_rate_limits": (
-        "id uuid, tenant_id uuid, action_type text, window_start timestamptz, window_end timestamptz, action_count integer = 0"
+        "id uuid, tenant_id uuid, action_type text, window_start timestamptz, window_end timestamptz,"
+        " action_count integer = 0"
     ),
     "agent_alerts": (
         "id uuid, tenant_id uuid, alert_type text, severity text, message text, metadata jsonb = '{}',"
-        " acknowledged boolean = false, acknowledged_at timestamptz, acknowledged_by uuid, created_at timestamptz = now()"
+        " acknowledged boolean = false, acknowledged_at timestamptz, acknowledged_by uuid, created_at"
+        " timestamptz = now()"
     ),
     "email_provider_failures": (
-        "id uuid, tenant_id uuid, error_type text, error_message text, provider text = 'resend', created_at timestamptz = now()"
+        "id uuid, tenant_id uuid, error_type text, error_message text, provider text = 'resend',"
+        " created_at timestamptz = now()"
     ),
     "system_config": "key text, value jsonb!, updated_at timestamptz",
 }
@@ -111,8 +125,10 @@ async def test_a_table_has_the_columns_of_the_contract_and_no_others(
     rolled_back: pool.Connection, table: str
 ) -> None:
     found = await rolled_back.fetch(
-        "select attname::text as name, format_type(atttypid, atttypmod) as type, attnotnull, attgenerated = 's' as generated,"
-        " pg_get_expr(adbin, adrelid) as default from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum"
+        "select attname::text as name, format_type(atttypid, atttypmod) as type, attnotnull, attgenerated"
+        " = 's' as generated,"
+        " pg_get_expr(adbin, adrelid) as default from pg_attribute left join pg_attrdef on adrelid ="
+        " attrelid and adnum = attnum"
         " where attrelid = $1::text::regclass and attnum > 0 and not attisdropped",
         table,
     )
@@ -136,7 +152,8 @@ async def test_a_table_has_the_columns_of_the_contract_and_no_others(
 @pytest.mark.parametrize("table", CONTRACT_TABLES)
 async def test_a_table_has_its_primary_key_and_unique_key(rolled_back: pool.Connection, table: str) -> None:
     found = await rolled_back.fetch(
-        "select pg_get_constraintdef(oid) as rule from pg_constraint where conrelid = $1::text::regclass and contype in ('p', 'u')",
+        "select pg_get_constraintdef(oid) as rule from pg_constraint where conrelid = $1::text::regclass"
+        " and contype in ('p', 'u')",
         table,
     )
     wanted = {"PRIMARY KEY (key)" if table == "system_config" else "PRIMARY KEY (id)"}
@@ -145,8 +162,10 @@ async def test_a_table_has_its_primary_key_and_unique_key(rolled_back: pool.Conn
 
 async def test_the_foreign_keys_are_those_of_the_contract(rolled_back: pool.Connection) -> None:
     found = await rolled_back.fetch(
-        "select c.conrelid::regclass::text as source, a.attname::text as link, c.confrelid::regclass::text as target,"
-        " case c.confdeltype when 'c' then 'CASCADE' when 'n' then 'SET NULL' else c.confdeltype::text end as action"
+        "select c.conrelid::regclass::text as source, a.attname::text as link, c.confrelid::regclass::text"
+        " as target,"
+        " case c.confdeltype when 'c' then 'CASCADE' when 'n' then 'SET NULL' else c.confdeltype::text end"
+        " as action"
         " from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]"
         " where c.contype = 'f' and c.conparentid = 0 and c.conrelid::regclass::text = any ($1)",
         list(CONTRACT_TABLES),

@@ -29,7 +29,8 @@ async def test_a_first_touch_makes_the_clock_and_a_later_one_keeps_its_interval(
     assert (row["is_compliant"], row["days_overdue"]) == (True, 0)
 
     await rolled_back.execute(
-        "update engagement_clocks set engagement_interval_days = 7, next_touch_due = now() - interval '3 days'"
+        "update engagement_clocks set engagement_interval_days = 7, next_touch_due = now() - interval '3"
+        " days'"
     )
     overdue = await rolled_back.fetchrow("select is_compliant, days_overdue from engagement_clocks")
     assert tuple(overdue) == (False, 3)
@@ -73,7 +74,8 @@ async def test_a_user_touches_and_lists_clocks_of_the_own_tenant_only(
     other = await people.tenant(rolled_back, "Other")
     for t in (tenant, other):
         await rolled_back.execute(
-            "insert into engagement_clocks (tenant_id, client_id, next_touch_due) values ($1, $2, now() - interval '1 day')",
+            "insert into engagement_clocks (tenant_id, client_id, next_touch_due) values ($1, $2, now() -"
+            " interval '1 day')",
             t.id, t.client,
         )  # fmt: skip
     async with people.acting_as(rolled_back, "authenticated", user=tenant.user):
@@ -119,12 +121,14 @@ async def test_a_clock_is_judged_as_it_is_written_without_application_code(
 ) -> None:
     judged = "returning is_compliant, days_overdue"
     inserted = await rolled_back.fetchrow(
-        f"insert into engagement_clocks (tenant_id, client_id, next_touch_due) values ($1, $2, {due}) {judged}",
+        f"insert into engagement_clocks (tenant_id, client_id, next_touch_due) values ($1, $2, {due})"
+        f" {judged}",
         tenant.id, tenant.client,
     )  # fmt: skip
     assert tuple(inserted) == (compliant, days)
     await rolled_back.execute(
-        "update engagement_clocks set evaluated_at = now() - interval '1 year', next_touch_due = now() - interval '2 years'"
+        "update engagement_clocks set evaluated_at = now() - interval '1 year', next_touch_due = now() -"
+        " interval '2 years'"
     )
     # The trigger judges as of reactor.now(), which has moved on since the transaction's now().
     updated = await rolled_back.fetchrow(f"update engagement_clocks set next_touch_due = {due} {judged}")
@@ -166,7 +170,8 @@ async def test_violations_are_live_most_overdue_first_then_by_priority(
         )
         # Judged long ago: the columns still say compliant.
         await rolled_back.execute(
-            "insert into engagement_clocks (tenant_id, client_id, next_touch_due, evaluated_at, priority_score)"
+            "insert into engagement_clocks (tenant_id, client_id, next_touch_due, evaluated_at,"
+            " priority_score)"
             " values ($1, $2, now() - make_interval(days => $3), now() - interval '1 year', $4)",
             tenant.id, client, days, priority,
         )  # fmt: skip
@@ -185,14 +190,16 @@ async def test_violations_are_found_by_an_index_among_many_clocks(
     rolled_back: pool.Connection, tenant: people.Tenant
 ) -> None:
     await rolled_back.execute(
-        "insert into clients (id, tenant_id, company_name) select gen_random_uuid(), $1, 'x' from generate_series(1, 20000)",
+        "insert into clients (id, tenant_id, company_name) select gen_random_uuid(), $1, 'x' from"
+        " generate_series(1, 20000)",
         tenant.id,
     )
     await rolled_back.execute(
         "insert into engagement_clocks (tenant_id, client_id, next_touch_due)"
         " select tenant_id, id, now() + interval '1 day' from clients where company_name = 'x'"
     )
-    await rolled_back.execute("update engagement_clocks set next_touch_due = now() - interval '1 day' where ctid = any"
+    await rolled_back.execute("update engagement_clocks set next_touch_due = now() - interval '1 day'"
+                              " where ctid = any"
                               " (array(select ctid from engagement_clocks limit 10))")  # fmt: skip
     await rolled_back.execute("analyze engagement_clocks")
     await rolled_back.execute("load 'auto_explain'; set local auto_explain.log_min_duration = 0")

@@ -9,7 +9,10 @@ import pytest
 from reactor.db import pool
 from tests.sql import people
 
-_EXPIRE = "update agent_tenant_locks set expires_at = clock_timestamp() - interval '1 second', locked_at = now() - interval '1 hour'"
+_EXPIRE = (
+    "update agent_tenant_locks set expires_at = clock_timestamp() - interval '1 second', locked_at ="
+    " now() - interval '1 hour'"
+)
 
 
 @pytest.fixture

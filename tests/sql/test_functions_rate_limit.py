@@ -48,7 +48,8 @@ async def test_tenants_actions_and_hours_are_counted_apart(rolled_back: pool.Con
     assert await rolled_back.fetchval(_CALL, one.id, "y", 1) is True
     assert await rolled_back.fetchval(_CALL, one.id, "x", 1) is False
     await rolled_back.execute(
-        "update agent_rate_limits set window_start = window_start - interval '1 hour', window_end = window_end - interval '1 hour'"
+        "update agent_rate_limits set window_start = window_start - interval '1 hour', window_end ="
+        " window_end - interval '1 hour'"
     )
     assert await rolled_back.fetchval(_CALL, one.id, "x", 1) is True
 

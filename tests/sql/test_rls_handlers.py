@@ -11,7 +11,7 @@ _HOST = ("clients", "contacts", "products", "orders", "kanban_cards", "email_sup
 _NO_TENANT = "RX002"
 
 
-@pytest.mark.parametrize("table", (*TENANT_TABLES, *_HOST))
+@pytest.mark.parametrize("table", [*TENANT_TABLES, *_HOST])
 async def test_a_handler_reads_updates_and_deletes_rows_of_its_tenant_only(
     rolled_back: pool.Connection, two: tuple[people.Tenant, people.Tenant], table: str
 ) -> None:
@@ -27,7 +27,7 @@ async def test_a_handler_reads_updates_and_deletes_rows_of_its_tenant_only(
             await rolled_back.execute(f"update {table} set tenant_id = $1", theirs.id)
 
 
-@pytest.mark.parametrize("table", (*TENANT_TABLES, *_HOST))
+@pytest.mark.parametrize("table", [*TENANT_TABLES, *_HOST])
 async def test_a_handler_cannot_insert_a_row_of_another_tenant(
     rolled_back: pool.Connection, two: tuple[people.Tenant, people.Tenant], table: str
 ) -> None:
@@ -45,7 +45,7 @@ async def test_a_handler_cannot_insert_a_row_of_another_tenant(
             await rolled_back.execute(f"insert into {table} ({columns}) select {columns} from copied")
 
 
-@pytest.mark.parametrize("table", (*TENANT_TABLES, *_HOST, "profiles", "tenants"))
+@pytest.mark.parametrize("table", [*TENANT_TABLES, *_HOST, "profiles", "tenants"])
 async def test_without_a_tenant_a_handler_fails_instead_of_seeing_nothing(
     rolled_back: pool.Connection, two: tuple[people.Tenant, people.Tenant], table: str
 ) -> None:
@@ -76,8 +76,12 @@ async def test_a_handler_reads_who_its_tenant_is_and_may_change_neither_people_n
         settings = "update tenants set agent_settings = '{}' where id = $1"
         assert await rolled_back.execute(settings, theirs.id) == "UPDATE 0"
         assert await rolled_back.execute(settings, ours.id) == "UPDATE 1"
-    for statement in ("delete from tenants", "insert into tenants (name) values ('x')", "delete from profiles",
-                      "update profiles set role = 'super_admin'"):  # fmt: skip
+    for statement in (
+        "delete from tenants",
+        "insert into tenants (name) values ('x')",
+        "delete from profiles",
+        "update profiles set role = 'super_admin'",
+    ):
         async with people.acting_as(rolled_back, "reactor_handler", tenant=ours.id):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await rolled_back.execute(statement)
@@ -140,7 +144,8 @@ class TestProtect:
     ) -> None:
         ours, theirs = two
         await rolled_back.execute(
-            "create schema billing; create table billing.invoices (id serial primary key, tenant_id uuid, paid boolean);"
+            "create schema billing; create table billing.invoices (id serial primary key, tenant_id uuid,"
+            " paid boolean);"
             "grant usage on schema billing to authenticated;"
             "grant select, insert, update, delete on billing.invoices to authenticated"
         )

@@ -9,17 +9,24 @@ from tests.sql.catalogue import TENANT_TABLES
 
 _INSERTS = {
     "agent_autonomous_runs": "insert into agent_autonomous_runs (tenant_id) values ($1)",
-    "agent_tenant_locks": "insert into agent_tenant_locks (tenant_id, expires_at) values ($1, now()) on conflict do nothing",
-    "engagement_clocks": "insert into engagement_clocks (tenant_id, contact_id) select $1, id from contacts where tenant_id = $1",
-    "agent_policy_violations": "insert into agent_policy_violations (tenant_id, violation_type, reason) values ($1, 'a', 'b')",
-    "order_processing_queue": "insert into order_processing_queue (tenant_id, order_id) select $1, gen_random_uuid()",
+    "agent_tenant_locks": "insert into agent_tenant_locks (tenant_id, expires_at) values ($1, now()) on"
+    " conflict do nothing",
+    "engagement_clocks": "insert into engagement_clocks (tenant_id, contact_id) select $1, id from"
+    " contacts where tenant_id = $1",
+    "agent_policy_violations": "insert into agent_policy_violations (tenant_id, violation_type, reason)"
+    " values ($1, 'a', 'b')",
+    "order_processing_queue": "insert into order_processing_queue (tenant_id, order_id) select $1,"
+    " gen_random_uuid()",
     "order_processing_exceptions": (
-        "insert into order_processing_exceptions (tenant_id, order_id, exception_type) select $1, gen_random_uuid(), 'other'"
+        "insert into order_processing_exceptions (tenant_id, order_id, exception_type) select $1,"
+        " gen_random_uuid(), 'other'"
     ),
     "agent_hourly_reflections": "insert into agent_hourly_reflections (tenant_id) values ($1)",
-    "agent_rate_limits": "insert into agent_rate_limits (tenant_id, action_type, window_start) values ($1, 'z', now())",
+    "agent_rate_limits": "insert into agent_rate_limits (tenant_id, action_type, window_start) values ($1,"
+    " 'z', now())",
     "agent_alerts": "insert into agent_alerts (tenant_id, alert_type, severity) values ($1, 'z', 'info')",
-    "email_provider_failures": "insert into email_provider_failures (tenant_id, error_type) values ($1, 'auth')",
+    "email_provider_failures": "insert into email_provider_failures (tenant_id, error_type) values ($1,"
+    " 'auth')",
 }
 
 
@@ -54,7 +61,7 @@ async def test_a_user_without_a_profile_and_one_without_a_token_see_nothing(
         assert await rolled_back.fetchval(f"select count(*) from {table}") == 0
 
 
-@pytest.mark.parametrize("table", (*TENANT_TABLES, "system_config"))
+@pytest.mark.parametrize("table", [*TENANT_TABLES, "system_config"])
 async def test_an_anonymous_caller_gets_at_nothing(
     rolled_back: pool.Connection, two: tuple[people.Tenant, people.Tenant], table: str
 ) -> None:

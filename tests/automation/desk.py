@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from reactor.automation.order_handler import process_orders
-from reactor.context import Context
 from reactor.db.pool import Connection
 from reactor.events import Event
+from reactor.testing import RecordedContext
 
 _ids = itertools.count(1)
 
@@ -123,10 +123,10 @@ class Desk:
             "update order_processing_queue set status = 'pending' where id = $1", queue_id
         )
 
-    async def process(self, *queue_ids: UUID | None, conn: Connection | None = None) -> Context:
+    async def process(self, *queue_ids: UUID | None, conn: Connection | None = None) -> RecordedContext:
         """Handle an event for each of the given queue rows, as one batch."""
         async with scope(conn or self.conn, self.tenant_id) as db:
-            ctx = Context(tenant_id=self.tenant_id, run_id=uuid4(), db=db)
+            ctx = RecordedContext(tenant_id=self.tenant_id, db=db)
             await process_orders([queued(self.tenant_id, queue_id) for queue_id in queue_ids], ctx)
         return ctx
 

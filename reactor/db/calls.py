@@ -1,6 +1,7 @@
 """One line of Python for each function of schema reactor that a replica calls.
 
-State changes happen in SQL; see sql/functions for what each one does and who calls it.
+State changes happen in SQL; see sql/functions for what each one does and who calls it. Each call has a
+limit: a connection that lost its other end would wait for ever.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+
+from reactor.db.borrow import PATIENCE
 
 if TYPE_CHECKING:
     Record = asyncpg.Record
@@ -69,6 +72,7 @@ async def claim(
         after,
         gated,
         peers,
+        timeout=PATIENCE,
     )
 
 
@@ -93,6 +97,7 @@ async def settle(
         lease,
         gated,
         scope,
+        timeout=PATIENCE,
     )
 
 
@@ -105,6 +110,7 @@ async def checkpoint(connection: Connection, settlement: Settlement) -> None:
         settlement.done,
         _json(settlement.verdicts),
         _json(settlement.counts),
+        timeout=PATIENCE,
     )
 
 
@@ -117,7 +123,7 @@ async def abandon(
     reason: str | None,
 ) -> int:
     released: int = await connection.fetchval(
-        "select reactor.abandon($1, $2, $3, $4)", tenants, runs, interrupted, reason
+        "select reactor.abandon($1, $2, $3, $4)", tenants, runs, interrupted, reason, timeout=PATIENCE
     )
     return released
 
@@ -132,7 +138,13 @@ async def beat(
     patience: timedelta,
 ) -> tuple[set[UUID], list[str]]:
     row = await connection.fetchrow(
-        "select lost, peers from reactor.beat($1, $2, $3, $4, $5)", replica, tenants, runs, lease, patience
+        "select lost, peers from reactor.beat($1, $2, $3, $4, $5)",
+        replica,
+        tenants,
+        runs,
+        lease,
+        patience,
+        timeout=PATIENCE,
     )
     assert row is not None
     return set(row["lost"]), list(row["peers"])
@@ -142,41 +154,52 @@ async def enlist(
     connection: Connection, replica: str, *, patience: timedelta, version: str, info: dict[str, Any]
 ) -> int:
     slot: int = await connection.fetchval(
-        "select reactor.enlist($1, $2, $3, $4::text::jsonb)", replica, patience, version, _json(info)
+        "select reactor.enlist($1, $2, $3, $4::text::jsonb)",
+        replica,
+        patience,
+        version,
+        _json(info),
+        timeout=PATIENCE,
     )
     return slot
 
 
 async def retire(connection: Connection, replica: str) -> None:
-    await connection.execute("select reactor.retire($1)", replica)
+    await connection.execute("select reactor.retire($1)", replica, timeout=PATIENCE)
 
 
 async def arm(connection: Connection, slot: int, *, armed: bool) -> None:
-    await connection.execute("select reactor.arm($1, $2)", slot, armed)
+    await connection.execute("select reactor.arm($1, $2)", slot, armed, timeout=PATIENCE)
 
 
 async def open_writers(connection: Connection, *, timer: bool = False) -> set[str]:
-    return set(await connection.fetchval("select reactor.open_writers($1)", timer))
+    return set(await connection.fetchval("select reactor.open_writers($1)", timer, timeout=PATIENCE))
 
 
 async def lead(connection: Connection, replica: str, lease: timedelta) -> int | None:
-    term: int | None = await connection.fetchval("select reactor.lead($1, $2)", replica, lease)
+    term: int | None = await connection.fetchval(
+        "select reactor.lead($1, $2)", replica, lease, timeout=PATIENCE
+    )
     return term
 
 
 async def sweep(connection: Connection, term: int, limit: int) -> Swept:
-    row = await connection.fetchrow("select clocks, events, leases from reactor.sweep($1, $2)", term, limit)
+    row = await connection.fetchrow(
+        "select clocks, events, leases from reactor.sweep($1, $2)", term, limit, timeout=PATIENCE
+    )
     assert row is not None
     return Swept(row["clocks"], row["events"], row["leases"])
 
 
 async def next_deadline(connection: Connection, at_most: timedelta, jobs: Sequence[str]) -> timedelta:
-    delay: timedelta = await connection.fetchval("select reactor.next_deadline($1, $2)", at_most, jobs)
+    delay: timedelta = await connection.fetchval(
+        "select reactor.next_deadline($1, $2)", at_most, jobs, timeout=PATIENCE
+    )
     return delay
 
 
 async def unpark(connection: Connection, limit: int) -> int:
-    ready: int = await connection.fetchval("select reactor.unpark($1)", limit)
+    ready: int = await connection.fetchval("select reactor.unpark($1)", limit, timeout=PATIENCE)
     return ready
 
 
@@ -184,17 +207,17 @@ async def start_job(
     connection: Connection, term: int, name: str, every: timedelta, *, catch_up: bool, replica: str
 ) -> datetime | None:
     due: datetime | None = await connection.fetchval(
-        "select reactor.start_job($1, $2, $3, $4, $5)", term, name, every, catch_up, replica
+        "select reactor.start_job($1, $2, $3, $4, $5)", term, name, every, catch_up, replica, timeout=PATIENCE
     )
     return due
 
 
 async def due_jobs(connection: Connection, jobs: Sequence[str]) -> list[str]:
-    return list(await connection.fetchval("select reactor.due_jobs($1)", jobs))
+    return list(await connection.fetchval("select reactor.due_jobs($1)", jobs, timeout=PATIENCE))
 
 
 async def finish_job(connection: Connection, term: int, name: str, error: str | None) -> None:
-    await connection.execute("select reactor.finish_job($1, $2, $3)", term, name, error)
+    await connection.execute("select reactor.finish_job($1, $2, $3)", term, name, error, timeout=PATIENCE)
 
 
 def _json(value: list[dict[str, Any]] | dict[str, Any]) -> str | None:

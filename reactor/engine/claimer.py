@@ -14,6 +14,7 @@ import structlog
 
 from reactor.bell import Bell
 from reactor.db import calls
+from reactor.db.borrow import LOST, borrow
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.wakeup import Pace, Rest, poll_seconds
 from reactor.telemetry import metrics, names
@@ -67,11 +68,11 @@ class Claimer:
         failures = 0
         while not self._dispatcher.draining:
             try:
-                async with self._pool.acquire() as connection:
+                async with borrow(self._pool) as connection:
                     while not self._dispatcher.draining:
                         await self._turn(connection)
                         failures = 0
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except LOST as error:
                 failures += 1
                 self._pace.armed = False
                 log.warning(names.CLAIM_FAILED, error=str(error) or type(error).__name__)

@@ -21,9 +21,10 @@ import structlog
 from pydantic import ValidationError
 
 from reactor.context import Context, RunCounters
+from reactor.db.borrow import LOST, is_gone
 from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Run, Segment
-from reactor.engine.scope import Scope, ScopedDb
+from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
 from reactor.events import Event
@@ -120,7 +121,7 @@ class Runner:
         except Fenced:
             metrics.RUNS_LOST.inc()
             log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
-        except (Interrupted, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except (Interrupted, *LOST) as error:
             log.warning(
                 names.RUN_INTERRUPTED,
                 tenant_id=str(run.tenant_id),
@@ -434,18 +435,20 @@ class Runner:
 
 
 def _is_infrastructure(error: BaseException, scope: Scope) -> bool:
+    if isinstance(error, ScopeUnavailable):
+        return True
     if isinstance(error, asyncpg.PostgresError) and (
         error.sqlstate in _INFRASTRUCTURE or (error.sqlstate or "").startswith(_CONNECTION_CLASS)
     ):
         return True
     connection = scope.connection
-    return connection is not None and connection.is_closed()
+    return connection is not None and is_gone(connection)
 
 
 async def _quietly_roll_back(scope: Scope) -> None:
     try:
         await scope.rollback()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except LOST:
         pass  # the connection is gone, and the transaction with it
 
 

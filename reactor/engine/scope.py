@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from reactor.db.borrow import LOST, PATIENCE, cut, give_back
 from reactor.errors import ScopeBroken
 from reactor.events import Event
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 else:
     Pool = asyncpg.Pool
     Connection = asyncpg.pool.PoolConnectionProxy
+
+#: How long a transaction may be silent between the fence and its commit, in milliseconds.
+_SILENCE_MS = 5000
 
 # Statements that would end our transaction or leave the tenant's role. Row level security and the
 # check in reactor.settle() are the guard; this says it before harm is done, and names the statement.
@@ -51,6 +55,10 @@ def forbidden_statement(query: str) -> str | None:
         if _FORBIDDEN.match(statement):
             return " ".join(statement.split())[:60]
     return None
+
+
+class ScopeUnavailable(Exception):
+    """The server gave no connection, or no transaction on it: the event is not to blame."""
 
 
 class Scope:
@@ -82,15 +90,19 @@ class Scope:
     async def use(self) -> Connection:
         """The connection, with the transaction open and the current event's savepoint made."""
         if self._connection is None:
-            connection = await self._pool.acquire()
+            connection = await self._take()
             try:
                 # One round trip. The session is cleaned here instead of after use, where it would
                 # stand between the handler and the acknowledgement.
                 await connection.execute(
                     "reset all; begin isolation level read committed; "
                     f"select set_config('role', 'reactor_handler', true), "
-                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), {self._cause_settings()}"
+                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), {self._cause_settings()}",
+                    timeout=PATIENCE,
                 )
+            except LOST as error:
+                await self._discard(connection)
+                raise ScopeUnavailable(str(error) or type(error).__name__) from error
             except BaseException:
                 await self._discard(connection)
                 raise
@@ -99,7 +111,7 @@ class Scope:
         elif not self._marked:
             previous = "release savepoint reactor_event; " if self.marks else ""
             await self._connection.execute(
-                f"{previous}savepoint reactor_event; select {self._cause_settings()}"
+                f"{previous}savepoint reactor_event; select {self._cause_settings()}", timeout=PATIENCE
             )
             self.marks += 1
             self._marked = True
@@ -123,7 +135,7 @@ class Scope:
         if self._opened_by_current:
             await self.rollback()
         else:
-            await self._connection.execute("rollback to savepoint reactor_event")
+            await self._connection.execute("rollback to savepoint reactor_event", timeout=PATIENCE)
 
     async def rollback(self) -> None:
         """Undo everything and give the connection back."""
@@ -133,18 +145,18 @@ class Scope:
         if connection is None:
             return
         try:
-            await connection.execute("rollback")
+            await connection.execute("rollback", timeout=PATIENCE)
         except BaseException:
             await self._discard(connection)
             raise
-        await self._pool.release(connection)
+        await give_back(self._pool, connection)
 
     async def commit(self) -> None:
         """Commit and give the connection back. The caller settled or fenced before, on this connection."""
         connection = self._connection
         assert connection is not None
         try:
-            await connection.execute("commit")
+            await connection.execute("commit", timeout=PATIENCE)
         except BaseException:
             self._connection = None
             await self._discard(connection)
@@ -152,24 +164,37 @@ class Scope:
         self._connection = None
         self.marks = 0
         self._marked = self._opened_by_current = False
-        await self._pool.release(connection)
+        await give_back(self._pool, connection)
 
     async def leave_role(self) -> Connection:
-        """Back to the replica's own role, for the fence; the transaction goes on."""
+        """Back to the replica's own role, for the fence; the transaction goes on.
+
+        From the fence to the commit it holds the lease's row, which nobody can take over before the server
+        has ended it: so a replica that falls silent in between must not be waited for.
+        """
         connection = self._connection
         assert connection is not None
-        await connection.execute("set local role none")
+        await connection.execute(
+            f"set local role none; set local idle_in_transaction_session_timeout = {_SILENCE_MS}",
+            timeout=PATIENCE,
+        )
         return connection
 
     def terminate(self) -> None:
         """Cut the connection, so that a handler that will not stop can commit nothing."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.terminate()
+            cut(connection)
+
+    async def _take(self) -> Connection:
+        try:
+            return await self._pool.acquire(timeout=2 * PATIENCE)
+        except LOST as error:
+            raise ScopeUnavailable(str(error) or type(error).__name__) from error
 
     async def _discard(self, connection: Connection) -> None:
-        connection.terminate()
-        await self._pool.release(connection)
+        cut(connection)
+        await give_back(self._pool, connection)
 
 
 class ScopedDb:

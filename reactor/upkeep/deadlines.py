@@ -12,6 +12,7 @@ import asyncpg
 
 from reactor.bell import Bell
 from reactor.db import calls
+from reactor.db.borrow import borrow
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -45,7 +46,7 @@ class Deadlines:
         self._run_jobs = run_jobs
 
     async def run(self) -> None:
-        async with self._pool.acquire() as connection:
+        async with borrow(self._pool) as connection:
             while True:
                 self._bell.clear()
                 swept = await calls.sweep(connection, self._term, _BATCH)

@@ -6,6 +6,7 @@ A run that lost its lease is cancelled: nothing of it could be committed any mor
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -15,6 +16,7 @@ import asyncpg
 import structlog
 
 from reactor.db import calls
+from reactor.db.borrow import LOST, borrow
 from reactor.telemetry import names
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Heartbeat(Generic[R]):
         runs = {run.run_id: run for run in self._runs() if not run.lost}
         try:
             async with asyncio.timeout(self._lease.total_seconds() / BEATS):
-                async with self._pool.acquire() as connection:
+                async with borrow(self._pool) as connection:
                     lost, peers = await calls.beat(
                         connection,
                         self._replica,
@@ -83,14 +85,15 @@ class Heartbeat(Generic[R]):
                         lease=self._lease,
                         patience=self._lease * PATIENCE,
                     )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except LOST as error:
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
             return
         self.peers = peers
         self._cancel(lost, runs)
         if self._replica not in peers:
-            # Cut off for so long that the leader retired us: back into the fleet.
-            await self._enlist()
+            # Cut off for so long that the leader retired us: back into the fleet, now or at the next beat.
+            with suppress(*LOST):
+                await self._enlist()
 
     def _cancel(self, lost: set[UUID], runs: dict[UUID, R]) -> None:
         still = {run.run_id for run in self._runs()}

@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from reactor.db import calls
+from reactor.db.borrow import LOST, borrow
 from reactor.telemetry import metrics, names
 
 if TYPE_CHECKING:
@@ -24,21 +25,26 @@ else:
 
 log = structlog.get_logger("reactor.leader")
 
-#: How long a leader is believed without a sign of life; it gives one three times as often.
-LEASE = timedelta(seconds=15)
+#: How long a leader is believed without a sign of life at most; it gives one three times as often.
+_LONGEST_LEASE = timedelta(seconds=15)
 
 
 class Leader:
     """Started by the app. ``duties(term)`` runs while this replica leads, else it is cancelled."""
 
-    def __init__(self, *, pool: Pool, replica: str, duties: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(
+        self, *, pool: Pool, replica: str, lease: timedelta, duties: Callable[[int], Awaitable[None]]
+    ) -> None:
         self._pool = pool
+        # A dead leader must have a successor when the leases of its runs are over, since it is the leader
+        # that ends them: its own lease and the pause between two tries together are as long as theirs.
+        self._lease = min(_LONGEST_LEASE, lease * 0.75)
         self._replica = replica
         self._duties = duties
         self.term: int | None = None
 
     async def run(self) -> None:
-        pause = LEASE.total_seconds() / 3
+        pause = self._lease.total_seconds() / 3
         while True:
             term = await self._lead()
             if term is None:
@@ -59,15 +65,15 @@ class Leader:
 
     async def _renew(self, term: int) -> None:
         """Returns when the lease is lost, or may be because the server cannot be asked."""
-        pause = LEASE.total_seconds() / 3
+        pause = self._lease.total_seconds() / 3
         clock = asyncio.get_running_loop().time
-        good_until = clock() + LEASE.total_seconds()
+        good_until = clock() + self._lease.total_seconds()
         while clock() < good_until:
             await anyio.sleep(pause * random.uniform(0.8, 1.0))
             asked = clock()
             answer = await self._lead(within=max(0.1, good_until - asked))
             if answer == term:
-                good_until = asked + LEASE.total_seconds()
+                good_until = asked + self._lease.total_seconds()
             elif answer is not None:
                 return
 
@@ -76,7 +82,7 @@ class Leader:
         while True:
             try:
                 await self._duties(term)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except LOST as error:
                 failures += 1
                 log.warning(names.SWEEP_FAILED, error=str(error) or type(error).__name__)
                 await anyio.sleep(random.uniform(0, min(5.0, 0.05 * 2**failures)))
@@ -84,7 +90,7 @@ class Leader:
     async def _lead(self, within: float = 5.0) -> int | None:
         try:
             async with asyncio.timeout(within):
-                async with self._pool.acquire() as connection:
-                    return await calls.lead(connection, self._replica, LEASE)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                async with borrow(self._pool) as connection:
+                    return await calls.lead(connection, self._replica, self._lease)
+        except LOST:
             return None

@@ -1,0 +1,63 @@
+"""Connections of a pool, lent for a few calls, that no silence can hold on to.
+
+A half-open connection answers neither a query nor the cleaning that a pool does before it lends it again;
+so every call of the engine has a limit (see calls.py), and what fails in any way but by the server's own
+word costs the connection.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Borrowed = PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Borrowed = asyncpg.pool.PoolConnectionProxy
+
+#: Seconds that the server may keep the engine waiting for an answer, before the connection is given up.
+PATIENCE = 8.0
+
+#: What a call raises when the server, or the way to it, is gone. InternalClientError: the driver was cut off
+#: in the middle of its own bookkeeping.
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@asynccontextmanager
+async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed]:
+    """A connection for the block. Raises one of :data:`LOST` when there is none within so many seconds."""
+    connection: Borrowed = await pool.acquire(timeout=within)
+    try:
+        yield connection
+    except asyncpg.PostgresError:
+        raise
+    except BaseException:
+        cut(connection)
+        raise
+    finally:
+        await give_back(pool, connection)
+
+
+async def give_back(pool: Pool, connection: Borrowed) -> None:
+    """Release; a connection that cannot be cleaned any more is only forgotten."""
+    with suppress(*LOST):
+        await pool.release(connection, timeout=PATIENCE)
+
+
+def cut(connection: Borrowed) -> None:
+    """End it without a word. One that ended by itself is the pool's again, and objects to every call."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+def is_gone(connection: Borrowed) -> bool:
+    """Whether nothing can be said over it any more."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True

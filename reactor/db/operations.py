@@ -33,15 +33,16 @@ async def emit(
     connection: Connection,
     tenant_id: UUID,
     event_type: str,
-    payload: object,
+    payload: str,
     *,
     subject_id: UUID | None = None,
     delay: timedelta = timedelta(0),
     priority: int = 0,
     dedup_key: str | None = None,
 ) -> int:
+    """``payload`` is JSON text, so that a number in it reaches the server as it was written."""
     id_: int = await connection.fetchval(
-        "select reactor.emit($1, $2, $3, $4, $5, $6, $7)",
+        "select reactor.emit($1, $2, $3::text::jsonb, $4, $5, $6, $7)",
         tenant_id,
         event_type,
         payload,
@@ -148,3 +149,7 @@ async def break_lock(connection: Connection, id_: UUID, reason: str, *, force: b
 
 async def list_watches(connection: Connection) -> list[Record]:
     return await connection.fetch("select * from reactor.list_watches()")
+
+
+async def list_replicas(connection: Connection) -> list[Record]:
+    return await connection.fetch("select * from reactor.list_replicas()")

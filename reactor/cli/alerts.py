@@ -1,0 +1,107 @@
+"""``reactor alerts``."""
+
+from datetime import datetime
+from typing import Annotated, Literal, LiteralString
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from reactor.cli.arguments import group
+from reactor.cli.output import print_json, print_rows
+from reactor.cli.session import session
+from reactor.cli.words import ago, many, shorten
+from reactor.db import operations
+from reactor.errors import BadArgument
+
+_ALERTS: LiteralString = """
+select a.id, a.tenant_id, t.name as tenant_name, a.alert_type, a.severity, a.message, a.metadata,
+    a.acknowledged, a.acknowledged_at, a.acknowledged_by, a.created_at
+from public.agent_alerts a
+left join public.tenants t on t.id = a.tenant_id
+where (not a.acknowledged or $1)
+  and ($2::uuid is null or a.tenant_id = $2)
+  and ($3::text is null or a.severity = $3)
+order by a.created_at desc, a.id desc
+limit $4
+"""
+
+Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
+
+app = group("alerts", "What an operator must hear of: list, ack.", "reactor alerts list --severity critical")
+
+
+@app.command(name="list")
+async def list_(
+    *,
+    all_: Annotated[bool, Parameter(name="--all", help="Those that were acknowledged, too.")] = False,
+    tenant: UUID | None = None,
+    severity: Literal["info", "warning", "critical"] | None = None,
+    limit: int = 50,
+    json: Json = False,
+) -> int:
+    """Lists alerts that nobody acknowledged, the latest first.
+
+    Exits 0, also when there are none.
+
+    Example: ``reactor alerts list --severity critical``
+
+    Parameters
+    ----------
+    tenant
+        Only alerts of this tenant, by its id.
+    severity
+        Only alerts of this severity.
+    limit
+        At most so many.
+    """
+    if limit < 1:
+        raise BadArgument(f"--limit must be at least 1, not {limit}")
+    async with session("alerts list") as connection:
+        rows = [dict(row) for row in await connection.fetch(_ALERTS, all_, tenant, severity, limit)]
+        now: datetime = await connection.fetchval("select reactor.now()")
+    if json:
+        print_json(rows)
+        return 0
+    shown = [
+        row
+        | {
+            "tenant": row["tenant_name"],
+            "type": row["alert_type"],
+            "raised": ago(row["created_at"], now),
+            "acknowledged": ago(row["acknowledged_at"], now) if row["acknowledged"] else None,
+            "message": shorten(row["message"] or "", 100),
+        }
+        for row in rows
+    ]
+    columns = ["id", "severity", "type", "tenant", "raised", *(["acknowledged"] if all_ else []), "message"]
+    print_rows(shown, columns, empty="No alert waits for anybody.")
+    if len(rows) == limit:
+        print(f"(The latest {limit}; see --limit.)")
+    return 0
+
+
+@app.command
+async def ack(*alerts: UUID, by: UUID | None = None, json: Json = False) -> int:
+    """Says that somebody has seen alerts: they are not delivered again.
+
+    Exits 1 when all of them were acknowledged before, 2 when one does not exist; then none is changed.
+
+    Example: ``reactor alerts ack 0199f1d4-6a55-7c1e-8f43-3f5a2b1c0d9e``
+
+    Parameters
+    ----------
+    alerts
+        Their ids.
+    by
+        The id of the person's profile.
+    """
+    if not alerts:
+        raise BadArgument("which alerts?", hint="`reactor alerts list` shows their ids")
+    async with session("alerts ack") as connection, connection.transaction():
+        done = [alert for alert in alerts if await operations.acknowledge_alert(connection, alert, by)]
+    if json:
+        print_json({"acknowledged": done, "before": [alert for alert in alerts if alert not in done]})
+    else:
+        before = f" {len(alerts) - len(done)} had been before." if len(done) < len(alerts) else ""
+        print(f"{many(len(done), 'alert')} acknowledged.{before}")
+    return 0 if done else 1

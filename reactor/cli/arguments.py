@@ -1,0 +1,69 @@
+"""What the commands' arguments have in common: groups, durations, ids of events, asking before doing."""
+
+import sys
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import App, Parameter
+
+from reactor.db import operations
+from reactor.db.pool import Connection
+from reactor.errors import BadArgument
+from reactor.handlers import parse_duration
+
+
+def group(name: str, what: str, example: str) -> App:
+    """A command that has commands."""
+    return App(
+        name=name,
+        help=f"{what}\n\nExample: ``{example}``",
+        help_format="markdown",
+        default_parameter=Parameter(negative=()),
+    )
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except BadArgument as error:
+        raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from None
+
+
+#: ``30s``, ``5m``, ``1h30m``, ``1d``.
+Duration = Annotated[timedelta, Parameter(converter=lambda _, tokens: _duration(tokens[0].value), n_tokens=1)]
+
+
+async def event_number(connection: Connection, text: str) -> int:
+    """The id of an event that a person named, by its number or its event_id. It may not exist."""
+    if text.isascii() and text.isdecimal() and len(text) < 19:
+        return int(text)
+    try:
+        event_id = UUID(text)
+    except ValueError:
+        raise BadArgument(
+            f"'{text}' is no id of an event", hint="it is a number, as `reactor emit` prints it, or a UUID"
+        ) from None
+    found = await operations.find_event(connection, event_id)
+    if found is None:
+        raise no_event(text)
+    return found
+
+
+def no_event(name: object) -> BadArgument:
+    """Nobody knows this event."""
+    return BadArgument(
+        f"there is no event {name}",
+        hint="finished events are kept for REACTOR_RETENTION_EVENTS_DAYS (7) days; "
+        "one whose transaction was rolled back never existed",
+    )
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether to go on: ``--yes``, or a person at a terminal says so. Elsewhere ``--yes`` is needed."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise BadArgument(question, hint="add --yes to go on without being asked")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,228 @@
+"""``reactor dead``: events that will not be tried again by themselves."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from reactor.cli.arguments import Duration, agreed, event_number, group
+from reactor.cli.output import print_json, print_rows
+from reactor.cli.session import session
+from reactor.cli.story import print_errors, print_facts
+from reactor.cli.words import ago, many, shorten
+from reactor.db import operations
+from reactor.db.operations import Chosen
+from reactor.db.pool import Connection
+from reactor.errors import BadArgument
+
+#: So many are done without asking.
+_FEW = 20
+
+Type = Annotated[str | None, Parameter(name="--type", help="Only events of this type.")]
+Tenant = Annotated[UUID | None, Parameter(name="--tenant", help="Only events of this tenant, by its id.")]
+Since = Annotated[Duration | None, Parameter(help="Only those that died since then, e.g. 30m, 1h, 2d.")]
+Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
+Yes = Annotated[bool, Parameter(help=f"Do not ask, however many. More than {_FEW} are asked about.")]
+AtMost = Annotated[int, Parameter(name="--limit", help="At most so many, the oldest first.")]
+
+app = group(
+    "dead",
+    "Events that will not be tried again by themselves: list, show, replay, discard.",
+    "reactor dead replay --type order.queued --since 1h",
+)
+
+
+@app.command(name="list")
+async def list_(
+    *,
+    event_type: Type = None,
+    tenant: Tenant = None,
+    since: Since = None,
+    limit: int = 50,
+    json: Json = False,
+) -> int:
+    """Lists dead events, the latest death first.
+
+    Exits 0, also when there are none.
+
+    Example: ``reactor dead list --type order.queued --since 1h``
+
+    Parameters
+    ----------
+    limit
+        At most so many.
+    """
+    _positive(limit)
+    chosen = Chosen(None, event_type, tenant, since)
+    async with session("dead list") as connection:
+        rows = [dict(row) for row in await operations.list_dead(connection, chosen, limit)]
+        now: datetime = await connection.fetchval("select reactor.now()")
+    if json:
+        print_json(rows)
+        return 0
+    shown = [
+        row | {"type": row["event_type"], "died": ago(row["died_at"], now), "why": shorten(row["reason"])}
+        for row in rows
+    ]
+    print_rows(shown, ["id", "type", "tenant_id", "attempts", "died", "why"], empty="No event is dead.")
+    if len(rows) == limit:
+        print(f"(The latest {limit}; see --limit.)")
+    return 0
+
+
+@app.command
+async def show(event: str, /, *, json: Json = False) -> int:
+    """Shows one dead event whole, with its payload and every error.
+
+    Exits 2 when it is not dead.
+
+    Example: ``reactor dead show 4711``
+
+    Parameters
+    ----------
+    event
+        Its id.
+    """
+    async with session("dead show") as connection:
+        number = await event_number(connection, event)
+        found = await operations.read_event(connection, number)
+        now: datetime = await connection.fetchval("select reactor.now()")
+    if found is None or found["state"] != "dead":
+        raise _not_dead([number])
+    if json:
+        print_json(found)
+        return 0
+    print_facts(
+        {
+            "event": f"{found['id']} ({found['event_id']})",
+            "type": found["event_type"],
+            "tenant": found["tenant_id"],
+            "subject": found["subject_id"],
+            "payload": found["payload"],
+            "emitted": ago(found["created_at"], now),
+            "died": ago(found["died_at"], now),
+            "why": found["reason"],
+            "attempts": f"{found['attempts']}, and {found['interruptions']} interrupted",
+            "last run": found["run_id"],
+            "caused by": found["cause_id"],
+        }
+    )
+    print_errors(found["errors"], now)
+    return 0
+
+
+@app.command
+async def replay(
+    *events: str,
+    event_type: Type = None,
+    tenant: Tenant = None,
+    since: Since = None,
+    limit: AtMost = 1000,
+    yes: Yes = False,
+    json: Json = False,
+) -> int:
+    """Puts dead events back in line, with their attempts counted anew.
+
+    Name them, or choose them by type, tenant and time. Exits 1 when none fits, 2 when one that was
+    named is not dead.
+
+    Example: ``reactor dead replay --type order.queued --since 1h``
+
+    Parameters
+    ----------
+    events
+        Ids of dead events.
+    """
+    async with session("dead replay") as connection:
+        chosen = await _choose(connection, events, event_type, tenant, since)
+        count = min(await operations.count_dead(connection, chosen), limit)
+        if not _go_on(f"replay {many(count, 'dead event')}?", count, limit, yes=yes):
+            return 1
+        done = await operations.replay(connection, chosen, limit)
+        left = await operations.count_dead(connection, chosen)
+    return _report("replayed", done, left, json=json)
+
+
+@app.command
+async def discard(
+    *events: str,
+    event_type: Type = None,
+    tenant: Tenant = None,
+    since: Since = None,
+    limit: AtMost = 1000,
+    reason: Annotated[str | None, Parameter(help="Why, for whoever asks later.")] = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> int:
+    """Gives dead events up: they move to the history as discarded, whole, with the reason.
+
+    Exits 1 when none fits, 2 when one that was named is not dead.
+
+    Example: ``reactor dead discard 4711 --reason "the order was a test"``
+
+    Parameters
+    ----------
+    events
+        Ids of dead events.
+    """
+    async with session("dead discard") as connection:
+        chosen = await _choose(connection, events, event_type, tenant, since)
+        count = min(await operations.count_dead(connection, chosen), limit)
+        if not _go_on(f"discard {many(count, 'dead event')}?", count, limit, yes=yes):
+            return 1
+        done = await operations.discard_dead(connection, chosen, limit, reason)
+        left = await operations.count_dead(connection, chosen)
+    return _report("discarded", done, left, json=json)
+
+
+async def _choose(
+    connection: Connection,
+    events: tuple[str, ...],
+    event_type: str | None,
+    tenant: UUID | None,
+    since: Duration | None,
+) -> Chosen:
+    if not events and event_type is None and tenant is None and since is None:
+        raise BadArgument(
+            "which dead events?", hint="name their ids, or choose by --type, --tenant and --since"
+        )
+    if not events:
+        return Chosen(None, event_type, tenant, since)
+    ids = sorted({await event_number(connection, text) for text in events})
+    rows = await connection.fetch("select c.id from reactor.choose_dead($1) c", ids)
+    missing = set(ids) - {row["id"] for row in rows}
+    if missing:
+        raise _not_dead(sorted(missing))
+    return Chosen(ids, event_type, tenant, since)
+
+
+def _go_on(question: str, count: int, limit: int, *, yes: bool) -> bool:
+    _positive(limit)
+    return count <= _FEW or agreed(question, yes=yes)
+
+
+def _report(what: str, done: list[int], left: int, *, json: bool) -> int:
+    if json:
+        print_json({what: done, "left": left})
+    elif done:
+        few = f": {', '.join(map(str, done))}" if len(done) <= _FEW else ""
+        print(f"{many(len(done), 'event')} {what}{few}.")
+        if left:
+            print(f"{left:,} more fit; run it again, or raise --limit.")
+    else:
+        print("No dead event fits.")
+    return 0 if done else 1
+
+
+def _not_dead(ids: list[int]) -> BadArgument:
+    names = ", ".join(map(str, ids))
+    return BadArgument(
+        f"event {names} is not dead" if len(ids) == 1 else f"events {names} are not dead",
+        hint=f"`reactor explain {ids[0]}` says what became of it",
+    )
+
+
+def _positive(limit: int) -> None:
+    if limit < 1:
+        raise BadArgument(f"--limit must be at least 1, not {limit}")

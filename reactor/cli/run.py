@@ -1,0 +1,90 @@
+"""``reactor run``: the long-running process."""
+
+import importlib
+import sys
+from pathlib import Path
+
+from reactor import settings
+from reactor.app import Reactor
+from reactor.errors import SettingError
+from reactor.telemetry import logs
+
+BUILTIN = "reactor.builtin:app"
+
+
+async def run(*, app: str = BUILTIN) -> int:
+    """Runs the reactor until SIGTERM or SIGINT.
+
+    Then it claims nothing more, finishes what is in flight within REACTOR_DRAIN_SECONDS, releases its
+    leases and exits 0; a second signal ends it at once. Exits 2 when a setting or the app is wrong, 3 when
+    the database cannot be reached or is not migrated. It logs to stderr.
+
+    Example: ``REACTOR_DATABASE_URL=postgresql://replica@db/crm reactor run --app shop.events:app``
+
+    Parameters
+    ----------
+    app
+        module:attribute of a Reactor. Default: the built-in automations.
+    """
+    chosen = settings.load()
+    logs.configure(chosen)
+    await load_app(app).run(chosen)
+    return 0
+
+
+def load_app(path: str) -> Reactor:
+    """The Reactor at ``module:attribute``, looked for in the working directory too.
+
+    Raises SettingError that names what is wrong: the path, the module, an import in it, the attribute.
+    """
+    module_name, colon, attribute = path.partition(":")
+    if not colon or not module_name or not attribute:
+        raise SettingError(
+            f"'{path}' names no app", hint="write --app module:attribute, e.g. shop.events:app"
+        )
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found: object = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            raise SettingError(
+                f"there is no module {error.name}", hint=f"it was looked for in {folder} and in sys.path"
+            ) from None
+        raise SettingError(
+            f"module {module_name} cannot be imported: {error}{_place(error)}",
+            hint=f"install it into {sys.prefix}",
+        ) from error
+    except Exception as error:
+        raise SettingError(
+            f"module {module_name} cannot be imported: {type(error).__name__}: {error}{_place(error)}"
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise SettingError(f"module {module_name} has no {attribute}", hint=_suggest(module_name))
+        found = getattr(found, part)
+    if not isinstance(found, Reactor):
+        raise SettingError(
+            f"{path} is no Reactor, but of type {type(found).__name__}", hint=_suggest(module_name)
+        )
+    return found
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's own code it happened: the last frame that is not the import machinery's."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith("<") and file not in (__file__, importlib.__file__):
+            place = f" ({file}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}, line {error.lineno})"
+    return place
+
+
+def _suggest(module_name: str) -> str | None:
+    module = sys.modules[module_name]
+    names = [name for name, value in vars(module).items() if isinstance(value, Reactor)]
+    return f"it has {', '.join(f'{module_name}:{name}' for name in names)}" if names else None

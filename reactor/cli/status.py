@@ -1,0 +1,141 @@
+"""``reactor status`` and ``reactor top``."""
+
+import sys
+from typing import Annotated, Any
+
+import anyio
+from cyclopts import Parameter
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from reactor.cli.arguments import Duration
+from reactor.cli.output import print_json
+from reactor.cli.session import session
+from reactor.cli.words import ago, lasting, many, moment
+from reactor.db import operations
+from reactor.errors import BadArgument
+
+
+async def status(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.")] = False) -> int:
+    """Shows counts and lags, once: what waits, who works, what needs a person.
+
+    Exits 0; `reactor health` and `reactor doctor` judge.
+
+    Example: ``reactor status --json``
+    """
+    async with session("status") as connection:
+        found = await operations.status(connection)
+    if json:
+        print_json(found)
+    else:
+        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(picture(found, None))
+    return 0
+
+
+async def top(*, every: Duration | None = None, once: bool = False) -> int:
+    """Shows counts, lags and rates, live, until Ctrl-C.
+
+    Example: ``reactor top --every 5s``
+
+    Parameters
+    ----------
+    every
+        How often to look, e.g. 500ms, 2s. Default 2s.
+    once
+        Two looks, then the end: for a script that wants rates.
+    """
+    pause = every.total_seconds() if every else 2.0
+    if pause < 0.2:
+        raise BadArgument("--every must be at least 200ms: each look reads the outbox once")
+    console = Console(highlight=False)
+    async with session("top") as connection:
+        before = await operations.status(connection)
+        with Live(picture(before, None), console=console, auto_refresh=False, transient=False) as live:
+            while True:
+                await anyio.sleep(pause)
+                found = await operations.status(connection)
+                live.update(picture(found, before), refresh=True)
+                before = found
+                if once:
+                    return 0
+
+
+def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
+    """All of it for a terminal; with an earlier look, rates as well."""
+    now = moment(found["at"])
+    events, tenants = found["events"], found["tenants"]
+    runs, alerts, leader = found["runs_last_hour"], found["alerts"], found["leader"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("kill switch", _gate(found["gate"]))
+    facts.add_row("tenants", f"{tenants['enabled']:,} of {tenants['total']:,} enabled")
+    facts.add_row(
+        "events",
+        f"{events['ready']:,} ready, {events['in_flight']:,} in flight, {events['delayed']:,} delayed, "
+        f"{events['parked']:,} parked, {events['dead']:,} dead",
+    )
+    facts.add_row("oldest ready", lasting(events["oldest_seconds"]))
+    facts.add_row("next due", ago(events["next_due_at"], now))
+    if before is not None:
+        facts.add_row("rate", _rate(found, before))
+    facts.add_row(
+        "runs, last hour",
+        f"{runs['completed']:,} completed, {runs['failed']:,} failed, {runs['timeout']:,} timed out, "
+        f"{runs['running']:,} running",
+    )
+    facts.add_row(
+        "alerts", f"{alerts['critical']:,} critical, {alerts['warning']:,} warning, {alerts['info']:,} info"
+    )
+    facts.add_row(
+        "leader",
+        f"{leader['replica']} (term {leader['term']})"
+        if leader["leads"]
+        else "none: nothing happens on time",
+    )
+    parts: list[Table | Text] = [facts, Text(), _replicas(found, now)]
+    if found["types"]:
+        parts += [Text(), _types(found["types"])]
+    return Group(*parts)
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    return "off" if gate["open"] else f"ON: {gate['reason'] or 'it was never switched off'}"
+
+
+def _rate(found: dict[str, Any], before: dict[str, Any]) -> str:
+    seconds = (moment(found["at"]) - moment(before["at"])).total_seconds()
+    rates = [(found["totals"][name] - before["totals"][name]) / seconds for name in ("emitted", "finished")]
+    return f"{max(0.0, rates[0]):,.0f} emitted/s, {max(0.0, rates[1]):,.0f} finished/s"
+
+
+def _replicas(found: dict[str, Any], now: Any) -> Table | Text:
+    if not found["replicas"]:
+        return Text("No replica runs. Start one: reactor run")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("replica", "lives", "started", "heard of", "tenants in hand", "version"):
+        table.add_column(name, overflow="fold")
+    for replica in found["replicas"]:
+        table.add_row(
+            replica["replica"],
+            "yes" if replica["alive"] else "no",
+            ago(replica["started_at"], now),
+            ago(replica["seen_at"], now),
+            f"{replica['tenants_held']} of {replica['concurrency'] or '?'}",
+            replica["version"] or "-",
+        )
+    return table
+
+
+def _types(types: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=many(len(types), "event type"))
+    table.caption_justify = "left"
+    counts = ("ready", "in_flight", "delayed", "parked", "retrying", "dead")
+    table.add_column("event type", overflow="fold")
+    for name in counts:
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("oldest ready", justify="right")
+    for kind in types:
+        row = [f"{kind[name]:,}" for name in counts]
+        table.add_row(kind["event_type"], *row, lasting(kind["oldest_seconds"]))
+    return table

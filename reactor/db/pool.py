@@ -30,7 +30,14 @@ else:  # asyncpg's classes take no parameters when the program runs
 Pooler = Literal["auto", "none", "transaction"]
 
 _CONNECT_SECONDS = 10.0
-_BUSY = (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, OSError, asyncio.TimeoutError)
+# What passes by itself when a server, or a proxy before it, is only starting.
+_BUSY = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ConnectionDoesNotExistError,
+    OSError,
+    asyncio.TimeoutError,
+)
 
 
 def redact(text: object) -> str:

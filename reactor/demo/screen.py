@@ -1,0 +1,213 @@
+"""The demo in a terminal: a table of the tenants, what happens above it, what happened below it.
+
+On a pipe there is no screen to draw on: then a line is printed now and then.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from reactor.demo.latency import Tracker, percentile
+from reactor.demo.report import milliseconds
+from reactor.demo.view import Queue, TenantRow
+
+_BARS = "▁▂▃▄▅▆▇█"
+_PLAIN_PAUSE = 5.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """What there is to see at a moment."""
+
+    title: str
+    advice: str
+    tracker: Tracker
+    began: float = field(default_factory=monotonic)
+    doing: str = ""
+    tenants: list[TenantRow] = field(default_factory=list)
+    queue: Queue | None = None
+    handled: int = 0
+    rates: deque[float] = field(default_factory=lambda: deque(maxlen=40))
+    """Events a second, one number for each time we looked."""
+    listening: bool = False
+    leading: bool = False
+    notes: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=4))
+
+    def say(self, note: str) -> None:
+        """Adds a line below the table."""
+        self.notes.append((monotonic() - self.began, note))
+
+
+class Screen:
+    """Where the demo shows itself. ``quiet``: nowhere."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._live: Live | None = None
+        self._printed_at = 0.0
+        self._noted = 0.0
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Something that takes a moment before the show begins."""
+        if self._quiet:
+            yield
+            return
+        began = monotonic()
+        if self._console.is_terminal:
+            with self._console.status(f"{text} …", spinner="dots"):
+                yield
+        else:
+            yield
+        self._console.print(
+            Text.assemble(("✓ ", "green"), text, (f"  {monotonic() - began:.1f} s", "dim")), soft_wrap=True
+        )
+
+    def say(self, text: str) -> None:
+        """A line outside the show."""
+        if not self._quiet:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def show(self) -> Iterator[None]:
+        """The terminal is ours inside the block, and afterwards as it was."""
+        if self._quiet or not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, screen=True, auto_refresh=False) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def draw(self, scene: Scene) -> None:
+        """Shows the scene as it is now."""
+        if self._live is not None:
+            self._live.update(render(scene, self._console.height), refresh=True)
+        elif not self._quiet and monotonic() - self._printed_at >= _PLAIN_PAUSE:
+            self._printed_at = monotonic()
+            self.say(plain(scene))
+
+    def end(self, page: RenderableType) -> None:
+        """The last page, which stays."""
+        if not self._quiet:
+            self._console.print(page)
+
+
+def render(scene: Scene, height: int = 50) -> RenderableType:
+    """The whole screen. On a low one the quieter tenants are left out."""
+    room = max(3, height - 12)
+    parts: list[RenderableType] = [_headline(scene), Text(), _pulse(scene), _table(scene, room)]
+    hidden = len(scene.tenants) - room
+    if hidden > 0:
+        parts.append(Text(f"  and {hidden} more tenants", style="dim"))
+    parts += [Text.assemble((f"  {_clock(at)}  ", "dim"), (note, "dim")) for at, note in scene.notes]
+    parts.append(Text(f"\n{scene.advice}", style="dim", no_wrap=True, overflow="ellipsis"))
+    return Padding(Group(*parts), (0, 1))
+
+
+def plain(scene: Scene) -> str:
+    """One line for a pipe."""
+    values = [ms for recent in scene.tracker.recent.values() for ms in recent]
+    queue = scene.queue
+    return (
+        f"{_clock(monotonic() - scene.began)}  {scene.doing}: {scene.handled:,} events handled, "
+        f"{scene.rates[-1] if scene.rates else 0:,.0f}/s, {queue.ready if queue else 0} ready, "
+        f"p50 {milliseconds(percentile(values, 0.5))} ms, p99 {milliseconds(percentile(values, 0.99))} ms"
+    )
+
+
+def _headline(scene: Scene) -> Table:
+    line = Table.grid(expand=True)
+    line.add_column()
+    line.add_column(justify="right")
+    line.add_row(
+        Text.assemble(("reactor demo", "bold"), (f"   {scene.title}", "dim")),
+        Text.assemble((scene.doing, "cyan"), (f"   {_clock(monotonic() - scene.began)}", "dim")),
+    )
+    return line
+
+
+def _pulse(scene: Scene) -> Group:
+    """The health of the whole, in two lines."""
+    queue = scene.queue
+    values = [ms for recent in scene.tracker.recent.values() for ms in recent]
+    top = max(scene.rates, default=0.0) or 1.0
+    bars = "".join(_BARS[min(7, int(rate / top * 7.99))] for rate in scene.rates)
+    numbers = Text.assemble(
+        (f"{scene.handled:,}", "bold"),
+        (" events handled   ", "dim"),
+        (f"{scene.rates[-1] if scene.rates else 0:,.0f}/s ", "bold"),
+        (bars, "cyan"),
+        ("   p50 ", "dim"),
+        (milliseconds(percentile(values, 0.5)), "bold"),
+        ("  p99 ", "dim"),
+        (milliseconds(percentile(values, 0.99)), "bold"),
+        (" ms from commit to handled", "dim"),
+    )
+    if queue is None:
+        return Group(numbers, Text())
+    lamp = ("● listening", "green") if scene.listening else ("● listener is away", "red")
+    state = Text.assemble(
+        lamp,
+        ("   doorbell ", "dim"),
+        "armed: asleep until a commit rings" if queue.armed else "silent: awake and looking",
+        ("   lag ", "dim"),
+        f"{queue.lag * 1000:,.0f} ms" if queue.ready else "none",
+        ("   ready ", "dim"),
+        f"{queue.ready:,}",
+        ("   later ", "dim"),
+        f"{queue.delayed:,}",
+        ("   emails ", "dim"),
+        f"{queue.emails:,}",
+        ("   dead ", "dim"),
+        (f"{queue.dead:,}", "bold red" if queue.dead else ""),
+    )
+    for text in (numbers, state):
+        text.no_wrap = True
+        text.overflow = "ellipsis"
+    return Group(numbers, state)
+
+
+def _table(scene: Scene, room: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, expand=True, header_style="dim", pad_edge=False, show_edge=False)
+    table.add_column("tenant", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("queued", "validated", "exceptions", "overdue", "alerts", "p50 ms", "p99 ms"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    for row in scene.tenants[:room]:
+        if not row.open:
+            told = Text.assemble(row.name, f"  switched off, {row.parked:,} events wait")
+            cells = [str(n) for n in (row.queued, row.validated, row.exceptions, row.overdue, row.alerts)]
+            table.add_row(told, *cells, "–", "–", style="dim")
+            continue
+        values = list(scene.tracker.recent.get(row.id, ()))
+        table.add_row(
+            row.name,
+            _count(row.queued, "cyan"),
+            _count(row.validated, "green"),
+            _count(row.exceptions, "yellow"),
+            _count(row.overdue, ""),
+            _count(row.alerts, "magenta"),
+            milliseconds(percentile(values, 0.5)),
+            milliseconds(percentile(values, 0.99)),
+        )
+    return table
+
+
+def _count(number: int, style: str) -> Text:
+    return Text(f"{number:,}", style=style if number else "dim")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"

@@ -96,6 +96,8 @@ def _start_embedded(**options) -> embedded.EmbeddedServer:
 
 @contextlib.contextmanager
 def _container(image: str) -> Iterator[Server]:
+    # The reaper is one more image to pull, and we stop the container ourselves.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     from testcontainers.core.container import DockerContainer
 
     container = DockerContainer(image).with_exposed_ports(5432)

@@ -19,8 +19,20 @@ begin
 end
 $$;
 
-drop view if exists public.agent_health_dashboard;
-create view public.agent_health_dashboard with (security_invoker = true) as
+-- CREATE OR REPLACE keeps what depends on the view, but cannot take columns away: an older view of that name goes.
+do $$
+begin
+  if to_regclass('public.agent_health_dashboard') is not null and array[
+       'tenant_id', 'tenant_name', 'running_runs', 'failed_runs', 'avg_duration_ms', 'completed_runs', 'pending_orders',
+       'unresolved_exceptions', 'overdue_clocks', 'unacknowledged_alerts', 'pending_events', 'dead_events'
+     ]::name[] <> array(select a.attname from pg_catalog.pg_attribute a
+                         where a.attrelid = to_regclass('public.agent_health_dashboard') and a.attnum > 0 order by a.attnum) then
+    drop view public.agent_health_dashboard;
+  end if;
+end
+$$;
+
+create or replace view public.agent_health_dashboard with (security_invoker = true) as
 select t.id as tenant_id,
        t.name as tenant_name,
        r.running_runs,

@@ -118,6 +118,13 @@ begin atomic
   select p.tenant_id from public.profiles p where p.id = auth.uid();
 end;
 
+do $$
+begin
+  if not has_function_privilege('reactor_owner', 'auth.uid()', 'execute') then
+    grant execute on function auth.uid() to reactor_owner;
+  end if;
+end
+$$;
 revoke all on function reactor.caller_tenant() from public;
 grant execute on function reactor.caller_tenant() to authenticated, service_role, reactor, reactor_handler;
 

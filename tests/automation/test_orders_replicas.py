@@ -1,11 +1,14 @@
 """Orders through the whole engine, with several replicas at once."""
 
 from contextlib import AsyncExitStack
+from random import Random
 
+import anyio
 import pytest
 
 from reactor.app import Reactor
 from reactor.automation.order_handler import process_orders
+from reactor.db import pool
 from reactor.demo.check_orders import check_orders
 from reactor.testing import running, settled
 from tests.automation.desk import Desk
@@ -88,3 +91,55 @@ async def test_orders_of_a_tenant_that_is_switched_off_wait(conn, database_url, 
         while (await off.row(waiting))["status"] == "pending":
             await conn.fetchval("select pg_sleep(0.01)")
     assert await check_orders(conn) == []
+
+
+async def test_an_application_at_work_on_the_same_orders_meets_no_deadlock(conn, database_url, open_system):
+    """It corrects an order and queues it again, or deletes it, while replicas judge: in both lock orders."""
+    desk = await Desk(conn).open()
+    client = await desk.client(credit_limit=100_000)
+    orders = [
+        await desk.order(client_id=client, payment_method="bill", tech_fee=-1, property_address=None)
+        for _ in range(60)
+    ]
+    for order in orders:
+        await desk.queue(order)
+
+    async def work(seed: int) -> None:
+        rng = Random(seed)
+        async with pool.connected(database_url, name="application") as application:
+            for _ in range(150):
+                order = rng.choice(orders)
+                if rng.random() < 0.02:
+                    await application.execute("delete from orders where id = $1", order)
+                    continue
+                async with application.transaction():
+                    await application.execute(
+                        "update orders set tech_fee = -1, property_address = $2 where id = $1",
+                        order,
+                        rng.choice(("12 Elm Street", None)),
+                    )
+                    await application.execute(
+                        "update order_processing_queue set status = 'pending' where order_id = $1", order
+                    )
+
+    async with running(orders_app(), database_url), running(orders_app(), database_url):
+        async with anyio.create_task_group() as people:
+            for seed in range(3):
+                people.start_soon(work, seed)
+        while await conn.fetchval("select count(*) from reactor.events"):
+            await conn.fetchval("select pg_sleep(0.01)")
+        await settled(conn)
+
+    assert await conn.fetchval("select count(*) from order_processing_queue where status = 'pending'") == 0
+    assert await check_orders(conn) == []
+    await conn.execute("select pg_stat_clear_snapshot()")
+    deadlocks = await conn.fetchval(
+        "select deadlocks from pg_stat_database where datname = current_database()"
+    )
+    assert deadlocks == 0
+    assert await conn.fetchval("select count(*) from reactor.dead_events") == 0
+    doubled = await conn.fetchval(
+        """select count(*) from (select 1 from kanban_cards
+        group by action_payload ->> 'order_id', action_payload ->> 'exception_type' having count(*) > 1) x"""
+    )
+    assert doubled == 0

@@ -10,6 +10,8 @@ begin
         name := (parse_ident(trim(v_part)))[1];
         return next;
     end loop;
+exception when invalid_parameter_value then
+    raise exception '% is no list of columns', quote_literal(p_list) using errcode = 'RX003', detail = sqlerrm;
 end;
 $$;
 

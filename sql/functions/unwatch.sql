@@ -8,6 +8,16 @@ declare
     v_function text;
     v_trigger name;
 begin
+    -- Tables that were renamed since they were watched.
+    update reactor.watches w
+    set table_schema = n.nspname, table_name = c.relname
+    from pg_catalog.pg_proc p
+    join pg_catalog.pg_trigger t on t.tgfoid = p.oid
+    join pg_catalog.pg_class c on c.oid = t.tgrelid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where p.pronamespace = 'reactor'::regnamespace and p.proname = w.function_name
+        and (w.table_schema, w.table_name) is distinct from (n.nspname::text, c.relname::text);
+
     delete from reactor.watches w
     using pg_catalog.pg_class c, pg_catalog.pg_namespace n
     where c.oid = unwatch."table" and n.oid = c.relnamespace

@@ -10,7 +10,8 @@
 --
 -- The trigger function is SECURITY DEFINER, so that a role that may write the table needs no right
 -- on the outbox; watch() itself is not: its caller must own the table and be a member of reactor_owner.
--- Calling it again replaces what it installed before.
+-- Calling it again replaces what it installed before. A partitioned table emits for what is written through
+-- it, not for what is written to a partition directly.
 create or replace function reactor.watch(
     "table" regclass,
     event_type text,
@@ -41,6 +42,8 @@ declare
     v_subject text;
     v_keys text;
     v_body text := '';
+    v_probe text;
+    v_name_of text;
     v_reads_old boolean := coalesce(condition ~* '\mold\M', false);
 begin
     select n.nspname, c.relname into v_schema, v_name
@@ -56,6 +59,12 @@ begin
     if operations is null or cardinality(operations) = 0 then
         raise exception 'reactor.watch: operations is empty; use insert, update, delete or ''update of a, b'''
             using errcode = 'RX003';
+    end if;
+    if tenant_column is null then
+        raise exception 'reactor.watch: tenant_column is null' using errcode = 'RX003';
+    end if;
+    if array_position(payload_columns, null) is not null then
+        raise exception 'reactor.watch: payload_columns has a null in it' using errcode = 'RX003';
     end if;
     foreach v_column in array array[tenant_column] || subject_column || coalesce(payload_columns, '{}') loop
         if v_column is not null and not exists (
@@ -88,31 +97,39 @@ begin
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
     where i.indrelid = watch."table" and i.indisprimary;
 
-    v_key := substr(md5(v_schema || '.' || v_name || '/' || event_type), 1, 12);
-    v_function := 'watch_' || v_key;
     perform reactor.unwatch("table", event_type);
+    -- A table that had this name may have been renamed, and keep its function.
+    for v_turn in 0 .. 1000 loop
+        v_key := substr(md5(format('%s.%s/%s/%s', v_schema, v_name, event_type, v_turn)), 1, 12);
+        v_function := 'watch_' || v_key;
+        exit when pg_catalog.to_regproc(format('reactor.%I', v_function)) is null;
+    end loop;
 
     foreach v_operation in array operations loop
-        v_match := regexp_match(v_operation, '^\s*(insert|delete|update)(?:\s+of\s+(.+?))?\s*$', 'i');
+        v_match := regexp_match(v_operation, '^\s*(insert|delete|update)(?:\s+of\s+(.+?))?\s*$', 'is');
         if v_match is null or (v_match[2] is not null and lower(v_match[1]) <> 'update') then
             raise exception 'reactor.watch: % is no operation; use insert, update, delete or ''update of a, b''',
-                quote_literal(v_operation) using errcode = 'RX003';
+                quote_nullable(v_operation) using errcode = 'RX003';
         end if;
         v_kind := lower(v_match[1]);
         v_row := case v_kind when 'delete' then 'old' else 'new' end;
         v_where := format('%s.%I is not null', v_row, tenant_column);
         v_from := case v_kind
-            when 'delete' then 'pg_temp_old as old'
-            else 'pg_temp_new as new' end;
+            when 'delete' then 'old_rows as old'
+            else 'new_rows as new' end;
         if v_kind = 'update' and (v_reads_old or v_match[2] is not null) then
             if v_keys is null then
                 raise exception 'reactor.watch: % has no primary key, so OLD and NEW of an update cannot be paired',
                     watch."table" using errcode = 'RX003';
             end if;
-            v_from := format('pg_temp_new as new join pg_temp_old as old on %s', v_keys);
+            v_from := format('new_rows as new join old_rows as old on %s', v_keys);
         end if;
         if v_match[2] is not null then
-            select array_agg(format('old.%1$I is distinct from new.%1$I', a.attname)) into v_columns
+            -- Some types know no equality; their text does.
+            select array_agg(format(
+                case when a.atttypid in ('json'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype)
+                    then 'old.%1$I::text is distinct from new.%1$I::text'
+                    else 'old.%1$I is distinct from new.%1$I' end, a.attname)) into v_columns
             from reactor.parse_ident_list(v_match[2]) as p (name)
             join pg_catalog.pg_attribute a
                 on a.attrelid = watch."table" and a.attname = p.name and a.attnum > 0 and not a.attisdropped;
@@ -126,27 +143,24 @@ begin
         -- An insert has no OLD and a delete no NEW: there the other one's columns are null.
         if condition is not null then
             if v_kind = 'insert' and v_reads_old then
-                v_from := v_from || format(' left join (select (null::%s).*) as old on false', watch."table");
+                v_from := v_from || ' left join new_rows as old on false';
             elsif v_kind = 'delete' and condition ~* '\mnew\M' then
-                v_from := v_from || format(' left join (select (null::%s).*) as new on false', watch."table");
+                v_from := v_from || ' left join old_rows as new on false';
             end if;
-            v_where := v_where || format(' and (%s)', condition);
+            -- The line break ends a comment at the end of the condition.
+            v_where := v_where || format(e' and (%s\n)', condition);
         end if;
-        select coalesce(format('pg_catalog.jsonb_build_object(%s)',
-            string_agg(format('%L, %s.%I', p, v_row, p), ', ')), '''{}''::jsonb')
-        into v_payload from unnest(payload_columns) p;
+        -- In pieces, because a function takes a hundred arguments at most.
+        select coalesce(string_agg(g.piece, ' || ' order by g.n), '''{}''::jsonb')
+        into v_payload
+        from (
+            select (c.n - 1) / 40 as n, format('pg_catalog.jsonb_build_object(%s)',
+                string_agg(format('%L, %s.%I', c.name, v_row, c.name), ', ' order by c.n)) as piece
+            from unnest(payload_columns) with ordinality as c (name, n)
+            group by (c.n - 1) / 40
+        ) g;
         v_subject := case when v_subject_type = 'uuid'::regtype
             then format('%s.%I', v_row, subject_column) else 'null::uuid' end;
-
-        -- Say now what would otherwise break the application's writes later.
-        begin
-            execute format('explain select %s, %s from %s where %s', v_payload, v_subject,
-                replace(replace(v_from, 'pg_temp_new', watch."table"::text), 'pg_temp_old', watch."table"::text), v_where);
-        exception when others then
-            raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
-                using errcode = 'RX003', detail = condition,
-                    hint = 'write NEW.column and OLD.column, and schema-qualify functions of your own';
-        end;
 
         v_body := v_body || format($body$
     if tg_op = %L then
@@ -162,34 +176,48 @@ begin
         end if;
     end if;$body$,
             upper(v_kind), v_row, tenant_column, event_type, v_subject, v_payload,
-            replace(replace(v_from, 'pg_temp_new', 'new_rows'), 'pg_temp_old', 'old_rows'), v_where);
+            v_from, v_where);
     end loop;
 
-    execute format($create$
-create function reactor.%I() returns trigger
-language plpgsql security definer set search_path = ''
-as $watch$
-#variable_conflict use_column
-begin%s
-    return null;
-end;
-$watch$
-$create$, v_function, v_body);
+    begin
+        execute format(
+            'create function reactor.%I() returns trigger language plpgsql security definer set search_path = '''' as %L',
+            v_function, format(e'\n#variable_conflict use_column\nbegin%s\n    return null;\nend;\n', v_body));
+    exception when syntax_error then
+        raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
+            using errcode = 'RX003', detail = condition;
+    end;
     execute format('revoke all on function reactor.%I() from public', v_function);
 
+    -- The same triggers on an empty copy, which is then written to without a row: what would break the
+    -- application's writes later breaks here. The copy is the caller's, the function reactor_owner's.
+    v_probe := v_function || '_probe';
+    execute format('create unlogged table reactor.%I (like %s)', v_probe, watch."table");
     foreach v_operation in array operations loop
         v_kind := lower((regexp_match(v_operation, '^\s*(\w+)'))[1]);
-        execute format(
-            'create or replace trigger %I after %s on %s %s for each statement execute function reactor.%I()',
-            'reactor_' || v_key || '_' || v_kind, v_kind, watch."table",
-            case v_kind
-                when 'insert' then 'referencing new table as new_rows'
-                when 'delete' then 'referencing old table as old_rows'
-                else 'referencing old table as old_rows new table as new_rows' end,
-            v_function);
+        foreach v_name_of in array array[watch."table"::text, format('reactor.%I', v_probe)] loop
+            execute format(
+                'create or replace trigger %I after %s on %s %s for each statement execute function reactor.%I()',
+                'reactor_' || v_key || '_' || v_kind, v_kind, v_name_of,
+                case v_kind
+                    when 'insert' then 'referencing new table as new_rows'
+                    when 'delete' then 'referencing old table as old_rows'
+                    else 'referencing old table as old_rows new table as new_rows' end,
+                v_function);
+        end loop;
     end loop;
-    -- The trigger must be made while the function is still the caller's, who may execute it.
+    -- The triggers must be made while the function is still the caller's, who may execute it.
     execute format('alter function reactor.%I() owner to reactor_owner', v_function);
+    begin
+        execute format('insert into reactor.%1$I select * from reactor.%1$I', v_probe);
+        execute format('update reactor.%I set %I = null', v_probe, tenant_column);
+        execute format('delete from reactor.%I', v_probe);
+    exception when others then
+        raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
+            using errcode = 'RX003', detail = condition,
+                hint = 'write NEW.column and OLD.column; schema-qualify functions of your own, and let reactor_owner use them';
+    end;
+    execute format('drop table reactor.%I', v_probe);
 
     insert into reactor.watches (
         table_schema, table_name, event_type, operations, tenant_column, subject_column,

@@ -26,6 +26,7 @@ from reactor.outbound import intents
 
 SEND_EVENT = "email.send"
 OVERDUE_EVENT = "engagement.overdue"
+SCORE_EVENT = "engagement.score"
 # An email to the same person is on its way for another clock: look again when it has gone.
 SAME_PERSON_PAUSE = timedelta(hours=1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -50,8 +51,16 @@ class SmtpProvider:
         mime = email.mime()
         if self._slots is None:
             self._slots = anyio.CapacityLimiter(MAX_CONNECTIONS)
-        async with self._slots:
-            client = await self._open_envelope(email)
+        async with AsyncExitStack() as stack:
+            # Ends before the handler's own timeout would cut the conversation short at a worse place.
+            patience = 1.5 * self.timeout.total_seconds()
+            try:
+                with anyio.fail_after(patience):
+                    await stack.enter_async_context(self._slots)
+                    client = await self._open_envelope(email)
+            except TimeoutError as error:
+                text = f"the server did not get as far as the message within {patience:g} s"
+                raise SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text) from error
             try:
                 response = await client.data(mime.as_bytes())
             except aiosmtplib.SMTPResponseException as error:

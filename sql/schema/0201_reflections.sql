@@ -14,3 +14,7 @@ grant select on reactor.reflected_hours to reactor;
 -- which is what BRIN needs: it costs the claim next to nothing.
 create index if not exists agent_autonomous_runs_started_brin
 on public.agent_autonomous_runs using brin (started_at) with (pages_per_range = 16);
+
+-- The week's emails, for the rule about unusual hours: few runs send any.
+create index if not exists agent_autonomous_runs_emails
+on public.agent_autonomous_runs (completed_at) where emails_sent > 0;

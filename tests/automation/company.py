@@ -48,18 +48,21 @@ class Company:
     async def found(cls, db: Connection, *, enabled: bool = True, **settings: Any) -> "Company":
         tenant_id = uuid.uuid4()
         await db.execute(
-            "insert into tenants (id, name, is_active, agent_enabled, agent_settings) values ($1, 'Acme', true, $2, $3)",
+            "insert into tenants (id, name, agent_enabled, agent_settings) values ($1, 'Acme', $2, $3)",
             tenant_id,
             enabled,
             settings,
         )
         await db.execute(
-            "update system_config set value = value || '{\"global_enabled\": true}' where key = 'agent_config'"
+            "update system_config set value = jsonb_set(value, '{global_enabled}', 'true') "
+            "where key = 'agent_config'"
         )
         return cls(db, tenant_id)
 
     async def configure(self, **settings: Any) -> None:
-        await self.db.execute("update tenants set agent_settings = $2 where id = $1", self.tenant_id, settings)
+        await self.db.execute(
+            "update tenants set agent_settings = $2 where id = $1", self.tenant_id, settings
+        )
 
     async def client(self, name: str = "Widgets Ltd") -> UUID:
         client_id: UUID = await self.db.fetchval(
@@ -106,7 +109,8 @@ class Company:
         """So many contacts with an address each, all overdue."""
         await self.db.execute(
             "with people as (insert into contacts (tenant_id, first_name, last_name, email) "
-            "select $1, 'P' || n, 'Erson', 'p' || n || '@people.test' from generate_series(1, $2::int) n returning id) "
+            "select $1, 'P' || n, 'Erson', 'p' || n || '@people.test' from generate_series(1, $2::int) n "
+            "returning id) "
             "insert into engagement_clocks (tenant_id, contact_id, next_touch_due) "
             "select $1, id, now() - $3::interval - interval '1 minute' from people",
             self.tenant_id,
@@ -126,7 +130,9 @@ class Company:
         return alert_id
 
     async def rows(self, table: str, order: str = "created_at") -> list[dict[str, Any]]:
-        found = await self.db.fetch(f"select * from {table} where tenant_id = $1 order by {order}", self.tenant_id)
+        found = await self.db.fetch(
+            f"select * from {table} where tenant_id = $1 order by {order}", self.tenant_id
+        )
         return [dict(row) for row in found]
 
     async def cards(self) -> list[dict[str, Any]]:

@@ -170,7 +170,12 @@ async def test_broken_settings_stop_their_tenant_only_and_are_said_once(conn, da
 async def test_a_tenants_own_template_and_tone_by_days(conn, database_url):
     company = await Company.found(
         conn,
-        templates={"urgent": {"subject": "Hey {{ first_name }}", "text": "{{ days_overdue }} days, {{ tenant_name }}"}},
+        templates={
+            "urgent": {
+                "subject": "Hey {{ first_name }}",
+                "text": "{{ days_overdue }} days, {{ tenant_name }}",
+            }
+        },
     )
     await company.overdue(contact=await company.contact("a@widgets.test"), days=21)
     await company.overdue(contact=await company.contact("b@widgets.test"), days=13)

@@ -1,0 +1,446 @@
+"""An email leaves the house once, whatever breaks on the way: real engine, real SMTP and HTTP servers."""
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from reactor.testing import DatabaseClock, drain
+from tests.automation.company import Company, automations
+from tests.automation.providers import Postbox, answer, free_port, http_receiver, smtp_server
+
+
+@pytest.fixture
+async def postbox():
+    return Postbox()
+
+
+@pytest.fixture
+async def smtp(postbox):
+    async with smtp_server(postbox) as port:
+        yield {"email_url": f"smtp://127.0.0.1:{port}", "email_from": "Acme <hello@acme.test>"}
+
+
+@pytest.fixture
+async def resend():
+    async with http_receiver() as receiver:
+        receiver.settings = {
+            "email_url": f"resend://KEY@127.0.0.1:{receiver.port}?scheme=http",
+            "email_from": "Acme <hello@acme.test>",
+        }
+        yield receiver
+
+
+async def test_an_overdue_contact_gets_an_email_and_its_clock_is_compliant_again(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send", email_reply_to="team@acme.test")
+    clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    await drain(automations(), database_url, **smtp)
+
+    [intent] = await company.intents()
+    assert intent["status"] == "sent"
+    [message] = postbox.messages
+    assert message["To"] == "Ada Lovelace <ada@widgets.test>"
+    assert message["From"] == "Acme <hello@acme.test>"
+    assert message["Reply-To"] == "team@acme.test"
+    assert message["Message-ID"] == f"<{intent['id']}@acme.test>"
+    assert message["List-Unsubscribe"] == "<mailto:hello@acme.test?subject=unsubscribe>"
+    assert message.get_content_type() == "text/plain"
+    row = await conn.fetchrow("select * from engagement_clocks where id = $1", clock)
+    assert (row["is_compliant"], row["last_touch_type"], row["last_touch_by"]) == (True, "email", None)
+    assert await company.cards() == []
+    assert await company.run_totals() == {
+        "planned": 1,
+        "executed": 1,
+        "blocked": 0,
+        "emails_sent": 1,
+        "cards": 0,
+    }
+
+
+async def test_beyond_the_hourly_limit_emails_wait_for_their_windows_and_each_goes_once(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=4)
+    await company.overdue_contacts(11)
+
+    await drain(automations(), database_url, **smtp)
+    assert len(postbox.messages) == 4
+    violations = await company.violations()
+    assert [v["violation_type"] for v in violations] == ["rate_limit"] * 7
+    assert all(v["blocked"] and v["action_type"] == "email_send" for v in violations)
+    assert (await company.run_totals())["blocked"] == 7
+
+    clock = DatabaseClock(conn)
+    for total in (8, 11):
+        # All are tried, also those whose window is not open yet.
+        await drain_later(conn, database_url, timedelta(hours=1), smtp, clock)
+        assert len(postbox.messages) == total
+
+    assert len(set(postbox.recipients)) == 11
+    assert len(await company.violations()) == 7
+    assert await company.waiting("email.send") == []
+    assert await conn.fetchval("select count(*) from reactor.dead_events") == 0
+
+
+async def drain_later(conn, database_url, after, settings, clock=None):
+    """Drain when so much time has passed. Twice: a new day's partition may get in the first one's way."""
+    await (clock or DatabaseClock(conn)).advance(after)
+    for _ in range(2):
+        await conn.execute("update reactor.events set available_at = null")
+        left = await drain(automations(), database_url, **settings)
+    return left
+
+
+async def test_the_daily_limit_moves_the_rest_to_the_next_days(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=10, max_emails_per_day=3)
+    await company.overdue_contacts(7)
+
+    await drain(automations(), database_url, **smtp)
+
+    assert len(postbox.messages) == 3
+    days = await conn.fetch(
+        "select date_trunc('day', window_start, 'UTC') as day, sum(action_count) as n from agent_rate_limits "
+        "where action_type = 'email_send' group by 1 order by 1"
+    )
+    assert [row["n"] for row in days] == [3, 3, 1]
+    assert [b["day"] - a["day"] for a, b in pairwise(days)] == [timedelta(days=1)] * 2
+
+
+async def test_emails_that_missed_their_hour_do_not_burst_into_another(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=2)
+    await company.overdue_contacts(8)
+    await drain(automations(), database_url, **smtp)
+    assert len(postbox.messages) == 2
+
+    # Switched off over all the hours that were reserved, then on again.
+    await conn.execute("update tenants set agent_enabled = false")
+    await DatabaseClock(conn).advance(timedelta(hours=6))
+    await conn.execute("update tenants set agent_enabled = true")
+    await drain_later(conn, database_url, timedelta(hours=6), smtp)
+
+    assert len(postbox.messages) == 4
+
+
+async def test_a_limit_of_zero_sends_nothing_and_loses_nothing(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=0)
+    await company.overdue_contacts(2)
+
+    await drain(automations(), database_url, **smtp)
+
+    assert postbox.messages == []
+    assert len(await company.violations()) == 2
+    assert len(await company.waiting("email.send")) == 2
+
+
+async def test_who_was_touched_while_the_email_waited_gets_none(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=1)
+    await company.overdue_contacts(2)
+    await drain(automations(), database_url, **smtp)
+    [waiting] = [intent for intent in await company.intents() if intent["status"] == "queued"]
+    await conn.execute(
+        "select update_engagement_clock($1, null, $2, 'call', null)", company.tenant_id, waiting["contact_id"]
+    )
+
+    await drain_later(conn, database_url, timedelta(hours=1), smtp)
+
+    assert len(postbox.messages) == 1
+    assert sorted(intent["status"] for intent in await company.intents()) == ["cancelled", "sent"]
+
+
+@pytest.mark.parametrize("by", ["contact", "address"])
+async def test_who_was_suppressed_while_the_email_waited_gets_none(conn, database_url, smtp, postbox, by):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=1)
+    await company.overdue_contacts(2)
+    await drain(automations(), database_url, **smtp)
+    [waiting] = [intent for intent in await company.intents() if intent["status"] == "queued"]
+    await conn.execute(
+        "insert into email_suppressions (tenant_id, contact_id, email, reason) "
+        "values ($1, $2, $3, 'unsubscribe')",
+        company.tenant_id,
+        waiting["contact_id"] if by == "contact" else None,
+        waiting["recipient"].upper() if by == "address" else None,
+    )
+
+    await drain_later(conn, database_url, timedelta(hours=1), smtp)
+
+    assert len(postbox.messages) == 1
+    assert sorted(intent["status"] for intent in await company.intents()) == ["blocked", "sent"]
+    assert [v["violation_type"] for v in await company.violations()] == ["rate_limit", "suppression"]
+
+
+async def test_when_the_mode_changed_meanwhile_the_email_becomes_a_proposal(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send", max_emails_per_hour=1)
+    await company.overdue_contacts(2)
+    await drain(automations(), database_url, **smtp)
+    await company.configure(email_mode="suggest")
+
+    await drain_later(conn, database_url, timedelta(hours=1), smtp)
+
+    assert len(postbox.messages) == 1
+    assert [card["type"] for card in await company.cards()] == ["send_email"]
+
+
+async def test_an_address_that_the_server_refuses_becomes_a_task_and_is_not_tried_again(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send")
+    postbox.rcpt["gone@widgets.test"] = "550 5.1.1 no such user"
+    await company.overdue(contact=await company.contact("gone@widgets.test"))
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    left = await drain(automations(), database_url, **smtp)
+
+    assert postbox.recipients == ["ada@widgets.test"]
+    assert (left.delayed, left.dead) == (0, 0)
+    [failure] = await company.rows("email_provider_failures")
+    assert (failure["error_type"], failure["provider"]) == ("refused", "smtp")
+    [card] = await company.cards()
+    assert (card["type"], card["priority"]) == ("create_task", "high")
+    assert {intent["status"] for intent in await company.intents()} == {"sent", "failed"}
+
+
+async def test_a_server_that_is_down_fails_the_try_and_the_email_goes_out_later(conn, database_url, postbox):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+    port = free_port()
+
+    await drain(automations(), database_url, email_url=f"smtp://127.0.0.1:{port}")
+    [event] = await company.waiting("email.send")
+    assert event["attempts"] == 1
+    [failure] = await company.rows("email_provider_failures")
+    assert failure["error_type"] == "refused"
+
+    async with smtp_server(postbox) as port:
+        await conn.execute("update reactor.events set available_at = null")
+        await drain(automations(), database_url, email_url=f"smtp://127.0.0.1:{port}")
+    assert postbox.recipients == ["ada@widgets.test"]
+
+
+async def test_five_failures_in_a_quarter_of_an_hour_raise_one_critical_alert(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send")
+    for n in range(7):
+        postbox.data[f"p{n}@people.test"] = "451 4.3.0 try again"
+        await company.overdue(contact=await company.contact(f"p{n}@people.test"))
+
+    for _ in range(2):
+        await drain(automations(), database_url, **smtp)
+        await conn.execute("update reactor.events set available_at = null")
+
+    failures = await company.rows("email_provider_failures")
+    assert {failure["error_type"] for failure in failures} == {"5xx"}
+    assert len(failures) >= 5
+    [alert] = await company.alerts()
+    assert (alert["alert_type"], alert["severity"]) == ("provider_failure", "critical")
+
+
+async def test_the_circuit_opens_and_what_waits_for_it_keeps_its_tries(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send")
+    for n in range(9):
+        postbox.data[f"p{n}@people.test"] = "451 4.3.0 try again"
+        await company.overdue(contact=await company.contact(f"p{n}@people.test"))
+
+    await drain(automations(), database_url, **smtp)
+
+    attempts = sorted(event["attempts"] for event in await company.waiting("email.send"))
+    assert attempts == [0] * 4 + [1] * 5
+    assert len(await company.rows("email_provider_failures")) == 5
+
+
+async def test_smtp_that_breaks_after_the_data_is_never_repeated_in_silence(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send")
+    postbox.hang_up_after_data = True
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    left = await drain(automations(), database_url, **smtp)
+
+    assert len(postbox.messages) == 1
+    assert (left.delayed, left.dead) == (0, 0)
+    [intent] = await company.intents()
+    assert intent["status"] == "unknown"
+    [card] = await company.cards()
+    assert card["title"] == "Did our email reach ada@widgets.test?"
+    assert [alert["alert_type"] for alert in await company.alerts()] == ["email_unknown"]
+
+
+async def make_interrupted(company, database_url, settings):
+    """An email whose sender died between the commit of 'sending' and the acknowledgement."""
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+    app = automations()
+    await drain(app, database_url, **settings)
+    [intent] = await company.intents()
+    await company.db.execute(
+        "update reactor.email_intents set status = 'sending', sending_at = reactor.now(), settled_at = null"
+    )
+    await company.db.execute("update engagement_clocks set next_touch_due = now() - interval '1 day'")
+    await company.db.execute("delete from reactor.events")
+    await company.db.execute(
+        "select reactor.emit($1, 'email.send', subject_id => $2)", company.tenant_id, intent["id"]
+    )
+    return intent
+
+
+async def test_an_interrupted_smtp_email_is_a_question_for_a_person(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send")
+    intent = await make_interrupted(company, database_url, smtp)
+    assert len(postbox.messages) == 1
+
+    await drain(automations(), database_url, **smtp)
+
+    assert len(postbox.messages) == 1
+    [after] = await company.intents()
+    assert (after["id"], after["status"]) == (intent["id"], "unknown")
+    assert [card["action_payload"]["intent_id"] for card in await company.cards()] == [str(intent["id"])]
+    assert len(await company.alerts("email_unknown")) == 1
+
+
+async def test_an_interrupted_resend_email_is_repeated_with_the_same_key_and_the_same_body(
+    conn, database_url, resend
+):
+    company = await Company.found(conn, email_mode="send")
+    intent = await make_interrupted(company, database_url, resend.settings)
+
+    await drain(automations(), database_url, **resend.settings)
+
+    first, second = resend.requests
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == str(intent["id"])
+    assert first.body == second.body
+    assert first.headers["authorization"] == "Bearer KEY"
+    assert [after["status"] for after in await company.intents()] == ["sent"]
+    assert await company.cards() == []
+
+
+async def test_a_key_that_the_provider_may_have_forgotten_is_not_relied_upon(conn, database_url, resend):
+    company = await Company.found(conn, email_mode="send")
+    await make_interrupted(company, database_url, resend.settings)
+    await drain_later(conn, database_url, timedelta(hours=24), resend.settings)
+
+    assert len(resend.requests) == 1
+    assert [after["status"] for after in await company.intents()] == ["unknown"]
+
+
+async def test_a_replica_killed_while_resend_answers_leads_to_one_email_with_one_key(
+    conn, database_url, resend
+):
+    company = await Company.found(conn, email_mode="send")
+    reached = asyncio.Event()
+
+    async def never(request):
+        reached.set()
+        await asyncio.Event().wait()
+
+    resend.respond = never
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+    replica = asyncio.create_task(drain(automations(), database_url, **resend.settings))
+    await reached.wait()
+    assert await conn.fetchval("select status from reactor.email_intents") == "sending"
+    replica.cancel()
+    await asyncio.gather(replica, return_exceptions=True)
+
+    resend.respond = None
+    await conn.execute("delete from agent_tenant_locks")
+    await conn.execute("update reactor.events set available_at = null")
+    await drain(automations(), database_url, **resend.settings)
+
+    assert {request.headers["idempotency-key"] for request in resend.requests} == {
+        str((await company.intents())[0]["id"])
+    }
+    assert [after["status"] for after in await company.intents()] == ["sent"]
+
+
+async def test_wrong_credentials_open_the_circuit_and_tell_at_once_but_lose_no_email(
+    conn, database_url, resend
+):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue_contacts(3)
+
+    async def refuse(request):
+        return answer(401, b'{"message": "API key is invalid"}')
+
+    resend.respond = refuse
+    await drain(automations(), database_url, **resend.settings)
+
+    assert len(resend.requests) == 1
+    [failure] = await company.rows("email_provider_failures")
+    assert failure["error_type"] == "auth"
+    [alert] = await company.alerts()
+    assert (alert["alert_type"], alert["severity"]) == ("provider_failure", "critical")
+    events = await company.waiting("email.send")
+    assert [event["attempts"] for event in events] == [0, 0, 0]
+    assert max(event["wait"] for event in events) > timedelta(minutes=10)
+    assert {intent["status"] for intent in await company.intents()} == {"queued"}
+
+
+async def test_retry_after_is_honoured_and_costs_no_try(conn, database_url, resend):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue_contacts(1)
+
+    async def too_many(request):
+        return answer(429, b"slow down", Retry_After="600")
+
+    resend.respond = too_many
+    await drain(automations(), database_url, **resend.settings)
+
+    [event] = await company.waiting("email.send")
+    assert event["attempts"] == 0
+    assert timedelta(minutes=9) < event["wait"] <= timedelta(minutes=10)
+    assert [f["error_type"] for f in await company.rows("email_provider_failures")] == ["rate_limit"]
+
+
+async def test_a_message_the_provider_will_never_take_is_given_up(conn, database_url, resend):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue_contacts(1)
+
+    async def invalid(request):
+        return answer(422, b'{"message": "invalid to"}')
+
+    resend.respond = invalid
+    left = await drain(automations(), database_url, **resend.settings)
+
+    assert left.delayed == 0
+    assert [intent["status"] for intent in await company.intents()] == ["failed"]
+    assert [card["type"] for card in await company.cards()] == ["create_task"]
+
+
+async def test_two_clocks_about_the_same_person_lead_to_one_email(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send")
+    client = await company.client()
+    contact = await company.contact("ada@widgets.test", client=client, primary=True)
+    await company.overdue(client=client, days=3)
+    await company.overdue(contact=contact, days=2)
+
+    await drain(automations(), database_url, **smtp)
+    left = await drain_later(conn, database_url, timedelta(hours=1, minutes=1), smtp)
+
+    assert len(postbox.messages) == 1
+    assert left.delayed == 0
+    assert await conn.fetchval("select count(*) from engagement_clocks where not is_compliant") == 0
+
+
+async def test_a_changed_suppression_table_fails_closed(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+    await company.overdue(contact=await company.contact(None))
+    await conn.execute("alter table email_suppressions rename column email to address")
+
+    await drain(automations(), database_url, **smtp)
+
+    assert postbox.messages == []
+    assert [card["type"] for card in await company.cards()] == ["create_task"]
+    assert [v["violation_type"] for v in await company.violations()] == ["suppression"]
+    [event] = await company.waiting("engagement.overdue")
+    assert event["attempts"] == 1
+
+    await conn.execute("alter table email_suppressions rename column address to email")
+    await conn.execute("update reactor.events set available_at = null")
+    await drain(automations(), database_url, **smtp)
+    assert postbox.recipients == ["ada@widgets.test"]

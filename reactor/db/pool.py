@@ -13,6 +13,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -228,6 +229,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _simple(value: object) -> str:
-    if isinstance(value, Decimal | SecretStr):
+    # The driver's UUID is a class of its own, which orjson does not know.
+    if isinstance(value, Decimal | SecretStr | UUID):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -8,6 +8,7 @@ from reactor import settings
 from reactor.cli import checks, checks_schema
 from reactor.cli.checks import Finding
 from reactor.cli.output import print_json
+from reactor.cli.words import many
 from reactor.db import pool
 from reactor.db.pool import Connection
 from reactor.errors import ReactorError
@@ -104,4 +105,4 @@ def _tell(found: list[Finding], wrong: int) -> None:
     if wrong:
         print(f"\n{wrong} of {len(found)} checks found something wrong.")
     else:
-        print("\nAll is well." if not remarks else f"\nAll is well, with {remarks} remarks.")
+        print("\nAll is well." if not remarks else f"\nAll is well, with {many(remarks, 'remark')}.")

@@ -49,17 +49,19 @@ async def top(*, every: Duration | None = None, once: bool = False) -> int:
     pause = every.total_seconds() if every else 2.0
     if pause < 0.2:
         raise BadArgument("--every must be at least 200ms: each look reads the outbox once")
-    console = Console(highlight=False)
     async with session("top") as connection:
         before = await operations.status(connection)
-        with Live(picture(before, None), console=console, auto_refresh=False, transient=False) as live:
+        with Live(picture(before, None), console=Console(highlight=False), auto_refresh=False) as live:
             while True:
                 await anyio.sleep(pause)
                 found = await operations.status(connection)
                 live.update(picture(found, before), refresh=True)
                 before = found
                 if once:
-                    return 0
+                    break
+    if not sys.stdout.isatty():
+        print()  # where lines cannot be rewritten, rich leaves the last one open
+    return 0
 
 
 def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:

@@ -133,4 +133,5 @@ def _renderer(settings: Settings) -> Processor:
 
 
 def _dumps(event: EventDict, default: Callable[[object], object]) -> str:
-    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
+    first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+    return orjson.dumps(first | dict(event), default=default, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -9,11 +9,12 @@ import anyio
 
 from reactor.app import Reactor
 from reactor.db.pool import Connection, Pool, connected
+from reactor.demo.desks import Desk
 from reactor.demo.hook import Hook
 from reactor.demo.latency import Tracker
 from reactor.demo.report import Report
 from reactor.demo.screen import Scene
-from reactor.demo.traffic import Desk, Traffic
+from reactor.demo.traffic import Traffic
 from reactor.demo.verdict import idle_for_closed
 
 _PATIENCE = 25.0

@@ -58,18 +58,17 @@ class Tracker:
     waiting: list[tuple[int, Write]] = field(default_factory=list)
     by_kind: dict[str, list[float]] = field(default_factory=dict)
     recent: dict[UUID, deque[float]] = field(default_factory=dict)
-    _floor: int = 0
+    floor: int = 0
+    """Events of transactions that begin from now on have higher ids than this."""
 
-    def note(self, write: Write) -> None:
-        """Called right after the write was committed."""
-        self.waiting.append((self._floor, write))
+    def note(self, write: Write, floor: int) -> None:
+        """Called when a write was committed, with the floor from before its transaction began."""
+        self.waiting.append((floor, write))
 
     async def look(self, connection: Connection) -> None:
         """Finds out which of the waiting writes were handled."""
-        # Events of writes that are noted from now on have higher ids than this.
-        floor: int = await connection.fetchval(_LAST_EVENT)
+        self.floor = await connection.fetchval(_LAST_EVENT)
         waiting, self.waiting = self.waiting, []
-        self._floor = floor
         if not waiting:
             return
         rows = await connection.fetch(

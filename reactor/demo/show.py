@@ -23,10 +23,11 @@ from reactor.db import pool
 from reactor.db.postmaster import EmbeddedServer
 from reactor.demo import company, hook, journal, place
 from reactor.demo.acts import Stage, drain, go_live, settle_backlog
+from reactor.demo.desks import read_desks
 from reactor.demo.latency import Tracker
 from reactor.demo.report import Report
 from reactor.demo.screen import Scene, Screen
-from reactor.demo.traffic import Traffic, read_desks
+from reactor.demo.traffic import WRITERS, Traffic
 from reactor.demo.verdict import judge, tally
 from reactor.demo.view import read_queue, read_tenants
 from reactor.settings import Settings
@@ -124,7 +125,7 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
         clerks = await stack.enter_async_context(
             await pool.create_pool(
                 server.url(place.DATABASE, user=place.APPLICATION_ROLE),
-                size=8,
+                size=WRITERS + 1,
                 name="demo application",
                 pooler="none",
             )
@@ -141,7 +142,9 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
             monitor=monitor,
             admin_url=server.url(place.DATABASE),
             clerks=clerks,
-            traffic=Traffic(clerks, desks, tracker, Random(options.seed), rate=options.rate),
+            traffic=Traffic(
+                clerks, desks, tracker, Random(options.seed), rate=options.rate, raising=not options.once
+            ),
             desks=desks,
             stop=curtain.stop,
             bounded=options.once,

@@ -127,7 +127,7 @@ async def test_users_see_their_tenant_through_the_policies_they_have(supabase: s
             rows = await conn.fetch("select tenant_id, unacknowledged_alerts from agent_health_dashboard")
             assert [tuple(row) for row in rows] == [(mine["tenant_id"], 1)]
         async with people.acting_as(conn, "service_role"):
-            assert await conn.fetchval("select count(*) from agent_health_dashboard") == 2
+            assert await conn.fetchval("select count(*) from agent_alerts") == 2
 
 
 async def test_handlers_are_confined_and_the_applications_policies_are_as_they_were(supabase: str) -> None:

@@ -6,15 +6,18 @@ from reactor import settings
 from reactor.cli.output import print_json, print_rows
 from reactor.db import migrate as migrations
 from reactor.db import pool
-from reactor.db.migrate import Pending, Step
+from reactor.db.migrate import Pending, Report, Step
+
+_UP_TO_DATE = "The database is up to date."
 
 
 async def migrate(*, check: bool = False, plan: bool = False, json: bool = False) -> int:
     """Applies the schema to the database. Safe to run again, and from several places at once.
 
-    Connects with REACTOR_DATABASE_URL, as a superuser or as a role that may create roles and owns
-    the application's tables. Exits 1 when a file fails, 3 when the database cannot be reached or
-    the role may not do this (the statements to run by hand are printed).
+    Connects with REACTOR_DATABASE_URL (or, one after the other, REACTOR_DATABASES), as a superuser
+    or as a role that may create roles and owns the application's tables. Exits 1 when a file fails, 3
+    when the database cannot be reached or the role may not do this (the statements to run by hand
+    are printed).
 
     Example: ``REACTOR_DATABASE_URL=postgresql://postgres@localhost/crm reactor migrate --plan``
 
@@ -28,44 +31,49 @@ async def migrate(*, check: bool = False, plan: bool = False, json: bool = False
         Write JSON to stdout.
     """
     chosen = settings.load()
+    several = len(chosen.dsns) > 1
+    told: list[dict[str, object]] = []
+    waiting = False
+    for dsn in chosen.dsns:
+        where = pool.describe(dsn)
+        if several and not json:
+            print(f"{where}:", flush=True)
+        if check or plan:
+            pending = await _pending(dsn)
+            waiting = waiting or bool(pending)
+            rows = [{"file": item.file.name, "reason": item.reason} for item in pending]
+            told.append({"database": where, "pending": rows})
+            if not json:
+                print_rows(rows, ["file", "reason"], empty=_UP_TO_DATE)
+        else:
+            report = await _apply(dsn, quiet=json)
+            steps = [{"name": step.name, "seconds": round(step.seconds, 3)} for step in report.applied]
+            told.append({"database": where, "applied": steps, "newer": report.newer})
+            if not json:
+                print(_summary(report))
+    if json:
+        print_json({"up_to_date": not waiting, "databases": told})
+    return 1 if check and waiting else 0
 
+
+async def _pending(dsn: str) -> list[Pending]:
+    async with pool.connected(dsn, name="reactor migrate", pooler="transaction") as connection:
+        return await migrations.plan(connection)
+
+
+async def _apply(dsn: str, *, quiet: bool) -> Report:
     async def connect() -> pool.Connection:
-        return await pool.connect(chosen.dsn, name="reactor migrate", pooler="transaction")
+        return await pool.connect(dsn, name="reactor migrate", pooler="transaction")
 
-    if check or plan:
-        connection = await connect()
-        try:
-            pending = await migrations.plan(connection)
-        finally:
-            await connection.close(timeout=5)
-        _show_pending(pending, json=json)
-        return 1 if check and pending else 0
-
-    report = await migrations.migrate(connect, progress=_no_progress if json else _progress)
-    if json:
-        print_json(
-            {
-                "applied": [
-                    {"name": step.name, "seconds": round(step.seconds, 3)} for step in report.applied
-                ],
-                "newer": report.newer,
-            }
-        )
-    elif report.newer:
-        print(f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed.")
-    elif report.applied:
-        print(f"{len(report.applied)} files applied. The database is up to date.")
-    else:
-        print("The database is up to date.")
-    return 0
+    return await migrations.migrate(connect, progress=_no_progress if quiet else _progress)
 
 
-def _show_pending(pending: list[Pending], *, json: bool) -> None:
-    rows = [{"file": item.file.name, "reason": item.reason} for item in pending]
-    if json:
-        print_json({"pending": rows, "up_to_date": not rows})
-    else:
-        print_rows(rows, ["file", "reason"], empty="The database is up to date.")
+def _summary(report: Report) -> str:
+    if report.applied:
+        return f"{len(report.applied)} files applied. {_UP_TO_DATE}"
+    if report.newer:
+        return f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed."
+    return _UP_TO_DATE
 
 
 def _progress(step: Step) -> None:

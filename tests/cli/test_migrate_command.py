@@ -36,13 +36,30 @@ def test_the_plan_names_what_would_run_and_runs_nothing(capsys):
     code, out, _ = run(capsys, "--plan", "--json")
     assert code == 0
     plan = json.loads(out)
-    assert [item["file"] for item in plan["pending"]] == [file.name for file in sqlfiles.load()]
-    assert {item["reason"] for item in plan["pending"]} == {"new"}
+    assert plan["up_to_date"] is False
+    (only,) = plan["databases"]
+    assert [item["file"] for item in only["pending"]] == [file.name for file in sqlfiles.load()]
+    assert {item["reason"] for item in only["pending"]} == {"new"}
     assert run(capsys, "--check")[0] == 1
 
 
 def test_json_tells_what_was_applied(capsys):
     code, out, err = run(capsys, "--json")
     assert (code, err) == (0, "")
-    assert [item["name"] for item in json.loads(out)["applied"]] == [file.name for file in sqlfiles.load()]
-    assert json.loads(run(capsys, "--check", "--json")[1]) == {"pending": [], "up_to_date": True}
+    (only,) = json.loads(out)["databases"]
+    assert [item["name"] for item in only["applied"]] == [file.name for file in sqlfiles.load()]
+    again = json.loads(run(capsys, "--check", "--json")[1])
+    assert again["up_to_date"] is True
+    assert again["databases"][0]["pending"] == []
+
+
+def test_a_fleet_of_several_databases_is_migrated_as_one(capsys, monkeypatch, server, empty_database_url):
+    second = server.create()
+    try:
+        monkeypatch.setenv("REACTOR_DATABASES", f"{empty_database_url},{server.url(second)}")
+        assert run(capsys)[1].count("files applied.") == 2
+        code, out, _ = run(capsys, "--check", "--json")
+        assert code == 0
+        assert len(json.loads(out)["databases"]) == 2
+    finally:
+        server.drop(second)

@@ -1,0 +1,356 @@
+"""Alerts reach their channels: real engine, real receivers on loopback, and channels that fail."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from reactor.testing import DatabaseClock, drain, running, settled
+from tests.automation.company import Company, automations
+from tests.automation.providers import Postbox, answer, http_receiver, smtp_server
+
+OLD = "whsec_" + "b2xkIHNlY3JldCBvbGQgc2VjcmV0IG9sZA=="
+NEW = "whsec_" + "bmV3IHNlY3JldCBuZXcgc2VjcmV0IG5ldw=="
+PRIVATE = {"webhook_allow_private": True}
+
+
+@pytest.fixture
+async def receiver():
+    async with http_receiver() as found:
+        yield found
+
+
+def hook(receiver, **more):
+    return {"webhook_url": receiver.url, "webhook_secret": NEW, **more}
+
+
+async def drain_now(conn, database_url, **settings):
+    """Also what is delayed: as if its time had come."""
+    await conn.execute("update reactor.events set available_at = null")
+    return await drain(automations(), database_url, **PRIVATE, **settings)
+
+
+async def wake(conn):
+    """What is delayed runs now, in an app that is running."""
+    await conn.execute("update reactor.events set available_at = null; select pg_notify('reactor', '')")
+    await settled(conn)
+
+
+async def deliveries(company):
+    return await company.rows("reactor.alert_deliveries", "created_at, id")
+
+
+async def test_an_alert_is_posted_signed_so_that_the_receivers_library_accepts_it(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver, webhook_secret=[NEW, OLD]))
+    alert = await company.alert("disk_full", "warning", disk="sda")
+
+    await drain(automations(), database_url, **PRIVATE)
+
+    [request] = receiver.requests
+    for secret in (OLD, NEW):
+        Webhook(secret).verify(request.body, request.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + "c29tZWJvZHkgZWxzZSdzIHNlY3JldA==").verify(request.body, request.headers)
+    assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
+    body = request.json()
+    assert body["type"] == "alert.created"
+    assert body["data"]["alert_id"] == str(alert)
+    assert body["data"]["tenant_name"] == "Acme"
+    assert body["data"]["severity"] == "warning"
+    assert body["data"]["metadata"] == {"disk": "sda"}
+    assert [row["status"] for row in await deliveries(company)] == ["delivered"]
+
+
+async def test_alerts_are_delivered_although_the_kill_switch_is_on(conn, database_url, receiver):
+    company = await Company.found(conn, enabled=False, alerts=hook(receiver))
+    await conn.execute(
+        "update system_config set value = jsonb_set(value, '{global_enabled}', 'false') "
+        "where key = 'agent_config'"
+    )
+    await company.alert()
+
+    await drain(automations(), database_url, **PRIVATE)
+
+    assert len(receiver.requests) == 1
+
+
+async def test_private_addresses_are_refused_unless_the_operator_allows_them(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert()
+
+    await drain(automations(), database_url)
+
+    assert receiver.requests == []
+    [failed] = [row for row in await deliveries(company) if row["channel"]]
+    assert failed["status"] == "failed"
+    [said] = await company.alerts("alert_channel_failed")
+    assert said["metadata"]["not_via"] == [failed["channel"]]
+
+
+async def test_the_same_alert_type_is_recorded_but_not_delivered_again_within_the_hour(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver))
+    other = await Company.found(conn, alerts=hook(receiver))
+    for severity in ("warning", "warning"):
+        await company.alert("disk_full", severity)
+    await company.alert("other_type", "warning")
+    await other.alert("disk_full", "warning")
+
+    await drain(automations(), database_url, **PRIVATE)
+    assert len(receiver.requests) == 3
+    assert len(await company.alerts()) == 3
+    assert sorted(row["status"] for row in await deliveries(company)) == ["delivered", "delivered", "quiet"]
+
+    clock = DatabaseClock(conn)
+    await clock.advance(timedelta(minutes=59))
+    await company.alert("disk_full", "warning")
+    await drain_now(conn, database_url)
+    assert len(receiver.requests) == 3
+
+    await clock.advance(timedelta(minutes=2))
+    await company.alert("disk_full", "warning")
+    await drain_now(conn, database_url)
+    assert len(receiver.requests) == 4
+
+
+async def test_a_tenant_may_choose_its_own_quiet_time(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver, dedup_minutes=0))
+    for _ in range(2):
+        await company.alert("disk_full", "warning")
+
+    await drain(automations(), database_url, **PRIVATE)
+
+    assert len(receiver.requests) == 2
+
+
+async def test_alerts_below_the_minimum_severity_are_only_recorded(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver, min_severity="warning"))
+    await company.alert("chatter", "info")
+    await company.alert("trouble", "warning")
+
+    await drain(automations(), database_url, **PRIVATE)
+
+    assert [request.json()["data"]["alert_type"] for request in receiver.requests] == ["trouble"]
+    assert sorted(row["status"] for row in await deliveries(company)) == ["delivered", "mild"]
+
+
+async def test_an_unacknowledged_critical_alert_comes_again_after_15_minutes_then_hourly(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver))
+    alert = await company.alert()
+    await drain(automations(), database_url, **PRIVATE)
+    [waiting] = await company.waiting("alert.escalate")
+    assert timedelta(minutes=14) < waiting["wait"] <= timedelta(minutes=15)
+
+    for total in (2, 3, 4):
+        await drain_now(conn, database_url)
+        assert len(receiver.requests) == total
+        [waiting] = await company.waiting("alert.escalate")
+        assert timedelta(minutes=59) < waiting["wait"] <= timedelta(hours=1)
+        assert waiting["attempts"] == 0
+    assert [request.json()["data"]["repetition"] for request in receiver.requests] == [0, 1, 2, 3]
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 4
+
+    await conn.execute("update agent_alerts set acknowledged = true where id = $1", alert)
+    left = await drain_now(conn, database_url)
+    assert len(receiver.requests) == 4
+    assert (left.delayed, left.dead) == (0, 0)
+
+
+async def test_it_goes_on_for_longer_than_a_chain_of_events_may_be(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert()
+    async with running(automations(), database_url, **PRIVATE):
+        await settled(conn)
+        for _ in range(18):
+            await wake(conn)
+    assert len(receiver.requests) == 19
+    assert await conn.fetchval("select count(*) from reactor.dead_events") == 0
+
+
+async def test_the_oldest_of_several_open_critical_alerts_speaks_for_them_all(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    oldest = await company.alert()
+    await company.alert()
+    await drain(automations(), database_url, **PRIVATE)
+
+    await drain_now(conn, database_url)
+    assert [request.json()["data"]["alert_id"] for request in receiver.requests] == [str(oldest)] * 2
+
+    await conn.execute("update agent_alerts set acknowledged = true where id = $1", oldest)
+    await drain_now(conn, database_url)
+    assert len(receiver.requests) == 3  # now the second one is the oldest
+
+
+async def test_warnings_are_not_repeated(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert("disk_full", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    assert await company.waiting("alert.escalate") == []
+
+
+async def test_a_receiver_that_fails_is_tried_again_with_the_same_id_and_retry_after_counts(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert("disk_full", "warning")
+
+    async def busy(request):
+        return answer(503, b"", Retry_After="120")
+
+    receiver.respond = busy
+    await drain(automations(), database_url, **PRIVATE)
+    [waiting] = await company.waiting("alert.deliver")
+    assert timedelta(seconds=110) < waiting["wait"] <= timedelta(seconds=120)
+
+    receiver.respond = None
+    await drain_now(conn, database_url)
+    first, second = receiver.requests
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+    [row] = await deliveries(company)
+    assert (row["status"], row["tries"]) == ("delivered", 2)
+
+
+async def test_a_channel_that_keeps_failing_is_given_up_and_said_elsewhere(conn, database_url, receiver):
+    postbox = Postbox()
+    async with smtp_server(postbox) as port:
+        smtp = {"email_url": f"smtp://127.0.0.1:{port}"}
+        company = await Company.found(conn, alerts=hook(receiver, emails=["ops@acme.test"]))
+        await company.alert("disk_full", "warning")
+
+        async def broken(request):
+            return answer(500)
+
+        receiver.respond = broken
+        async with running(automations(), database_url, **PRIVATE, **smtp):
+            await settled(conn)
+            for _ in range(12):
+                await wake(conn)
+
+    assert len(receiver.requests) == 9
+    assert await conn.fetchval("select count(*) from reactor.events") == 0
+    assert await conn.fetchval("select count(*) from reactor.dead_events") == 0
+    subjects = [message["Subject"] for message in postbox.messages]
+    assert len(subjects) == 2
+    assert "disk" in subjects[0]
+    assert "Alerts do not reach webhook:" in subjects[1]
+    assert len(await company.alerts("alert_channel_failed")) == 1
+
+
+async def test_410_switches_the_channel_off_until_somebody_switches_it_on(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+
+    async def gone(request):
+        return answer(410)
+
+    receiver.respond = gone
+    await company.alert("disk_full", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    [said] = await company.alerts("alert_channel_off")
+    await company.alert("another", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    assert len(receiver.requests) == 1
+
+    receiver.respond = None
+    channel = said["metadata"]["channel"]
+    assert await conn.fetchval("select reactor.enable_alert_channel($1, $2)", company.tenant_id, channel)
+    await company.alert("third", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    assert len(receiver.requests) == 2
+
+
+async def test_two_channels_that_both_fail_do_not_report_each_other_in_circles(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver, emails=["ops@acme.test"], dedup_minutes=0))
+
+    async def gone(request):
+        return answer(410)
+
+    receiver.respond = gone
+    postbox = Postbox()
+    postbox.rcpt["ops@acme.test"] = "550 5.1.1 no such user"
+    async with smtp_server(postbox) as port:
+        await company.alert("disk_full", "warning")
+        left = await drain(automations(), database_url, **PRIVATE, email_url=f"smtp://127.0.0.1:{port}")
+
+    assert (left.delayed, left.dead) == (0, 0)
+    assert len(await company.alerts()) <= 4
+    assert len(receiver.requests) <= 2
+
+
+async def test_a_provider_failure_is_not_told_by_email(conn, database_url, receiver):
+    postbox = Postbox()
+    async with smtp_server(postbox) as port:
+        company = await Company.found(conn, alerts=hook(receiver, emails=["ops@acme.test"]))
+        await conn.execute(
+            "select reactor.record_email_failure($1, 'auth', '535 no', 'smtp', true)", company.tenant_id
+        )
+        await drain(automations(), database_url, **PRIVATE, email_url=f"smtp://127.0.0.1:{port}")
+
+    assert [request.json()["data"]["alert_type"] for request in receiver.requests] == ["provider_failure"]
+    assert postbox.messages == []
+
+
+async def test_the_death_of_a_delivery_is_not_delivered(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert("dead_event", "critical", event_type="alert.deliver")
+
+    await drain(automations(), database_url, **PRIVATE)
+
+    assert receiver.requests == []
+    assert [row["status"] for row in await deliveries(company)] == ["no_channel"]
+
+
+async def test_an_alert_email_says_what_happened(conn, database_url):
+    postbox = Postbox()
+    async with smtp_server(postbox) as port:
+        company = await Company.found(conn, alerts={"emails": ["ops@acme.test", "boss@acme.test"]})
+        await company.alert("disk_full", "warning", disk="sda")
+        await drain(automations(), database_url, email_url=f"smtp://127.0.0.1:{port}")
+
+    assert sorted(postbox.recipients) == ["boss@acme.test", "ops@acme.test"]
+    message = postbox.messages[0]
+    assert message["Subject"] == "[warning] Acme: The disk is full"
+    assert "disk: sda" in message.get_payload()
+
+
+async def test_broken_templates_do_not_silence_the_alerts_and_broken_channels_are_said(
+    conn, database_url, receiver
+):
+    company = await Company.found(
+        conn, alerts=hook(receiver), templates={"friendly": {"subject": "{{", "text": "x"}}
+    )
+    await company.alert()
+    await drain(automations(), database_url, **PRIVATE)
+    assert len(receiver.requests) == 1
+
+    await company.configure(alerts={"webhook_url": "ftp://nowhere"})
+    await company.alert("another")
+    left = await drain(automations(), database_url, **PRIVATE)
+    assert len(receiver.requests) == 1
+    assert left.dead == 0
+    assert len(await company.alerts("settings_invalid")) == 1
+
+
+async def test_an_acknowledged_alert_is_not_delivered_any_more(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    alert = await company.alert()
+    await conn.execute("update agent_alerts set acknowledged = true where id = $1", alert)
+    await drain(automations(), database_url, **PRIVATE)
+    assert receiver.requests == []
+
+
+async def test_secrets_are_neither_in_the_deliveries_nor_in_the_alerts(conn, database_url, receiver):
+    url = f"{receiver.url}?token=sesame"
+    company = await Company.found(conn, alerts={"webhook_url": url, "webhook_secret": NEW})
+    await company.alert()
+    await drain(automations(), database_url)  # refused: private
+
+    told = json.dumps([await deliveries(company), await company.alerts()], default=str)
+    assert "sesame" not in told
+    assert NEW not in told

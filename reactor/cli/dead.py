@@ -136,12 +136,11 @@ async def replay(
     """
     async with session("dead replay") as connection:
         chosen = await _choose(connection, events, event_type, tenant, since)
-        count = min(await operations.count_dead(connection, chosen), limit)
-        if not _go_on(f"replay {many(count, 'dead event')}?", count, limit, yes=yes):
+        fit = await operations.count_dead(connection, chosen)
+        if not _go_on("replay", min(fit, limit), limit, yes=yes):
             return 1
         done = await operations.replay(connection, chosen, limit)
-        left = await operations.count_dead(connection, chosen)
-    return _report("replayed", done, left, json=json)
+    return _report("replayed", done, fit - len(done), json=json)
 
 
 @app.command
@@ -168,12 +167,11 @@ async def discard(
     """
     async with session("dead discard") as connection:
         chosen = await _choose(connection, events, event_type, tenant, since)
-        count = min(await operations.count_dead(connection, chosen), limit)
-        if not _go_on(f"discard {many(count, 'dead event')}?", count, limit, yes=yes):
+        fit = await operations.count_dead(connection, chosen)
+        if not _go_on("discard", min(fit, limit), limit, yes=yes):
             return 1
         done = await operations.discard_dead(connection, chosen, limit, reason)
-        left = await operations.count_dead(connection, chosen)
-    return _report("discarded", done, left, json=json)
+    return _report("discarded", done, fit - len(done), json=json)
 
 
 async def _choose(
@@ -197,9 +195,9 @@ async def _choose(
     return Chosen(ids, event_type, tenant, since)
 
 
-def _go_on(question: str, count: int, limit: int, *, yes: bool) -> bool:
+def _go_on(verb: str, count: int, limit: int, *, yes: bool) -> bool:
     _positive(limit)
-    return count <= _FEW or agreed(question, yes=yes)
+    return count <= _FEW or agreed(f"{verb} {count:,} dead events?", yes=yes)
 
 
 def _report(what: str, done: list[int], left: int, *, json: bool) -> int:

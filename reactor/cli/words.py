@@ -9,12 +9,12 @@ def lasting(duration: timedelta | float | None) -> str:
     """A length of time, a number being seconds: ``850 ms``, ``12 s``, ``2 h 5 min``; ``-`` for None."""
     if duration is None:
         return "-"
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if seconds < 0:
         return f"-{lasting(-seconds)}"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
+    if seconds < 10 and not isinstance(seconds, int):
         return f"{seconds:.1f} s"
     rest = int(seconds)
     said: list[str] = []

@@ -111,6 +111,13 @@ CREATE FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigi
 
 ALTER FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid DEFAULT NULL::uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.announce_clock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -153,6 +160,13 @@ CREATE FUNCTION reactor.begin_email(p_intent uuid, p_provider text) RETURNS void
 
 ALTER FUNCTION reactor.begin_email(p_intent uuid, p_provider text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean DEFAULT false) RETURNS TABLE(tenant_id uuid, run_id uuid, lock_holder text, in_flight integer, broken boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -193,6 +207,13 @@ CREATE FUNCTION reactor.checkpoint(p_tenant uuid, p_run uuid, p_done bigint[], p
 
 ALTER FUNCTION reactor.checkpoint(p_tenant uuid, p_run uuid, p_done bigint[], p_verdicts jsonb, p_counts jsonb) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.choose_dead(p_ids bigint[] DEFAULT NULL::bigint[], p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT NULL::integer) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[] DEFAULT NULL::text[]) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -218,6 +239,13 @@ CREATE FUNCTION reactor.current_tenant() RETURNS uuid
     AS '…';
 
 ALTER FUNCTION reactor.current_tenant() OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.discard_dead(p_ids bigint[] DEFAULT NULL::bigint[], p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 1000, p_reason text DEFAULT NULL::text) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.discard_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer, p_reason text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.drop_other_signatures(p_name name, p_keep text[]) RETURNS void
     LANGUAGE plpgsql
@@ -290,6 +318,90 @@ CREATE FUNCTION reactor.ensure_partitions(p_term bigint DEFAULT NULL::bigint, p_
 
 ALTER FUNCTION reactor.ensure_partitions(p_term bigint, p_months integer, p_weeks integer) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.explain_event(p_id bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.explain_event(p_id bigint) OWNER TO reactor_owner;
+
+CREATE TABLE reactor.dead_events (
+    id bigint NOT NULL,
+    event_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    event_type text NOT NULL,
+    subject_id uuid,
+    payload jsonb NOT NULL,
+    priority integer NOT NULL,
+    attempts integer NOT NULL,
+    interruptions integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    died_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    reason text NOT NULL,
+    run_id uuid,
+    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
+    traceparent text,
+    cause_id bigint,
+    depth integer DEFAULT 0 NOT NULL,
+    dedup_key text
+);
+
+ALTER TABLE reactor.dead_events OWNER TO reactor_owner;
+
+CREATE TABLE reactor.events (
+    id bigint NOT NULL,
+    event_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    event_type text NOT NULL,
+    subject_id uuid,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    priority integer DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    interruptions integer DEFAULT 0 NOT NULL,
+    available_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
+    traceparent text,
+    cause_id bigint,
+    depth integer DEFAULT 0 NOT NULL,
+    dedup_key text
+)
+WITH (autovacuum_vacuum_threshold='2000', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_threshold='5000');
+
+ALTER TABLE reactor.events OWNER TO reactor_owner;
+
+CREATE TABLE reactor.history (
+    id bigint NOT NULL,
+    event_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    event_type text NOT NULL,
+    subject_id uuid,
+    payload jsonb NOT NULL,
+    priority integer NOT NULL,
+    attempts integer NOT NULL,
+    interruptions integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    outcome text NOT NULL,
+    reason text,
+    run_id uuid,
+    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
+    traceparent text,
+    cause_id bigint,
+    depth integer DEFAULT 0 NOT NULL,
+    CONSTRAINT history_outcome_check CHECK ((outcome = ANY (ARRAY['handled'::text, 'discarded'::text])))
+)
+PARTITION BY RANGE (finished_at);
+
+ALTER TABLE reactor.history OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.find_event(p_event_id uuid) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.find_event(p_event_id uuid) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -297,13 +409,108 @@ CREATE FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) RET
 
 ALTER FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) OWNER TO reactor_owner;
 
-CREATE TABLE public.system_config (
-    key text NOT NULL,
-    value jsonb NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+CREATE TABLE public.agent_alerts (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    alert_type text NOT NULL,
+    severity text NOT NULL,
+    message text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    acknowledged boolean DEFAULT false NOT NULL,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT agent_alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
 );
 
-ALTER TABLE public.system_config OWNER TO postgres;
+ALTER TABLE public.agent_alerts OWNER TO postgres;
+
+CREATE TABLE public.agent_autonomous_runs (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    cycle_number integer DEFAULT 1 NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    completed_at timestamp with time zone,
+    phase text,
+    status text DEFAULT 'running'::text NOT NULL,
+    actions_planned integer DEFAULT 0 NOT NULL,
+    actions_executed integer DEFAULT 0 NOT NULL,
+    actions_blocked integer DEFAULT 0 NOT NULL,
+    emails_sent integer DEFAULT 0 NOT NULL,
+    cards_created integer DEFAULT 0 NOT NULL,
+    trigger text,
+    error_message text,
+    duration_ms integer,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT agent_autonomous_runs_phase_check CHECK ((phase = ANY (ARRAY['plan'::text, 'act'::text, 'react'::text, 'reflect'::text, 'completed'::text, 'failed'::text]))),
+    CONSTRAINT agent_autonomous_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text, 'timeout'::text]))),
+    CONSTRAINT agent_autonomous_runs_trigger_check CHECK ((trigger = ANY (ARRAY['scheduled'::text, 'manual'::text, 'event'::text])))
+)
+PARTITION BY RANGE (id);
+
+ALTER TABLE public.agent_autonomous_runs OWNER TO reactor_owner;
+
+CREATE TABLE public.agent_policy_violations (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    run_id uuid,
+    violation_type text NOT NULL,
+    action_type text,
+    action_data jsonb,
+    reason text NOT NULL,
+    blocked boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.agent_policy_violations OWNER TO postgres;
+
+CREATE TABLE public.email_provider_failures (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    error_type text NOT NULL,
+    error_message text,
+    provider text DEFAULT 'resend'::text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+)
+PARTITION BY RANGE (id);
+
+ALTER TABLE public.email_provider_failures OWNER TO reactor_owner;
+
+CREATE TABLE public.order_processing_exceptions (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    order_id uuid NOT NULL,
+    queue_id uuid,
+    exception_type text NOT NULL,
+    severity text DEFAULT 'warning'::text NOT NULL,
+    message text,
+    details jsonb,
+    resolved boolean DEFAULT false NOT NULL,
+    resolved_at timestamp with time zone,
+    resolved_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT order_processing_exceptions_exception_type_check CHECK ((exception_type = ANY (ARRAY['pricing'::text, 'credit'::text, 'requirements'::text, 'other'::text]))),
+    CONSTRAINT order_processing_exceptions_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text, 'critical'::text])))
+);
+
+ALTER TABLE public.order_processing_exceptions OWNER TO postgres;
+
+CREATE TABLE public.order_processing_queue (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    order_id uuid NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    queued_at timestamp with time zone DEFAULT now() NOT NULL,
+    processed_at timestamp with time zone,
+    pricing_valid boolean,
+    credit_valid boolean,
+    requirements_valid boolean,
+    auto_fixes jsonb DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT order_processing_queue_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'validated'::text, 'exception'::text, 'skipped'::text])))
+)
+WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.05', autovacuum_analyze_scale_factor='0.05');
+
+ALTER TABLE public.order_processing_queue OWNER TO postgres;
 
 CREATE TABLE public.tenants (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -315,6 +522,36 @@ CREATE TABLE public.tenants (
 );
 
 ALTER TABLE public.tenants OWNER TO postgres;
+
+CREATE FUNCTION reactor.hour_metrics(p_hour timestamp with time zone, p_tenants uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(tenant_id uuid, runs_completed integer, runs_failed integer, run_ms bigint, actions_planned integer, actions_executed integer, actions_blocked integer, emails_sent integer, cards_created integer, orders_validated integer, orders_with_exceptions integer, exceptions_raised integer, policy_violations integer, email_failures integer, alerts_raised integer, contacts_touched integer, violations_by_policy jsonb, exceptions_by_type jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.hour_metrics(p_hour timestamp with time zone, p_tenants uuid[]) OWNER TO reactor_owner;
+
+CREATE TABLE reactor.reflected_hours (
+    hour timestamp with time zone NOT NULL,
+    tenants integer NOT NULL,
+    reflected_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE reactor.reflected_hours OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.hours_to_reflect(p_limit integer DEFAULT 48) RETURNS SETOF timestamp with time zone
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.hours_to_reflect(p_limit integer) OWNER TO reactor_owner;
+
+CREATE TABLE public.system_config (
+    key text NOT NULL,
+    value jsonb NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.system_config OWNER TO postgres;
 
 CREATE FUNCTION reactor.is_open(p_tenant uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -358,6 +595,47 @@ CREATE FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_lim
 
 ALTER FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.list_dead(p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 100) RETURNS TABLE(id bigint, event_id uuid, tenant_id uuid, event_type text, subject_id uuid, attempts integer, interruptions integer, created_at timestamp with time zone, died_at timestamp with time zone, reason text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.list_locks(p_limit integer DEFAULT 100) RETURNS TABLE(tenant_id uuid, tenant_name text, run_id uuid, lock_holder text, locked_at timestamp with time zone, expires_at timestamp with time zone, in_flight integer, is_expired boolean, by_replica boolean, holder_alive boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.list_locks(p_limit integer) OWNER TO reactor_owner;
+
+CREATE TABLE reactor.replicas (
+    replica text NOT NULL,
+    slot integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    patience interval DEFAULT '00:00:30'::interval NOT NULL,
+    version text,
+    info jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='50', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE reactor.replicas OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.list_replicas() RETURNS TABLE(replica text, started_at timestamp with time zone, seen_at timestamp with time zone, alive boolean, version text, info jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.list_replicas() OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.list_watches() RETURNS TABLE(table_name text, event_type text, operations text[], tenant_column text, subject_column text, payload_columns text[], condition text, created_at timestamp with time zone, state text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.list_watches() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.make_partition(p_parent regclass, p_name name, p_from timestamp with time zone, p_to timestamp with time zone, p_max_moved integer DEFAULT 10000) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -387,28 +665,6 @@ CREATE FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name
     AS '…';
 
 ALTER FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) OWNER TO reactor_owner;
-
-CREATE TABLE reactor.events (
-    id bigint NOT NULL,
-    event_id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid NOT NULL,
-    event_type text NOT NULL,
-    subject_id uuid,
-    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
-    priority integer DEFAULT 0 NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    interruptions integer DEFAULT 0 NOT NULL,
-    available_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
-    traceparent text,
-    cause_id bigint,
-    depth integer DEFAULT 0 NOT NULL,
-    dedup_key text
-)
-WITH (autovacuum_vacuum_threshold='2000', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_threshold='5000');
-
-ALTER TABLE reactor.events OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.open_writers(p_timer boolean DEFAULT false) RETURNS text[]
     LANGUAGE sql SECURITY DEFINER
@@ -453,12 +709,33 @@ CREATE FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity te
 
 ALTER FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.read_event(p_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.read_event(p_id bigint) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean DEFAULT false) RETURNS uuid
     LANGUAGE plpgsql
     SET search_path TO ''
     AS '…';
 
 ALTER FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.record_findings(p_findings jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.record_findings(p_findings jsonb) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.record_reflections(p_hour timestamp with time zone, p_reflections jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.record_reflections(p_hour timestamp with time zone, p_reflections jsonb) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT 1000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -467,6 +744,13 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.replay(p_ids bigint[] DEFAULT NULL::bigint[], p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 1000) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.require_leader(p_term bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -510,12 +794,33 @@ CREATE FUNCTION reactor.ring_timer(p_due timestamp with time zone) RETURNS void
 
 ALTER FUNCTION reactor.ring_timer(p_due timestamp with time zone) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.rule_facts(p_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(tenant_id uuid, runs integer, runs_failed integer, mean_run_seconds double precision, planned integer, blocked integer, violations integer, clocks integer, clocks_overdue integer, emails integer, emails_mean double precision, hours_of_data integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.rule_facts(p_at timestamp with time zone) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.score_clocks(p_tenant_id uuid) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     AS '…';
 
 ALTER FUNCTION reactor.score_clocks(p_tenant_id uuid) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text DEFAULT NULL::text) RETURNS TABLE(was_on boolean, is_on boolean, reason text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) RETURNS TABLE(tenant_id uuid, name text, is_active boolean, was_enabled boolean, is_enabled boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid DEFAULT NULL::uuid) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -541,6 +846,13 @@ CREATE FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, 
 
 ALTER FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.status() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.status() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETURNS TABLE(clocks integer, events integer, leases integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -556,6 +868,51 @@ CREATE FUNCTION reactor.take_ownership(p_table regclass) RETURNS void
     AS '…';
 
 ALTER FUNCTION reactor.take_ownership(p_table regclass) OWNER TO reactor_owner;
+
+CREATE TABLE reactor.email_intents (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    clock_id uuid,
+    client_id uuid,
+    contact_id uuid,
+    status text DEFAULT 'queued'::text NOT NULL,
+    sender text NOT NULL,
+    sender_name text DEFAULT ''::text NOT NULL,
+    recipient text NOT NULL,
+    recipient_name text DEFAULT ''::text NOT NULL,
+    subject text NOT NULL,
+    body_text text NOT NULL,
+    body_html text,
+    reply_to text,
+    unsubscribe text,
+    tone text,
+    days_overdue integer,
+    slot timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    provider text,
+    provider_message_id text,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    sending_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    CONSTRAINT email_intents_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'unknown'::text, 'blocked'::text, 'cancelled'::text, 'dry_run'::text])))
+);
+
+ALTER TABLE reactor.email_intents OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.tenant_backlog(p_tenants uuid[]) RETURNS TABLE(tenant_id uuid, orders_pending integer, exceptions_unresolved integer, clocks_overdue integer, emails_waiting integer, emails_unknown integer, alerts_unacknowledged integer, alerts_critical integer, dead_events integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.tenant_backlog(p_tenants uuid[]) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.trace_event(p_id bigint, p_limit integer DEFAULT 200) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.trace_event(p_id bigint, p_limit integer) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.unpark(p_limit integer DEFAULT 5000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -612,106 +969,6 @@ CREATE FUNCTION reactor.watch_c43ba20e5d99() RETURNS trigger
 
 ALTER FUNCTION reactor.watch_c43ba20e5d99() OWNER TO reactor_owner;
 
-CREATE TABLE public.agent_alerts (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    alert_type text NOT NULL,
-    severity text NOT NULL,
-    message text,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    acknowledged boolean DEFAULT false NOT NULL,
-    acknowledged_at timestamp with time zone,
-    acknowledged_by uuid,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT agent_alerts_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
-);
-
-ALTER TABLE public.agent_alerts OWNER TO postgres;
-
-CREATE TABLE public.agent_autonomous_runs (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    cycle_number integer DEFAULT 1 NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    completed_at timestamp with time zone,
-    phase text,
-    status text DEFAULT 'running'::text NOT NULL,
-    actions_planned integer DEFAULT 0 NOT NULL,
-    actions_executed integer DEFAULT 0 NOT NULL,
-    actions_blocked integer DEFAULT 0 NOT NULL,
-    emails_sent integer DEFAULT 0 NOT NULL,
-    cards_created integer DEFAULT 0 NOT NULL,
-    trigger text,
-    error_message text,
-    duration_ms integer,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT agent_autonomous_runs_phase_check CHECK ((phase = ANY (ARRAY['plan'::text, 'act'::text, 'react'::text, 'reflect'::text, 'completed'::text, 'failed'::text]))),
-    CONSTRAINT agent_autonomous_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text, 'timeout'::text]))),
-    CONSTRAINT agent_autonomous_runs_trigger_check CHECK ((trigger = ANY (ARRAY['scheduled'::text, 'manual'::text, 'event'::text])))
-)
-PARTITION BY RANGE (id);
-
-ALTER TABLE public.agent_autonomous_runs OWNER TO reactor_owner;
-
-CREATE TABLE public.order_processing_exceptions (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    order_id uuid NOT NULL,
-    queue_id uuid,
-    exception_type text NOT NULL,
-    severity text DEFAULT 'warning'::text NOT NULL,
-    message text,
-    details jsonb,
-    resolved boolean DEFAULT false NOT NULL,
-    resolved_at timestamp with time zone,
-    resolved_by uuid,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT order_processing_exceptions_exception_type_check CHECK ((exception_type = ANY (ARRAY['pricing'::text, 'credit'::text, 'requirements'::text, 'other'::text]))),
-    CONSTRAINT order_processing_exceptions_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text, 'critical'::text])))
-);
-
-ALTER TABLE public.order_processing_exceptions OWNER TO postgres;
-
-CREATE TABLE public.order_processing_queue (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    order_id uuid NOT NULL,
-    status text DEFAULT 'pending'::text NOT NULL,
-    queued_at timestamp with time zone DEFAULT now() NOT NULL,
-    processed_at timestamp with time zone,
-    pricing_valid boolean,
-    credit_valid boolean,
-    requirements_valid boolean,
-    auto_fixes jsonb DEFAULT '[]'::jsonb NOT NULL,
-    CONSTRAINT order_processing_queue_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'validated'::text, 'exception'::text, 'skipped'::text])))
-)
-WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.05', autovacuum_analyze_scale_factor='0.05');
-
-ALTER TABLE public.order_processing_queue OWNER TO postgres;
-
-CREATE TABLE reactor.dead_events (
-    id bigint NOT NULL,
-    event_id uuid NOT NULL,
-    tenant_id uuid NOT NULL,
-    event_type text NOT NULL,
-    subject_id uuid,
-    payload jsonb NOT NULL,
-    priority integer NOT NULL,
-    attempts integer NOT NULL,
-    interruptions integer NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    died_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    reason text NOT NULL,
-    run_id uuid,
-    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
-    traceparent text,
-    cause_id bigint,
-    depth integer DEFAULT 0 NOT NULL,
-    dedup_key text
-);
-
-ALTER TABLE reactor.dead_events OWNER TO reactor_owner;
-
 CREATE VIEW public.agent_health_dashboard WITH (security_invoker='true') AS
  SELECT t.id AS tenant_id,
     t.name AS tenant_name,
@@ -766,20 +1023,6 @@ CREATE TABLE public.agent_hourly_reflections (
 
 ALTER TABLE public.agent_hourly_reflections OWNER TO postgres;
 
-CREATE TABLE public.agent_policy_violations (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    run_id uuid,
-    violation_type text NOT NULL,
-    action_type text,
-    action_data jsonb,
-    reason text NOT NULL,
-    blocked boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-ALTER TABLE public.agent_policy_violations OWNER TO postgres;
-
 CREATE TABLE public.agent_rate_limits (
     id uuid DEFAULT reactor.uuid7() NOT NULL,
     tenant_id uuid NOT NULL,
@@ -829,18 +1072,6 @@ CREATE TABLE public.contacts (
 );
 
 ALTER TABLE public.contacts OWNER TO postgres;
-
-CREATE TABLE public.email_provider_failures (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    error_type text NOT NULL,
-    error_message text,
-    provider text DEFAULT 'resend'::text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-)
-PARTITION BY RANGE (id);
-
-ALTER TABLE public.email_provider_failures OWNER TO reactor_owner;
 
 CREATE TABLE public.email_suppressions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -967,37 +1198,6 @@ CREATE UNLOGGED SEQUENCE reactor.doorbell
 
 ALTER SEQUENCE reactor.doorbell OWNER TO reactor_owner;
 
-CREATE TABLE reactor.email_intents (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    clock_id uuid,
-    client_id uuid,
-    contact_id uuid,
-    status text DEFAULT 'queued'::text NOT NULL,
-    sender text NOT NULL,
-    sender_name text DEFAULT ''::text NOT NULL,
-    recipient text NOT NULL,
-    recipient_name text DEFAULT ''::text NOT NULL,
-    subject text NOT NULL,
-    body_text text NOT NULL,
-    body_html text,
-    reply_to text,
-    unsubscribe text,
-    tone text,
-    days_overdue integer,
-    slot timestamp with time zone,
-    tries integer DEFAULT 0 NOT NULL,
-    provider text,
-    provider_message_id text,
-    error text,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    sending_at timestamp with time zone,
-    settled_at timestamp with time zone,
-    CONSTRAINT email_intents_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'unknown'::text, 'blocked'::text, 'cancelled'::text, 'dry_run'::text])))
-);
-
-ALTER TABLE reactor.email_intents OWNER TO reactor_owner;
-
 ALTER TABLE reactor.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME reactor.events_id_seq
     START WITH 1
@@ -1007,35 +1207,11 @@ ALTER TABLE reactor.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE reactor.history (
-    id bigint NOT NULL,
-    event_id uuid NOT NULL,
-    tenant_id uuid NOT NULL,
-    event_type text NOT NULL,
-    subject_id uuid,
-    payload jsonb NOT NULL,
-    priority integer NOT NULL,
-    attempts integer NOT NULL,
-    interruptions integer NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    outcome text NOT NULL,
-    reason text,
-    run_id uuid,
-    errors jsonb DEFAULT '[]'::jsonb NOT NULL,
-    traceparent text,
-    cause_id bigint,
-    depth integer DEFAULT 0 NOT NULL,
-    CONSTRAINT history_outcome_check CHECK ((outcome = ANY (ARRAY['handled'::text, 'discarded'::text])))
-)
-PARTITION BY RANGE (finished_at);
-
-ALTER TABLE reactor.history OWNER TO reactor_owner;
-
 CREATE TABLE reactor.in_flight (
     tenant_id uuid NOT NULL,
     run_id uuid NOT NULL,
-    ids bigint[] NOT NULL
+    ids bigint[] NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 )
 WITH (fillfactor='50', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_scale_factor='0.1', autovacuum_vacuum_cost_delay='0');
 
@@ -1061,27 +1237,6 @@ CREATE TABLE reactor.migrations (
 );
 
 ALTER TABLE reactor.migrations OWNER TO reactor_owner;
-
-CREATE TABLE reactor.reflected_hours (
-    hour timestamp with time zone NOT NULL,
-    tenants integer NOT NULL,
-    reflected_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-ALTER TABLE reactor.reflected_hours OWNER TO reactor_owner;
-
-CREATE TABLE reactor.replicas (
-    replica text NOT NULL,
-    slot integer NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    patience interval DEFAULT '00:00:30'::interval NOT NULL,
-    version text,
-    info jsonb DEFAULT '{}'::jsonb NOT NULL
-)
-WITH (fillfactor='50', autovacuum_vacuum_threshold='50', autovacuum_vacuum_cost_delay='0');
-
-ALTER TABLE reactor.replicas OWNER TO reactor_owner;
 
 CREATE UNLOGGED SEQUENCE reactor.timer
     START WITH 1
@@ -1214,6 +1369,8 @@ ALTER TABLE ONLY reactor.schedules
 
 ALTER TABLE ONLY reactor.watches
     ADD CONSTRAINT watches_pkey PRIMARY KEY (table_schema, table_name, event_type);
+
+CREATE INDEX agent_autonomous_runs_emails ON ONLY public.agent_autonomous_runs USING btree (completed_at) WHERE (emails_sent > 0);
 
 CREATE INDEX agent_autonomous_runs_started_brin ON ONLY public.agent_autonomous_runs USING brin (started_at) WITH (pages_per_range='16');
 
@@ -1782,6 +1939,9 @@ GRANT ALL ON FUNCTION reactor.abandon(p_tenants uuid[], p_runs uuid[], p_interru
 
 REVOKE ALL ON FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.announce_clock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.announce_gate() FROM PUBLIC;
@@ -1798,6 +1958,9 @@ GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid
 REVOKE ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) TO reactor;
 GRANT ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) FROM PUBLIC;
 
@@ -1817,6 +1980,9 @@ GRANT ALL ON FUNCTION reactor.caller_tenant() TO reactor_handler;
 REVOKE ALL ON FUNCTION reactor.checkpoint(p_tenant uuid, p_run uuid, p_done bigint[], p_verdicts jsonb, p_counts jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.checkpoint(p_tenant uuid, p_run uuid, p_done bigint[], p_verdicts jsonb, p_counts jsonb) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[]) TO reactor;
 
@@ -1826,6 +1992,9 @@ GRANT ALL ON FUNCTION reactor.clean_fleet(p_term bigint) TO reactor;
 REVOKE ALL ON FUNCTION reactor.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.discard_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.discard_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer, p_reason text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.drop_other_signatures(p_name name, p_keep text[]) FROM PUBLIC;
 
@@ -1853,14 +2022,58 @@ GRANT ALL ON FUNCTION reactor.enlist(p_replica text, p_patience interval, p_vers
 REVOKE ALL ON FUNCTION reactor.ensure_partitions(p_term bigint, p_months integer, p_weeks integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.ensure_partitions(p_term bigint, p_months integer, p_weeks integer) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.explain_event(p_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.explain_event(p_id bigint) TO reactor;
+
+GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO authenticated;
+GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO service_role;
+GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO reactor;
+GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO reactor_handler;
+
+GRANT SELECT(tenant_id) ON TABLE reactor.events TO authenticated;
+GRANT SELECT(tenant_id) ON TABLE reactor.events TO service_role;
+GRANT SELECT(tenant_id) ON TABLE reactor.events TO reactor;
+GRANT SELECT(tenant_id) ON TABLE reactor.events TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.find_event(p_event_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.find_event(p_event_id uuid) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) TO reactor;
 
-GRANT SELECT ON TABLE public.system_config TO authenticated;
-GRANT SELECT ON TABLE public.system_config TO reactor;
-GRANT SELECT ON TABLE public.system_config TO reactor_handler;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.system_config TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.system_config TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO reactor_handler;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO reactor_handler;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO reactor_handler;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO reactor_handler;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO reactor_handler;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO reactor_handler;
 
 GRANT SELECT ON TABLE public.tenants TO reactor_owner;
 GRANT SELECT ON TABLE public.tenants TO reactor;
@@ -1873,6 +2086,20 @@ GRANT UPDATE(agent_enabled) ON TABLE public.tenants TO reactor;
 
 GRANT UPDATE(agent_settings) ON TABLE public.tenants TO reactor_owner;
 GRANT UPDATE(agent_settings) ON TABLE public.tenants TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.hour_metrics(p_hour timestamp with time zone, p_tenants uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.hour_metrics(p_hour timestamp with time zone, p_tenants uuid[]) TO reactor;
+
+GRANT SELECT ON TABLE reactor.reflected_hours TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.hours_to_reflect(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.hours_to_reflect(p_limit integer) TO reactor;
+
+GRANT SELECT ON TABLE public.system_config TO authenticated;
+GRANT SELECT ON TABLE public.system_config TO reactor;
+GRANT SELECT ON TABLE public.system_config TO reactor_handler;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.system_config TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.system_config TO reactor_owner;
 
 REVOKE ALL ON FUNCTION reactor.is_open(p_tenant uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.is_open(p_tenant uuid) TO reactor;
@@ -1889,6 +2116,18 @@ GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.list_locks(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.list_locks(p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.list_replicas() FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.list_replicas() TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.list_watches() FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.list_watches() TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.make_partition(p_parent regclass, p_name name, p_from timestamp with time zone, p_to timestamp with time zone, p_max_moved integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead integer, p_at timestamp with time zone) FROM PUBLIC;
@@ -1897,11 +2136,6 @@ REVOKE ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) 
 GRANT ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) FROM PUBLIC;
-
-GRANT SELECT(tenant_id) ON TABLE reactor.events TO authenticated;
-GRANT SELECT(tenant_id) ON TABLE reactor.events TO service_role;
-GRANT SELECT(tenant_id) ON TABLE reactor.events TO reactor;
-GRANT SELECT(tenant_id) ON TABLE reactor.events TO reactor_handler;
 
 REVOKE ALL ON FUNCTION reactor.open_writers(p_timer boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.open_writers(p_timer boolean) TO reactor;
@@ -1919,12 +2153,24 @@ REVOKE ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_seve
 GRANT ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) TO reactor;
 GRANT ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.read_event(p_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.read_event(p_id bigint) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean) TO reactor;
 GRANT ALL ON FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean) TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.record_findings(p_findings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.record_findings(p_findings jsonb) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.record_reflections(p_hour timestamp with time zone, p_reflections jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.record_reflections(p_hour timestamp with time zone, p_reflections jsonb) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.require_leader(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.require_leader(p_term bigint) TO reactor;
@@ -1951,8 +2197,17 @@ GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO reac
 GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO reactor_handler;
 GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.score_clocks(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.score_clocks(p_tenant_id uuid) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid) TO reactor;
@@ -1964,10 +2219,22 @@ GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provi
 REVOKE ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.status() FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.status() TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.take_ownership(p_table regclass) FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.trace_event(p_id bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.trace_event(p_id bigint, p_limit integer) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.unpark(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.unpark(p_limit integer) TO reactor;
@@ -1992,34 +2259,6 @@ REVOKE ALL ON FUNCTION reactor.watch_80f04d8375b4() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.watch_c43ba20e5d99() FROM PUBLIC;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO reactor_owner;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO reactor_handler;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_autonomous_runs TO reactor_handler;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO reactor_owner;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_exceptions TO reactor_handler;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO reactor_owner;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.order_processing_queue TO reactor_handler;
-
-GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO authenticated;
-GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO service_role;
-GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO reactor;
-GRANT SELECT(tenant_id) ON TABLE reactor.dead_events TO reactor_handler;
-
 GRANT SELECT ON TABLE public.agent_health_dashboard TO authenticated;
 GRANT SELECT ON TABLE public.agent_health_dashboard TO service_role;
 GRANT SELECT ON TABLE public.agent_health_dashboard TO reactor;
@@ -2030,12 +2269,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_hourly_reflections TO se
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_hourly_reflections TO reactor_owner;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_hourly_reflections TO reactor;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_hourly_reflections TO reactor_handler;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO reactor_owner;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_policy_violations TO reactor_handler;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_rate_limits TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_rate_limits TO service_role;
@@ -2056,11 +2289,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.clients TO reactor_handler;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO service_role;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO reactor_handler;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_provider_failures TO reactor_handler;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_suppressions TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.email_suppressions TO service_role;
@@ -2084,9 +2312,4 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.alert_channels_off TO reactor
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.alert_deliveries TO reactor;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.alert_deliveries TO reactor_handler;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor_handler;
-
 GRANT SELECT ON TABLE reactor.migrations TO reactor;
-
-GRANT SELECT ON TABLE reactor.reflected_hours TO reactor;

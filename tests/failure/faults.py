@@ -15,9 +15,8 @@ from uuid import UUID
 
 import asyncpg
 
+from reactor.db.borrow import LOST
 from tests.failure.fleet import Fleet, Slot, pick
-
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(slots=True)
@@ -66,7 +65,7 @@ class Monkey:
                     )
                 finally:
                     connection.terminate()
-            except _AWAY:
+            except LOST:
                 await asyncio.sleep(0.05)
             else:
                 fault.probes += subjects
@@ -83,11 +82,11 @@ class Monkey:
         """As superuser; nothing when the server is away."""
         try:
             connection = await self.fleet.connect(patience=1)
-        except _AWAY:
+        except LOST:
             return []
         try:
             return await connection.fetch(query, *arguments)
-        except _AWAY:
+        except LOST:
             return []
         finally:
             connection.terminate()
@@ -220,7 +219,7 @@ async def fill_slots(monkey: Monkey, fault: Fault) -> None:
             for _ in range(150):
                 try:
                     strangers.append(await asyncpg.connect(monkey.fleet.url_for("proof_writer"), timeout=5))
-                except _AWAY:
+                except LOST:
                     break
             fault.detail = f"{len(strangers)} connections taken"
             await monkey.ask(
@@ -347,7 +346,7 @@ async def long_reader(monkey: Monkey, fault: Fault) -> None:
     """A REPEATABLE READ snapshot pins vacuum."""
     try:
         connection = await monkey.fleet.connect(patience=1)
-    except _AWAY:
+    except LOST:
         return
     try:
         await connection.execute("begin isolation level repeatable read read only")
@@ -355,7 +354,7 @@ async def long_reader(monkey: Monkey, fault: Fault) -> None:
         await monkey.probe(fault)
         await asyncio.sleep(monkey.chance.uniform(3, 15))
         await connection.fetchval("select count(*) from public.proof_source")
-    except _AWAY:
+    except LOST:
         pass
     finally:
         connection.terminate()

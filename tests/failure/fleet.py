@@ -17,6 +17,7 @@ import anyio.to_thread
 import asyncpg
 
 from reactor.db import embedded
+from reactor.db.borrow import LOST
 from reactor.db.migrate import migrate
 from reactor.db.pool import connect, connected
 from tests.failure.proxy import Proxy
@@ -96,7 +97,7 @@ class Fleet:
                 connection = await asyncpg.connect(self.database, timeout=5)
                 await connection.execute("set default_transaction_read_only = off")
                 return connection
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except LOST:
                 if monotonic() > until:
                     raise
                 await asyncio.sleep(0.02)
@@ -174,9 +175,10 @@ class Fleet:
 
     async def stop_writers(self) -> None:
         for process in self.writers:
-            process.terminate()
-        for process in self.writers:
-            await process.wait()
+            if process.returncode is None:
+                process.terminate()
+            if code := await process.wait():
+                raise RuntimeError(f"a writer ended with code {code}")
 
     async def crash_server(self) -> None:
         await anyio.to_thread.run_sync(self.server.kill)

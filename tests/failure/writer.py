@@ -14,6 +14,8 @@ from uuid import UUID
 import asyncpg
 import uvloop
 
+from reactor.db.borrow import LOST
+
 #: What a row asks of its handler, and how often.
 KINDS = {
     "fast": 55,
@@ -52,7 +54,7 @@ class Writer:
                     await self._write(connection)
                 finally:
                     connection.terminate()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except LOST:
                 await asyncio.sleep(self._random.uniform(0.05, 0.3))
 
     async def _write(self, connection: asyncpg.Connection) -> None:

@@ -9,6 +9,7 @@ connection stop neither heartbeat nor settling.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -21,9 +22,10 @@ from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
 from reactor.db import calls
-from reactor.db.borrow import LOST, borrow
+from reactor.db.borrow import LOST, borrow, closing
 from reactor.db.migrate import check_migrated
-from reactor.db.pool import connected, create_pool
+from reactor.db.pool import connected, create_pool, explain
+from reactor.db.pool import describe as describe_server
 from reactor.engine.claimer import Claimer
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.listener import Listener
@@ -33,6 +35,7 @@ from reactor.engine.runner import Limits, Runner, judge_given_up
 from reactor.engine.settler import Settler
 from reactor.engine.wakeup import Pace, poll_seconds
 from reactor.engine.watchdog import Watchdog
+from reactor.errors import ConnectError
 from reactor.handlers import HandlerSet, Job
 from reactor.settings import Settings
 from reactor.telemetry import names
@@ -104,17 +107,27 @@ class Replica:
         settings = self._settings
         async with connected(self._dsn, name=self._name, pooler=settings.pooler) as connection:
             await check_migrated(connection)
-        own = await create_pool(self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=settings.pooler)
-        async with own:
-            handlers = await create_pool(
-                self._dsn,
-                size=settings.pool_size or settings.concurrency,
-                name=f"{self._name} handlers",
-                pooler=settings.pooler,
-                keep_session=True,
-            )
-            async with handlers:
-                await self._live(own, handlers, task_status)
+        async with AsyncExitStack() as pools:
+            try:
+                own = await create_pool(
+                    self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=settings.pooler
+                )
+                await pools.enter_async_context(closing(own))
+                handlers = await create_pool(
+                    self._dsn,
+                    size=settings.pool_size or settings.concurrency,
+                    name=f"{self._name} handlers",
+                    pooler=settings.pooler,
+                    keep_session=True,
+                )
+                await pools.enter_async_context(closing(handlers))
+                await self._enlist(own)
+            except LOST as error:
+                raise explain(error, self._dsn) or ConnectError(
+                    f"{describe_server(self._dsn)} lets no replica in: {str(error) or type(error).__name__}",
+                    hint="is it a standby, or read-only for the moment?",
+                ) from error
+            await self._live(own, handlers, task_status)
 
     async def _live(self, own: Pool, handler_pool: Pool, task_status: TaskStatus[None]) -> None:
         settings = self._settings
@@ -142,7 +155,6 @@ class Replica:
         self._dispatcher = dispatcher
         self._runner = runner
 
-        await self._enlist(own)
         heartbeat: Heartbeat[Run] = Heartbeat(
             pool=own,
             replica=self._name,

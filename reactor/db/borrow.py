@@ -5,6 +5,7 @@ so every call of the engine has a limit (see calls.py), and what fails in any wa
 word costs the connection.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -41,6 +42,17 @@ async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed
         raise
     finally:
         await give_back(pool, connection)
+
+
+@asynccontextmanager
+async def closing(pool: Pool) -> AsyncIterator[Pool]:
+    """Closes it at the end of the block; connections that do not answer are cut, not waited for."""
+    try:
+        yield pool
+    finally:
+        with suppress(*LOST):
+            async with asyncio.timeout(PATIENCE):
+                await pool.close()
 
 
 async def give_back(pool: Pool, connection: Borrowed) -> None:

@@ -205,7 +205,7 @@ class Runner:
         handler = ""
         counters = RunCounters()
         failures: dict[int, BaseException] = {}
-        scope.enter(events[0])
+        scope.enter(events[0], max(subscription.timeout for subscription in subscriptions))
         try:
             # All payloads first: an event that does not fit one of its handlers is shown to none.
             events, fitted = self._fit(segment, subscriptions, events)

@@ -6,14 +6,14 @@ database after others did, so that a failing one is undone alone.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 
-from reactor.db.borrow import LOST, PATIENCE, cut, give_back
+from reactor.db.borrow import LOST, PATIENCE, cut, give_back, is_gone
 from reactor.errors import ScopeBroken
 from reactor.events import Event
 
@@ -28,6 +28,8 @@ else:
 
 #: How long a transaction may be silent between the fence and its commit, in milliseconds.
 _SILENCE_MS = 5000
+#: … and how much longer than its handler's limit before.
+_CLEARANCE = timedelta(seconds=30)
 
 # Statements that would end our transaction or leave the tenant's role. Row level security and the
 # check in reactor.settle() are the guard; this says it before harm is done, and names the statement.
@@ -73,6 +75,7 @@ class Scope:
         self._marked = False
         self._opened_by_current = False
         self._cause: Event[Any] | None = None
+        self._silence_ms = 0
         self.depth = 0
 
     @property
@@ -80,9 +83,15 @@ class Scope:
         """The open transaction's connection; ``None`` while nobody touched the database."""
         return self._connection
 
-    def enter(self, cause: Event[Any] | None) -> None:
-        """From here on the transaction works for ``cause``; no round trip until it is used."""
+    def enter(self, cause: Event[Any] | None, limit: timedelta = timedelta(minutes=1)) -> None:
+        """From here on the transaction works for ``cause``; no round trip until it is used.
+
+        ``limit``: how long a handler may take. A transaction that is silent for much longer belongs to a
+        replica that is stopped or cut off; the server ends it, since the rows it wrote are locked for the
+        next holder of the lease.
+        """
         self._cause = cause
+        self._silence_ms = int(min(limit + _CLEARANCE, timedelta(days=1)).total_seconds() * 1000)
         self._marked = False
         self._opened_by_current = False
         self.depth = 0
@@ -110,8 +119,8 @@ class Scope:
             self._marked = self._opened_by_current = True
         elif not self._marked:
             previous = "release savepoint reactor_event; " if self.marks else ""
-            await self._connection.execute(
-                f"{previous}savepoint reactor_event; select {self._cause_settings()}", timeout=PATIENCE
+            await self._run(
+                self._connection, f"{previous}savepoint reactor_event; select {self._cause_settings()}"
             )
             self.marks += 1
             self._marked = True
@@ -123,6 +132,7 @@ class Scope:
         depth = str(cause.depth) if cause else ""
         trace = re.sub(r"[^0-9a-fA-F-]", "", cause.traceparent or "") if cause else ""
         return (
+            f"set_config('idle_in_transaction_session_timeout', '{self._silence_ms}', true), "
             f"set_config('reactor.cause_id', '{cause_id}', true), "
             f"set_config('reactor.depth', '{depth}', true), "
             f"set_config('reactor.traceparent', '{trace}', true)"
@@ -135,7 +145,7 @@ class Scope:
         if self._opened_by_current:
             await self.rollback()
         else:
-            await self._connection.execute("rollback to savepoint reactor_event", timeout=PATIENCE)
+            await self._run(self._connection, "rollback to savepoint reactor_event")
 
     async def rollback(self) -> None:
         """Undo everything and give the connection back."""
@@ -145,7 +155,9 @@ class Scope:
         if connection is None:
             return
         try:
-            await connection.execute("rollback", timeout=PATIENCE)
+            await self._run(connection, "rollback")
+        except ScopeBroken:
+            return  # the connection was cut, which undoes as well
         except BaseException:
             await self._discard(connection)
             raise
@@ -174,11 +186,24 @@ class Scope:
         """
         connection = self._connection
         assert connection is not None
-        await connection.execute(
-            f"set local role none; set local idle_in_transaction_session_timeout = {_SILENCE_MS}",
-            timeout=PATIENCE,
+        await self._run(
+            connection, f"set local role none; set local idle_in_transaction_session_timeout = {_SILENCE_MS}"
         )
         return connection
+
+    async def _run(self, connection: Connection, query: str) -> None:
+        """A statement of ours, before or after a handler's."""
+        try:
+            await connection.execute(query, timeout=PATIENCE)
+        except asyncpg.InterfaceError as error:
+            if is_gone(connection):
+                raise
+            self._connection = None
+            await self._discard(connection)
+            raise ScopeBroken(
+                "the handler left a query running when it returned",
+                hint="await everything that the handler starts",
+            ) from error
 
     def terminate(self) -> None:
         """Cut the connection, so that a handler that will not stop can commit nothing."""
@@ -247,18 +272,36 @@ class ScopedDb:
     async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         return await (await self._ready(query)).fetchval(query, *args, column=column, timeout=timeout)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    def transaction(self) -> "Savepoint":
         """A savepoint: what happens in the block is undone when it raises."""
-        connection = await self._ready("savepoint")
+        return Savepoint(self, self._scope)
+
+    async def open_savepoint(self) -> Connection:
+        return await self._ready("savepoint")
+
+
+class Savepoint:
+    """``async with ctx.db.transaction():``. No generator, which would speak once more when it is collected."""
+
+    __slots__ = ("_connection", "_db", "_name", "_scope")
+
+    def __init__(self, db: ScopedDb, scope: Scope) -> None:
+        self._db = db
+        self._scope = scope
+        self._name = ""
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> None:
+        self._connection = await self._db.open_savepoint()
+        self._name = f"reactor_handler_{self._scope.depth + 1}"
+        await self._connection.execute(f"savepoint {self._name}")
         self._scope.depth += 1
-        name = f"reactor_handler_{self._scope.depth}"
-        await connection.execute(f"savepoint {name}")
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        connection = self._connection
+        assert connection is not None
+        undo = f"rollback to savepoint {self._name}; " if kind is not None else ""
         try:
-            yield
-        except BaseException:
-            await connection.execute(f"rollback to savepoint {name}; release savepoint {name}")
+            await connection.execute(f"{undo}release savepoint {self._name}")
+        finally:
             self._scope.depth -= 1
-            raise
-        await connection.execute(f"release savepoint {name}")
-        self._scope.depth -= 1

@@ -1,4 +1,4 @@
--- The tools of 0005 have done their work; what they archived stays.
+-- The tools of 0005 to 0007 have done their work; what they archived stays.
 drop function reactor.adopt_table(name, text, int, jsonb);
 drop function reactor.adopt_into_partitions(name, text, int, jsonb);
 drop function reactor.adopt_json(text);

@@ -106,15 +106,12 @@ async def test_the_same_alert_type_is_recorded_but_not_delivered_again_within_th
     assert sorted(row["status"] for row in await deliveries(company)) == ["delivered", "delivered", "quiet"]
 
     clock = DatabaseClock(conn)
-    await clock.advance(timedelta(minutes=59))
-    await company.alert("disk_full", "warning")
-    await drain_now(conn, database_url)
-    assert len(receiver.requests) == 3
-
-    await clock.advance(timedelta(minutes=2))
-    await company.alert("disk_full", "warning")
-    await drain_now(conn, database_url)
-    assert len(receiver.requests) == 4
+    for minutes, total in ((59, 3), (2, 4)):
+        await clock.advance(timedelta(minutes=minutes))
+        await company.alert("disk_full", "warning")
+        for _ in range(2):  # a new day's partition may get in the first one's way
+            await drain_now(conn, database_url)
+        assert len(receiver.requests) == total
 
 
 async def test_a_tenant_may_choose_its_own_quiet_time(conn, database_url, receiver):

@@ -375,6 +375,8 @@ class Runner:
         *,
         solo: bool,
     ) -> Sequence[asyncpg.Record]:
+        if scope.broken:
+            raise ScopeBroken("the transaction of this run was cut")
         turn = asyncio.get_running_loop().time() - run.claimed_at
         left = taken < len(rows)
         wanted = left or solo or len(rows) >= self._limits.batch or rows[0]["interruptions"] > 0

@@ -77,6 +77,8 @@ class Scope:
         self._cause: Event[Any] | None = None
         self._silence_ms = 0
         self.depth = 0
+        #: the transaction was cut while earlier events had written in it: nothing of it may be settled
+        self.broken = False
 
     @property
     def connection(self) -> Connection | None:
@@ -98,6 +100,8 @@ class Scope:
 
     async def use(self) -> Connection:
         """The connection, with the transaction open and the current event's savepoint made."""
+        if self.broken:
+            raise ScopeBroken("the transaction of this run was cut")
         if self._connection is None:
             connection = await self._take()
             try:
@@ -151,12 +155,13 @@ class Scope:
         """Undo everything and give the connection back."""
         connection, self._connection = self._connection, None
         self.marks = 0
-        self._marked = self._opened_by_current = False
+        self.broken = self._marked = self._opened_by_current = False
         if connection is None:
             return
         try:
             await self._run(connection, "rollback")
         except ScopeBroken:
+            self.broken = False
             return  # the connection was cut, which undoes as well
         except BaseException:
             await self._discard(connection)
@@ -171,6 +176,7 @@ class Scope:
             await connection.execute("commit", timeout=PATIENCE)
         except BaseException:
             self._connection = None
+            self.broken = True
             await self._discard(connection)
             raise
         self._connection = None
@@ -199,6 +205,7 @@ class Scope:
             if is_gone(connection):
                 raise
             self._connection = None
+            self.broken = True
             await self._discard(connection)
             raise ScopeBroken(
                 "the handler left a query running when it returned",
@@ -209,6 +216,7 @@ class Scope:
         """Cut the connection, so that a handler that will not stop can commit nothing."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self.broken = True
             cut(connection)
 
     async def _take(self) -> Connection:
@@ -281,7 +289,7 @@ class ScopedDb:
 
 
 class Savepoint:
-    """``async with ctx.db.transaction():``. No generator, which would speak once more when it is collected."""
+    """``async with ctx.db.transaction():``; no generator, which would speak once more when collected."""
 
     __slots__ = ("_connection", "_db", "_name", "_scope")
 

@@ -100,7 +100,7 @@ begin
     perform reactor.unwatch("table", event_type);
     -- A table that had this name may have been renamed, and keep its function.
     for v_turn in 0 .. 1000 loop
-        v_key := substr(md5(format('%s.%s/%s/%s', v_schema, v_name, event_type, v_turn)), 1, 12);
+        v_key := substr(md5(format('%s.%s/%s%s', v_schema, v_name, event_type, nullif(v_turn, 0))), 1, 12);
         v_function := 'watch_' || v_key;
         exit when pg_catalog.to_regproc(format('reactor.%I', v_function)) is null;
     end loop;

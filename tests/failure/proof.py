@@ -49,6 +49,8 @@ class Result:
     recoveries: dict[str, list[float]]
     settled: bool
     directory: Path
+    #: what happened to the tenants of the slowest probes meanwhile
+    slowest: list[list[str]] = field(default_factory=list)
     undrained: int = 0
 
     @property
@@ -98,6 +100,7 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
         try:
             ledger = await read(connection, fleet.confirmed)
             recoveries = await _recoveries(connection, monkey.done)
+            slowest = await _slowest(connection, monkey.done)
         finally:
             await connection.close()
         return Result(
@@ -110,6 +113,7 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
             recoveries=recoveries,
             settled=settled,
             directory=directory,
+            slowest=slowest,
             undrained=sum(f.detail == "did not drain" for f in monkey.done),
         )
 
@@ -158,6 +162,42 @@ async def _recoveries(connection: asyncpg.Connection, faults: list[Fault]) -> di
         if times:
             found.setdefault(fault.kind, []).append(max(times))
     return found
+
+
+async def _slowest(connection: asyncpg.Connection, faults: list[Fault]) -> list[list[str]]:
+    """The stories of the five slowest probes: leases of their tenants, and faults, while they waited."""
+    by_probe = {probe: fault for fault in faults for probe in fault.probes}
+    rows = await connection.fetch(
+        "select e.subject, e.tenant_id, e.interruptions, e.attempts, h.created_at, "
+        "pg_xact_commit_timestamp(e.xmin) as at from public.proof_effects e "
+        "join reactor.history h on h.id = e.event_id where e.kind = 'probe' "
+        "order by pg_xact_commit_timestamp(e.xmin) - h.created_at desc limit 5"
+    )
+    stories = []
+    for row in rows:
+        fault = by_probe.get(row["subject"])
+        leases = await connection.fetch(
+            "select l.at, format('%s %s %s', l.holder, l.what, coalesce(r.status || ' ' || r.error_message, r.status)) "
+            "from public.proof_leases l left join public.agent_autonomous_runs r on r.id = l.run_id "
+            "where l.tenant_id = $1 and l.at between $2::timestamptz - interval '5 s' and $3 order by l.at",
+            row["tenant_id"],
+            row["created_at"],
+            row["at"],
+        )
+        met = [
+            (other.began, f"fault: {other.kind} {other.victim} {other.detail}")
+            for other in faults
+            if row["created_at"] <= other.began <= row["at"]
+        ]
+        story = sorted([*((lease[0], lease[1]) for lease in leases), *met])
+        stories.append(
+            [
+                f"{fault.kind if fault else '?'} {fault.victim if fault else ''}: written {row['created_at']:%T.%f}, "
+                f"handled {row['at']:%T.%f}, interruptions {row['interruptions']}, attempts {row['attempts']}",
+                *(f"{at:%T.%f} {what}" for at, what in story),
+            ]
+        )
+    return stories
 
 
 async def _watch(fleet: Fleet, monkey: Monkey, tell: Callable[[Progress], None]) -> None:

@@ -54,6 +54,7 @@ def as_json(result: Result, path: str) -> None:
         "ledger": asdict(result.ledger),
         "undrained": result.undrained,
         "recoveries": result.recoveries,
+        "slowest": result.slowest,
         "faults": [
             {"kind": f.kind, "at": f.began.isoformat(), "victim": f.victim, "detail": f.detail}
             for f in result.faults

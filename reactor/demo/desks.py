@@ -10,12 +10,12 @@ from reactor.demo.order_forms import Service
 
 @dataclass(slots=True)
 class Desk:
-    """One tenant. ``size`` says how busy it is beside the others."""
+    """One tenant. How many orders it has says how busy it is beside the others."""
 
     id: UUID
     name: str
     open: bool
-    size: float = 1.0
+    orders: int = 0
     clients: list[UUID] = field(default_factory=list)
     active_clients: list[UUID] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
@@ -49,5 +49,5 @@ async def read_desks(connection: Connection) -> list[Desk]:
     ):
         desks[row["tenant_id"]].clocks.append((row["id"], row["client_id"], row["contact_id"]))
     for row in await connection.fetch("select tenant_id, count(*) as n from public.orders group by 1"):
-        desks[row["tenant_id"]].size = float(row["n"])
+        desks[row["tenant_id"]].orders = row["n"]
     return list(desks.values())

@@ -20,6 +20,13 @@ _KINDS = {
     "alert.created": "alert raised → taken up",
 }
 
+_ALL_IS_WELL = (
+    "Every event was handled.",
+    "Every order's verdict agrees with an independent check of the rules.",
+    "Every overdue clock has an outcome.",
+    "Nothing was done for a tenant while it was switched off.",
+)
+
 
 @dataclass(slots=True)
 class Report:
@@ -174,13 +181,7 @@ class Report:
         if self.verdict.problems:
             lines += [Text(f"✗ {problem}", style="red") for problem in self.verdict.problems]
         elif self.bounded:
-            lines.append(
-                Text(
-                    "✓ Every event was handled, every verdict agrees with the independent check, "
-                    "every overdue clock has an outcome.",
-                    style="green",
-                )
-            )
+            lines += [Text.assemble(("✓ ", "green"), text) for text in _ALL_IS_WELL]
         if self.warnings:
             lines.append(Text(f"{self.warnings} warnings in {self.log}", style="dim"))
         return lines

@@ -106,14 +106,14 @@ class Screen:
 
 
 def render(scene: Scene, height: int = 50) -> RenderableType:
-    """The whole screen. On a low one the quieter tenants are left out."""
-    room = max(3, height - 12)
+    """The whole screen. On a low one some tenants are left out."""
+    room = max(3, height - 13)
     parts: list[RenderableType] = [_headline(scene), Text(), _pulse(scene), _table(scene, room)]
     hidden = len(scene.tenants) - room
     if hidden > 0:
         parts.append(Text(f"  and {hidden} more tenants", style="dim"))
     parts += [Text.assemble((f"  {_clock(at)}  ", "dim"), (note, "dim")) for at, note in scene.notes]
-    parts.append(Text(f"\n{scene.advice}", style="dim", no_wrap=True, overflow="ellipsis"))
+    parts.append(Text(f"\n{scene.advice}", style="dim", overflow="fold"))
     return Padding(Group(*parts), (0, 1))
 
 
@@ -162,7 +162,7 @@ def _pulse(scene: Scene) -> Group:
     state = Text.assemble(
         lamp,
         ("   doorbell ", "dim"),
-        "armed: asleep until a commit rings" if queue.armed else "silent: awake and looking",
+        "armed (asleep)" if queue.armed else "silent (awake)",
         ("   lag ", "dim"),
         f"{queue.lag * 1000:,.0f} ms" if queue.ready else "none",
         ("   ready ", "dim"),
@@ -187,9 +187,8 @@ def _table(scene: Scene, room: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for row in scene.tenants[:room]:
         if not row.open:
-            told = Text.assemble(row.name, f"  switched off, {row.parked:,} events wait")
-            cells = [str(n) for n in (row.queued, row.validated, row.exceptions, row.overdue, row.alerts)]
-            table.add_row(told, *cells, "–", "–", style="dim")
+            cells = [f"{n:,}" for n in (row.queued, row.validated, row.exceptions, row.overdue, row.alerts)]
+            table.add_row(row.name, *cells, "off", "", style="dim")
             continue
         values = list(scene.tracker.recent.get(row.id, ()))
         table.add_row(

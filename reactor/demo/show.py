@@ -122,6 +122,7 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
         await company.aim_webhooks(monitor, receiver.url, receiver.secret)
         desks = await read_desks(monitor)
         tracker = Tracker()
+        version = await monitor.fetchval("show server_version")
         clerks = await stack.enter_async_context(
             await pool.create_pool(
                 server.url(place.DATABASE, user=place.APPLICATION_ROLE),
@@ -133,8 +134,8 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
         stage = Stage(
             app=app,
             scene=Scene(
-                f"PostgreSQL {await _version(monitor)} · {len(desks)} tenants · seed {options.seed}",
-                f"Ctrl-C ends it.  From another terminal: REACTOR_DATABASE_URL='{_address(server)}'",
+                f"PostgreSQL {version} · {len(desks)} tenants · seed {options.seed}",
+                f"Ctrl-C ends it. For other commands: export REACTOR_DATABASE_URL='{_address(server)}'",
                 tracker,
             ),
             report=report,
@@ -143,7 +144,13 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
             admin_url=server.url(place.DATABASE),
             clerks=clerks,
             traffic=Traffic(
-                clerks, desks, tracker, Random(options.seed), rate=options.rate, raising=not options.once
+                clerks,
+                desks,
+                tracker,
+                # Other ids than the company's, and than those of the last time when its company is kept.
+                Random(f"{options.seed} {sum(desk.orders for desk in desks)}"),
+                rate=options.rate,
+                raising=not options.once,
             ),
             desks=desks,
             stop=curtain.stop,
@@ -218,9 +225,6 @@ def _settings(server: EmbeddedServer) -> Settings:
 
 
 def _address(server: EmbeddedServer) -> str:
-    return server.url(place.DATABASE, tcp=server.tcp_port is not None)
-
-
-async def _version(connection: pool.Connection) -> str:
-    version = connection.get_server_version()
-    return f"{version.major}.{version.minor}"
+    if server.tcp_port is not None:
+        return server.url(place.DATABASE, tcp=True)
+    return f"postgresql://postgres@/{place.DATABASE}?host={server.socket_dir}"

@@ -75,7 +75,9 @@ class Traffic:
                 except TimeoutError:
                     await free.acquire()
                     act = self._rng.choices(list(self._acts), weights=list(self._acts.values()))[0]
-                    desk = self._rng.choices(self._desks, weights=[desk.size for desk in self._desks])[0]
+                    desk = self._rng.choices(self._desks, weights=[desk.orders + 1 for desk in self._desks])[
+                        0
+                    ]
                     group.create_task(self._act(act, desk, free), name="application")
 
     async def _act(self, act: Act, desk: Desk, free: asyncio.Semaphore) -> None:

@@ -38,7 +38,7 @@ left join q on q.tenant_id = t.id
 left join c on c.tenant_id = t.id
 left join a on a.tenant_id = t.id
 left join e on e.tenant_id = t.id
-order by coalesce(q.queued + q.validated + q.exceptions, 0) desc, t.name
+order by t.name, t.id
 """
 _QUEUE: LiteralString = """
 select count(*) filter (where e.available_at is null) as ready,

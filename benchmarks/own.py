@@ -1,0 +1,236 @@
+"""What only we have: what the triggers cost the writers, the deadline timer, a deep backlog."""
+
+import argparse
+import asyncio
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from benchmarks.harness import Arena, percentile
+from reactor import Context, Event, Reactor, testing
+from reactor.db import calls, migrate, pool
+
+Results = dict[str, dict[str, dict[str, list[float]]]]
+
+_TABLES = """
+create table plain (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, body text);
+create table notified (like plain including all);
+create function notify_row() returns trigger language plpgsql as $$
+begin perform pg_notify('rows', new.id::text); return null; end $$;
+create trigger n after insert on notified for each row execute function notify_row();
+create table outboxed (like plain including all);
+create table outbox (id bigint generated always as identity primary key, tenant_id uuid, subject uuid, at timestamptz default clock_timestamp());
+create function outbox_rows() returns trigger language plpgsql as $$
+begin insert into outbox (tenant_id, subject) select tenant_id, id from new_rows; return null; end $$;
+create trigger o after insert on outboxed referencing new table as new_rows for each statement execute function outbox_rows();
+create table watched (like plain including all);
+"""
+
+
+@asynccontextmanager
+async def _database(ring: Arena) -> AsyncIterator[tuple[str, pool.Connection]]:
+    async with ring.database() as url:
+        await migrate.migrate(lambda: pool.connect(url))
+        async with pool.connected(url, name="bench") as connection:
+            yield url, connection
+
+
+def _note(results: Results, name: str, who: str, value: float) -> None:
+    results.setdefault(name, {}).setdefault(who, {"values": []})["values"].append(value)
+
+
+async def writers(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
+    """Single-row INSERTs a second at 1, 8 and 32 clients, by what hangs on the table."""
+    async with _database(ring) as (url, connection):
+        await connection.execute(_TABLES)
+        await connection.execute("select reactor.watch('watched', 'row.written')")
+        tenants = [uuid.uuid4() for _ in range(50)]
+        await connection.execute(
+            "insert into tenants (id, name, agent_enabled) select t, 't', true from unnest($1::uuid[]) t",
+            tenants,
+        )
+        app = Reactor()
+
+        @app.on("row.written")
+        async def handle(event: Event, ctx: Context) -> None: ...
+
+        for clients in (1, 8, 32):
+            for label, table in (
+                ("no trigger", "plain"),
+                ("outbox row", "outboxed"),
+                ("row trigger with pg_notify", "notified"),
+                ("ours, nobody asleep", "watched"),
+            ):
+                rate = await _write(url, table, tenants, clients)
+                _note(results, f"writers, {clients} clients, inserts/s", label, rate)
+            async with testing.running(app, url):
+                rate = await _write(url, "watched", tenants, clients)
+            _note(results, f"writers, {clients} clients, inserts/s", "ours, reactor at work", rate)
+
+
+async def _write(url: str, table: str, tenants: list[uuid.UUID], clients: int, seconds: float = 3) -> float:
+    """Writers in a process of their own, so that they do not share an event loop with the reactor."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.writer",
+        url,
+        table,
+        str(clients),
+        str(seconds),
+        ",".join(map(str, tenants)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return float(out)
+
+
+async def deadlines(
+    ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results
+) -> None:
+    """How late a clock's handler begins, with a million clocks; and what a sweep costs at 10⁴, 10⁵, 10⁶."""
+    for clocks in (10_000, 100_000, 1_000_000):
+        async with _database(ring) as (url, connection):
+            tenant = await _clocks(connection, clocks)
+            costs = []
+            term = await calls.lead(connection, "bench", timedelta(seconds=30))
+            assert term is not None
+            for _ in range(30):
+                began = time.perf_counter()
+                await calls.sweep(connection, term, 1000)
+                costs.append((time.perf_counter() - began) * 1000)
+            _note(results, f"sweep, nothing due, {clocks:,} clocks, ms", "reactor", percentile(costs, 0.5))
+            await connection.execute("update reactor.leadership set expires_at = '-infinity'")
+            if clocks == 1_000_000:
+                late = await _lateness(url, connection, tenant)
+                for share in (0.5, 0.99):
+                    _note(
+                        results,
+                        f"deadline, 10⁶ clocks, late by p{share * 100:.0f}, ms",
+                        "reactor",
+                        percentile(late, share),
+                    )
+
+
+async def _clocks(connection: Any, clocks: int) -> uuid.UUID:
+    tenant: uuid.UUID = await connection.fetchval(
+        "insert into tenants (name, agent_enabled) values ('t', true) returning id"
+    )
+    await connection.execute("alter table engagement_clocks disable trigger user")
+    await connection.execute(
+        "insert into clients (id, tenant_id, company_name) select gen_random_uuid(), $1, 'c' from generate_series(1, $2::int)",
+        tenant,
+        clocks + 200,
+    )
+    await connection.execute(
+        "insert into engagement_clocks (tenant_id, client_id, next_touch_due) "
+        "select tenant_id, id, now() + interval '1 day' + random() * interval '30 days' from clients limit $1",
+        clocks,
+    )
+    await connection.execute("alter table engagement_clocks enable trigger user")
+    await connection.execute("vacuum analyze engagement_clocks")
+    return tenant
+
+
+async def _lateness(url: str, connection: Any, tenant: uuid.UUID) -> list[float]:
+    app = Reactor()
+    late: list[float] = []
+    due: dict[uuid.UUID, float] = {}
+
+    @app.on("engagement.overdue")
+    async def handle(event: Event, ctx: Context) -> None:
+        late.append((time.time() - due[event.subject_id]) * 1000)
+
+    clients = await connection.fetch(
+        "select c.id from clients c where not exists (select from engagement_clocks e where e.client_id = c.id) limit 150"
+    )
+    async with testing.running(app, url):
+        await asyncio.sleep(1)
+        for row in clients:
+            clock, at = await connection.fetchrow(
+                "insert into engagement_clocks (tenant_id, client_id, next_touch_due) "
+                "values ($1, $2, clock_timestamp() + interval '150 ms') returning id, extract(epoch from next_touch_due)::float8",
+                tenant,
+                row["id"],
+            )
+            due[clock] = at
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(20):
+            while len(late) < len(clients):
+                await asyncio.sleep(0.05)
+    return late
+
+
+async def backlog(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
+    """What one claim of eight tenants costs, by what waits: nothing else, 10⁶ events, 10⁵ that cannot run."""
+
+    async def cost(connection: Any) -> float:
+        costs = []
+        after = calls.NIL
+        for _ in range(40):
+            began = time.perf_counter()
+            rows = await calls.claim(
+                connection,
+                replica="bench",
+                tenants=8,
+                batch=20,
+                lease=timedelta(seconds=30),
+                after=after,
+                gated=["gated"],
+                peers=None,
+            )
+            costs.append((time.perf_counter() - began) * 1000)
+            after = rows[-1]["tenant_id"] if rows else calls.NIL
+            held = {row["run_id"]: row["tenant_id"] for row in rows}
+            await calls.abandon(connection, list(held.values()), list(held), interrupted=False, reason=None)
+        return percentile(costs, 0.5)
+
+    for label, waiting, blocked in (
+        ("160 events", 20, None),
+        ("10⁶ events", 125_000, None),
+        ("160 events, 10⁵ of stopped tenants", 20, "stopped"),
+        ("160 events, 10⁵ of locked tenants", 20, "locked"),
+    ):
+        async with _database(ring) as (_, connection):
+            await connection.execute(
+                "insert into tenants (id, name, agent_enabled) select gen_random_uuid(), 'open', true from generate_series(1, 8); "
+                "update system_config set value = '{\"global_enabled\": true}' where key = 'agent_config'"
+            )
+            if blocked:
+                await connection.execute(
+                    f"insert into tenants (id, name, agent_enabled) select gen_random_uuid(), 'other', {blocked == 'locked'} from generate_series(1, 500); "
+                    "insert into reactor.events (tenant_id, event_type) select t.id, 'gated' from tenants t, generate_series(1, 200) where name = 'other'"
+                )
+            if blocked == "locked":
+                await connection.execute(
+                    "select acquire_tenant_lock(id, 'somebody') from tenants where name = 'other'"
+                )
+            await connection.execute(
+                "insert into reactor.events (tenant_id, event_type) select t.id, 'noop' from tenants t, generate_series(1, $1::int) where name = 'open'",
+                waiting,
+            )
+            await connection.execute("vacuum analyze reactor.events")
+            if blocked == "stopped":
+                # The first claims park what cannot run; after that it costs nothing.
+                while await connection.fetchval(
+                    "select exists (select from reactor.events where event_type = 'gated' and available_at is null)"
+                ):
+                    rows = await calls.claim(
+                        connection,
+                        replica="bench",
+                        tenants=8,
+                        batch=20,
+                        lease=timedelta(seconds=30),
+                        after=calls.NIL,
+                        gated=["gated"],
+                        peers=None,
+                    )
+                    held = {row["run_id"]: row["tenant_id"] for row in rows}
+                    await calls.abandon(
+                        connection, list(held.values()), list(held), interrupted=False, reason=None
+                    )
+            _note(results, f"claim of 8 tenants, {label}, ms", "reactor", await cost(connection))

@@ -31,7 +31,10 @@ def _duration(text: str) -> timedelta:
 
 
 #: ``30s``, ``5m``, ``1h30m``, ``1d``.
-Duration = Annotated[timedelta, Parameter(converter=lambda _, tokens: _duration(tokens[0].value), n_tokens=1)]
+Duration = Annotated[
+    timedelta,
+    Parameter(converter=lambda _, tokens: _duration(tokens[0].value), n_tokens=1, allow_leading_hyphen=True),
+]
 
 
 async def event_number(connection: Connection, text: str) -> int:

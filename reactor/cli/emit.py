@@ -2,9 +2,11 @@
 
 import sys
 from datetime import timedelta
+from typing import Annotated
 from uuid import UUID
 
 import orjson
+from cyclopts import Parameter
 
 from reactor.cli.arguments import Duration
 from reactor.cli.output import print_json
@@ -16,7 +18,7 @@ from reactor.errors import BadArgument
 async def emit(
     tenant: UUID,
     event_type: str,
-    payload: str = "{}",
+    payload: Annotated[str, Parameter(allow_leading_hyphen=True)] = "{}",
     /,
     *,
     subject: UUID | None = None,

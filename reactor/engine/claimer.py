@@ -94,22 +94,27 @@ class Claimer:
 
     async def _look(self, connection: calls.Connection, room: int, *, only_mine: bool = False) -> bool:
         peers = self._peers()
-        rows = await calls.claim(
-            connection,
-            replica=self._replica,
-            tenants=room,
-            batch=self._batch,
-            lease=self._lease,
-            after=self._after,
-            gated=self._gated,
-            peers=peers if only_mine and len(peers) > 1 else None,
-        )
-        metrics.CLAIMS.labels("yes" if rows else "no").inc()
-        if not rows:
-            return False
-        self._after = rows[-1]["tenant_id"]
-        self._pace.found(asyncio.get_running_loop().time())
-        self._dispatcher.start(rows)
+        # A claim that the drain cut short would have taken leases that nobody knows of.
+        with anyio.CancelScope(shield=True):
+            rows = await calls.claim(
+                connection,
+                replica=self._replica,
+                tenants=room,
+                batch=self._batch,
+                lease=self._lease,
+                after=self._after,
+                gated=self._gated,
+                peers=peers if only_mine and len(peers) > 1 else None,
+            )
+            metrics.CLAIMS.labels("yes" if rows else "no").inc()
+            if not rows:
+                return False
+            self._after = rows[-1]["tenant_id"]
+            self._pace.found(asyncio.get_running_loop().time())
+            self._dispatcher.start(rows)
+        if any(row["interruptions"] for row in rows):
+            # Their last holder may be stopped, not dead, with rows locked that its successor will want.
+            await calls.cut_off(connection)
         return True
 
     async def _rest(self, connection: calls.Connection) -> None:

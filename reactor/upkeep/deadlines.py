@@ -4,6 +4,7 @@ The leader sleeps until the nearest deadline, one index look-up away, and is wok
 one is written. It never polls; a long sleep is cut only as a safety net.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -50,30 +51,33 @@ class Deadlines:
             while True:
                 self._bell.clear()
                 swept = await calls.sweep(connection, self._term, _BATCH)
+                if swept.leases:
+                    await calls.cut_off(connection)
                 if swept.most >= _BATCH:
                     continue
                 await self._run_jobs(connection)
-                delay = await calls.next_deadline(connection, self._at_most(), self._jobs)
-                # A writer that looked at the timer before it was set does not wake us; it is one of these.
-                before = await calls.open_writers(connection, timer=True)
-                if not before:
-                    # One more look, for what committed between the two: it is not open any more.
-                    delay = min(delay, await calls.next_deadline(connection, self._at_most(), self._jobs))
-                await self._sleep(connection, delay.total_seconds(), before, idle=swept.most == 0)
+                await self._sleep(connection, idle=swept.most == 0)
 
-    async def _sleep(
-        self, connection: calls.Connection, seconds: float, before: set[str], *, idle: bool
-    ) -> None:
-        if seconds <= 0 and idle:
-            seconds = _HELD
+    async def _sleep(self, connection: calls.Connection, *, idle: bool) -> None:
+        """Until the nearest deadline, or until a nearer one is written."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + await self._next(connection)
+        # A writer that looked at the timer before it was set does not wake us; it is one of these. What
+        # they wrote is seen when they have ended.
+        before = await calls.open_writers(connection, timer=True)
         wait = 0.002
-        while before and wait < seconds:
-            if await self._bell.wait(wait):
+        while before and clock() < until:
+            if await self._bell.wait(min(wait, until - clock())):
                 return
-            seconds -= wait
             wait = min(wait * 2, 0.1)
             before &= await calls.open_writers(connection, timer=True)
-            if not before:
-                return
+        until = min(until, clock() + await self._next(connection))
+        seconds = until - clock()
+        if seconds <= 0 and idle:
+            # Something is due that somebody else holds.
+            seconds = _HELD
         if seconds > 0:
             await self._bell.wait(seconds)
+
+    async def _next(self, connection: calls.Connection) -> float:
+        return (await calls.next_deadline(connection, self._at_most(), self._jobs)).total_seconds()

@@ -162,7 +162,8 @@ def _unreached(error: Exception) -> SendFailed:
     text = f"{type(error).__name__}: {error}"[:500]
     if isinstance(error, TimeoutError):
         return SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text)
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or "not supported" in text:
+        # It offers no STARTTLS or no login: a setting of ours or of the server is wrong.
         return SendFailed(ErrorType.AUTH, Verdict.PROVIDER, text)
     if isinstance(error, ConnectionError):
         return SendFailed(ErrorType.REFUSED, Verdict.RETRY, text)

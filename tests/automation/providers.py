@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
+from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword
 
 
 @dataclass
@@ -25,6 +25,13 @@ class Postbox:
     data: dict[str, str] = field(default_factory=dict)
     # Accept the message, then drop the connection instead of answering.
     hang_up_after_data: bool = False
+
+    # Names of the commands that carry a login.
+    commands: list[str] = field(default_factory=list)
+
+    async def handle_AUTH(self, server, session, envelope, args):
+        self.commands.append("AUTH")
+        return MISSING
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address in self.rcpt:
@@ -54,7 +61,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def smtp_server(
-    postbox: Postbox, *, password: str | None = None, tls_context=None
+    postbox: Postbox, *, port: int | None = None, password: str | None = None, tls_context=None
 ) -> AsyncIterator[int]:
     """The server's port. With a password it insists on STARTTLS and a login as user."""
     options = {}
@@ -62,7 +69,7 @@ async def smtp_server(
 
         def authenticate(server, session, envelope, mechanism, data):
             good = isinstance(data, LoginPassword) and data.password == password.encode()
-            return AuthResult(success=good)
+            return AuthResult(success=good, handled=False)
 
         options = {
             "authenticator": authenticate,
@@ -71,7 +78,7 @@ async def smtp_server(
             "tls_context": tls_context,
             "require_starttls": True,
         }
-    controller = Controller(postbox, hostname="127.0.0.1", port=free_port(), **options)
+    controller = Controller(postbox, hostname="127.0.0.1", port=port or free_port(), **options)
     await asyncio.to_thread(controller.start)
     try:
         yield controller.port

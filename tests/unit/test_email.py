@@ -1,0 +1,239 @@
+"""Sending one email: the message, SMTP step by step, and what the provider's URL says."""
+
+import socket
+from datetime import timedelta
+
+import pytest
+
+from reactor.automation.resources import builtin_resources
+from reactor.errors import SettingError
+from reactor.outbound.circuit import Circuit, CircuitState
+from reactor.outbound.email import BadAddress, Email, ErrorType, SendFailed, Verdict, check_address
+from reactor.outbound.mailer import CircuitOpen, EmailUrlError, make_mailer
+from reactor.outbound.smtp import SmtpProvider
+from reactor.settings import Settings
+from tests.automation.providers import Postbox, free_port, smtp_server
+from tests.automation.tls import client_context, server_context
+
+
+def email_to(address: str = "ada@widgets.test", **more: str | None) -> Email:
+    fields = {
+        "sender": "hello@acme.test",
+        "sender_name": "Acme",
+        "to_name": "Ada",
+        "subject": "Hi",
+        "text": "Hello",
+    }
+    return Email(key="key-1", to=address, **{**fields, **more})
+
+
+def test_a_header_cannot_be_smuggled_in_by_a_name_or_a_subject():
+    mime = email_to(subject="Hi\r\nBcc: all@people.test", to_name="Ada\r\nBcc: x@y.test").mime()
+    assert mime["Bcc"] is None
+    assert mime["Subject"] == "Hi Bcc: all@people.test"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "ada",
+        "a@b@c",
+        "a b@c.test",
+        "a@b.test\r\nBcc: x@y",
+        "<a@b.test>",
+        "a,b@c.test",
+        "a@-.test-",
+        "ä@b.test",
+    ],
+)
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(BadAddress):
+        check_address(address)
+
+
+def test_a_one_click_address_is_announced_with_its_post_header():
+    headers = email_to(unsubscribe="https://acme.test/u/1").headers()
+    assert (
+        headers["List-Unsubscribe"] == "<https://acme.test/u/1>, <mailto:hello@acme.test?subject=unsubscribe>"
+    )
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+def test_an_html_part_comes_beside_the_text_never_instead():
+    mime = email_to(html="<p>Hello</p>").mime()
+    assert [part.get_content_type() for part in mime.iter_parts()] == ["text/plain", "text/html"]
+
+
+async def test_connections_are_used_again_and_a_dropped_one_is_replaced():
+    postbox = Postbox()
+    port = free_port()
+    provider = SmtpProvider("127.0.0.1", port)
+    async with smtp_server(postbox, port=port):
+        for _ in range(3):
+            await provider.send(email_to())
+        assert len(postbox.connections) == 1
+    async with smtp_server(postbox, port=port):  # restarted: the idle connection is dead
+        await provider.send(email_to())
+    await provider.aclose()
+    assert len(postbox.messages) == 4
+    assert len(postbox.connections) == 2
+
+
+async def test_starttls_and_login():
+    postbox = Postbox()
+    async with smtp_server(postbox, password="sesame", tls_context=server_context()) as port:
+        good = SmtpProvider("127.0.0.1", port, "user", "sesame", tls=client_context())
+        await good.send(email_to())
+        await good.aclose()
+        bad = SmtpProvider("127.0.0.1", port, "user", "wrong", tls=client_context())
+        with pytest.raises(SendFailed) as failed:
+            await bad.send(email_to())
+        untrusting = SmtpProvider("127.0.0.1", port, "user", "sesame")
+        with pytest.raises(SendFailed) as distrusted:
+            await untrusting.send(email_to())
+    assert len(postbox.messages) == 1
+    assert (failed.value.error_type, failed.value.verdict) == (ErrorType.AUTH, Verdict.PROVIDER)
+    assert distrusted.value.verdict is Verdict.RETRY
+
+
+async def test_a_password_is_never_sent_over_a_connection_in_clear():
+    postbox = Postbox()
+    async with smtp_server(postbox) as port:  # offers no STARTTLS
+        provider = SmtpProvider("127.0.0.1", port, "user", "sesame")
+        with pytest.raises(SendFailed) as failed:
+            await provider.send(email_to())
+    assert failed.value.verdict is Verdict.PROVIDER
+    assert postbox.commands == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_type", "verdict"),
+    [
+        ("550 5.1.1 no such user", ErrorType.REFUSED, Verdict.PERMANENT),
+        ("450 4.2.1 too many messages", ErrorType.RATE_LIMIT, Verdict.RETRY),
+        ("451 4.3.0 try again", ErrorType.SERVER, Verdict.RETRY),
+        ("530 5.7.0 authentication required", ErrorType.AUTH, Verdict.PROVIDER),
+    ],
+)
+async def test_what_a_refused_recipient_means(answer, error_type, verdict):
+    postbox = Postbox(rcpt={"ada@widgets.test": answer})
+    async with smtp_server(postbox) as port:
+        provider = SmtpProvider("127.0.0.1", port)
+        with pytest.raises(SendFailed) as failed:
+            await provider.send(email_to())
+        # The conversation goes on with the same connection.
+        await provider.send(email_to("bob@widgets.test"))
+        await provider.aclose()
+    assert (failed.value.error_type, failed.value.verdict) == (error_type, verdict)
+    assert postbox.recipients == ["bob@widgets.test"]
+
+
+async def test_a_server_that_says_nothing_is_a_timeout_before_anything_was_sent():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        provider = SmtpProvider("127.0.0.1", silent.getsockname()[1], timeout=timedelta(seconds=0.2))
+        with pytest.raises(SendFailed) as failed:
+            await provider.send(email_to())
+    assert (failed.value.error_type, failed.value.verdict) == (ErrorType.TIMEOUT, Verdict.RETRY)
+
+
+async def test_a_connection_lost_after_the_data_leaves_us_not_knowing():
+    postbox = Postbox(hang_up_after_data=True)
+    async with smtp_server(postbox) as port:
+        with pytest.raises(SendFailed) as failed:
+            await SmtpProvider("127.0.0.1", port).send(email_to())
+    assert failed.value.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("smtp://mail.test", SmtpProvider("mail.test", 587)),
+        ("smtp://u%40x:p%2Fw@mail.test:2525", SmtpProvider("mail.test", 2525, "u@x", "p/w")),
+        ("smtps://u:p@mail.test", SmtpProvider("mail.test", 465, "u", "p", implicit_tls=True)),
+        (
+            "smtp://mail.test?starttls=never&timeout=5",
+            SmtpProvider("mail.test", 587, starttls=False, timeout=timedelta(seconds=5)),
+        ),
+    ],
+)
+def test_what_an_smtp_url_means(url, provider):
+    assert make_mailer(url, "a@b.test").provider == provider
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mail.test",
+        "http://sesame@mail.test",
+        "smtp://",
+        "smtp://u:sesame@mail.test:port",
+        "resend://api.resend.com",
+        "smtp://u:sesame@mail.test?starttls=maybe",
+        "smtp://u:sesame@mail.test?timeout=long",
+    ],
+)
+def test_a_wrong_url_is_said_without_its_password(url):
+    with pytest.raises(EmailUrlError) as wrong:
+        make_mailer(url, "a@b.test")
+    assert "sesame" not in str(wrong.value)
+
+
+async def test_a_wrong_provider_url_names_the_variable():
+    with pytest.raises(SettingError, match="REACTOR_EMAIL_URL"):
+        async with builtin_resources(Settings(email_url="resend://api.resend.com")):
+            pass
+
+
+def test_no_repr_shows_a_password():
+    mailer = make_mailer("smtp://user:sesame@mail.test", "a@b.test")
+    assert "sesame" not in repr(mailer)
+    assert "sesame" not in repr(make_mailer("resend://sesame@api.test", "a@b.test"))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_circuit_opens_waits_longer_each_time_and_one_probe_decides():
+    clock = Clock()
+    circuit = Circuit(
+        threshold=2, first_pause=timedelta(seconds=10), longest_pause=timedelta(seconds=15), clock=clock
+    )
+    assert not circuit.failed()
+    assert circuit.failed()
+    assert circuit.wait() == timedelta(seconds=10)
+
+    clock.now = 10
+    assert circuit.state is CircuitState.HALF_OPEN
+    assert circuit.wait() is None
+    assert circuit.wait() == timedelta(seconds=5)  # somebody probes already
+    assert circuit.failed()
+    assert circuit.wait() == timedelta(seconds=15)  # twice as long, but for the ceiling
+
+    clock.now = 25
+    assert circuit.wait() is None
+    circuit.abandoned()  # the probe was cancelled: the next one may
+    assert circuit.wait() is None
+    circuit.succeeded()
+    assert circuit.state is CircuitState.CLOSED
+    assert not circuit.failed()
+
+
+async def test_a_refused_recipient_says_nothing_about_the_provider_and_bad_credentials_all():
+    postbox = Postbox(rcpt={"ada@widgets.test": "550 no", "bob@widgets.test": "535 no"})
+    async with smtp_server(postbox) as port:
+        mailer = make_mailer(f"smtp://127.0.0.1:{port}", "a@b.test")
+        for _ in range(10):
+            mailer.check()
+            with pytest.raises(SendFailed):
+                await mailer.send(email_to())
+        mailer.check()
+        with pytest.raises(SendFailed):
+            await mailer.send(email_to("bob@widgets.test"))
+        with pytest.raises(CircuitOpen):
+            mailer.check()
+        await mailer.aclose()

@@ -17,7 +17,7 @@ from asyncpg import Record
 
 from reactor.db.calls import Connection
 from reactor.demo.desks import Desk
-from reactor.demo.latency import Write
+from reactor.demo.latency import IMPORTED, Write
 from reactor.demo.order_forms import COLUMNS, OrderForm, fill_in, fill_in_well
 
 #: A clock is not made to run out again for so long: a letter about it may be under way.
@@ -127,7 +127,7 @@ class Clerk:
         async with connection.transaction():
             await connection.executemany(_ORDER, [order.record() for order in orders])
             rows = await connection.fetch(_QUEUE, desk.id, [order.id for order in orders])
-        return Done("imports", _queued(desk, rows))
+        return Done("imports", _queued(desk, rows, IMPORTED))
 
     async def correct(self, connection: Connection, desk: Desk) -> Done | None:
         """Somebody takes up an order with exceptions, mends it and queues it again."""
@@ -155,7 +155,7 @@ class Clerk:
         async with connection.transaction():
             await connection.execute(_RAISE_CREDIT, client_id)
             rows = await connection.fetch(_QUEUE_CREDIT_AGAIN, client_id)
-        return Done("raised credit limits", _queued(desk, rows))
+        return Done("raised credit limits", _queued(desk, rows, IMPORTED))
 
     async def touch(self, connection: Connection, desk: Desk) -> Done | None:
         """A call or a meeting: the clock begins anew."""
@@ -195,8 +195,8 @@ class Clerk:
         return Done("acknowledgements")
 
 
-def _queued(desk: Desk, rows: Sequence[Record | None]) -> list[Write]:
-    return [Write("order.queued", desk.id, row["id"], row["xid"]) for row in rows if row is not None]
+def _queued(desk: Desk, rows: Sequence[Record | None], kind: str = "order.queued") -> list[Write]:
+    return [Write(kind, desk.id, row["id"], row["xid"]) for row in rows if row is not None]
 
 
 def _now() -> datetime:

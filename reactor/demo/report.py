@@ -10,12 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reactor.demo.latency import percentile
+from reactor.demo.latency import IMPORTED, percentile
 from reactor.demo.verdict import Verdict
 from reactor.demo.view import TenantRow
 
 _KINDS = {
     "order.queued": "order queued → verdict committed",
+    IMPORTED: "dozens of orders queued at once → verdicts committed",
     "engagement.overdue": "clock's deadline → outcome committed",
     "alert.created": "alert raised → taken up",
 }
@@ -92,6 +93,7 @@ class Report:
                 "discarded": verdict.discarded,
                 "dead": verdict.dead,
                 "left": verdict.left,
+                "waiting_for_tenant": verdict.parked,
                 "waited_for_tenant": self.waited_for_tenants,
             },
             "counts": verdict.counts,
@@ -128,9 +130,10 @@ class Report:
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim")
         facts.add_column()
-        facts.add_row(
-            "Events", f"{self.handled:,} handled, {self.verdict.left} left, {self.verdict.dead} dead"
-        )
+        verdict = self.verdict
+        facts.add_row("Events", f"{self.handled:,} handled, {verdict.left} left, {verdict.dead} dead")
+        if verdict.parked:
+            facts.add_row("", f"{verdict.parked:,} wait for tenants that are switched off")
         facts.add_row(
             "Orders",
             f"{counts['orders']:,}: {counts['validated']:,} validated ({counts['corrected']:,} corrected), "
@@ -159,7 +162,8 @@ class Report:
                 "Listener",
                 f"killed {len(self.listener_kills)} times, back within {worst:,.0f} ms, nothing lost",
             )
-        return Group(facts, Text(), self._latencies(), *self._ending())
+        drained = Text(f"Drained in {self.seconds.get('drain', 0):.1f} s. Goodbye.\n", style="bold")
+        return Group(drained, facts, Text(), self._latencies(), *self._ending())
 
     def _latencies(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")

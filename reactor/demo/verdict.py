@@ -17,6 +17,11 @@ select e.event_type, count(*) as n, case
     else 'waits until later' end as why
 from reactor.events e group by 1, 3 order by 1, 3
 """
+_WAITING: LiteralString = """
+select count(*) filter (where available_at is distinct from 'infinity') as left,
+    count(*) filter (where available_at = 'infinity') as parked
+from reactor.events
+"""
 _DEAD: LiteralString = """
 select d.event_type, d.reason, count(*) as n from reactor.dead_events d group by 1, 2 order by 1, 2
 """
@@ -79,6 +84,8 @@ class Verdict:
     handled: dict[str, int] = field(default_factory=dict)
     discarded: int = 0
     left: int = 0
+    parked: int = 0
+    """Of tenants that are switched off; these are not among those left."""
     dead: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -98,7 +105,9 @@ async def tally(connection: Connection) -> Verdict:
             verdict.handled[row["event_type"]] = row["n"]
         else:
             verdict.discarded += row["n"]
-    verdict.left = await connection.fetchval("select count(*) from reactor.events")
+    row = await connection.fetchrow(_WAITING)
+    assert row is not None
+    verdict.left, verdict.parked = row["left"], row["parked"]
     for row in await connection.fetch(_DEAD):
         verdict.dead += row["n"]
         verdict.problems.append(f"{row['n']} {row['event_type']} dead: {row['reason']}")

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from jinja2 import TemplateError
+
 from reactor.automation.policies import Action, Cause
-from reactor.automation.templates import Letter, Rendered, Tone, choose, render
+from reactor.automation.templates import DEFAULTS, Letter, Rendered, Tone, choose, render
 from reactor.automation.tenant_settings import ActionType, AgentSettings, EmailMode
 from reactor.outbound.email import BadAddress, check_address
 
@@ -81,18 +83,20 @@ def propose(clock: OverdueClock, settings: AgentSettings, *, tenant_name: str, s
             ),
         )
     tone, source = choose(settings.templates, clock.days_overdue)
-    letter = render(
-        source,
-        Letter(
-            first_name=clock.first_name,
-            last_name=clock.last_name,
-            title=clock.title,
-            company_name=clock.company_name,
-            tenant_name=tenant_name,
-            sender_name=sender_name,
-            days_overdue=clock.days_overdue,
-        ),
+    variables = Letter(
+        first_name=clock.first_name,
+        last_name=clock.last_name,
+        title=clock.title,
+        company_name=clock.company_name,
+        tenant_name=tenant_name,
+        sender_name=sender_name,
+        days_overdue=clock.days_overdue,
     )
+    try:
+        letter = render(source, variables)
+    except (TemplateError, TypeError, ValueError):
+        # A tenant's template can fail in a branch that its validation did not take: ours says it instead.
+        letter = render(DEFAULTS[tone], variables)
     suggests = settings.email_mode is EmailMode.SUGGEST
     action = Action(
         ActionType.EMAIL_SUGGEST if suggests else ActionType.EMAIL_SEND,

@@ -26,6 +26,8 @@ class Postbox:
     # Accept the message, then drop the connection instead of answering.
     hang_up_after_data: bool = False
 
+    # Accept the message, then neither answer nor hang up.
+    hold_after_data: asyncio.Event | None = None
     # Names of the commands that carry a login.
     commands: list[str] = field(default_factory=list)
 
@@ -46,6 +48,8 @@ class Postbox:
         self.messages.append(email.message_from_bytes(envelope.content))
         self.recipients.append(recipient)
         self.connections.add(session.peer)
+        if self.hold_after_data is not None:
+            await self.hold_after_data.wait()
         if self.hang_up_after_data:
             server.transport.abort()
         return "250 2.0.0 queued"

@@ -1,13 +1,15 @@
 """An email leaves the house once, whatever breaks on the way: real engine, real SMTP and HTTP servers."""
 
 import asyncio
+import os
+import sys
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from reactor.testing import DatabaseClock, drain
-from tests.automation.company import Company, automations
+from reactor.testing import DatabaseClock, drain, running, settled
+from tests.automation.company import Company, automations, until
 from tests.automation.providers import Postbox, answer, free_port, http_receiver, smtp_server
 
 
@@ -444,3 +446,42 @@ async def test_a_changed_suppression_table_fails_closed(conn, database_url, smtp
     await conn.execute("update reactor.events set available_at = null")
     await drain(automations(), database_url, **smtp)
     assert postbox.recipients == ["ada@widgets.test"]
+
+
+@pytest.mark.slow
+async def test_a_process_killed_while_smtp_holds_the_message_leads_to_a_question_not_to_a_second_email(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+    postbox.hold_after_data = asyncio.Event()
+    program = (
+        "import asyncio; from reactor.settings import load; "
+        "from tests.automation.company import automations; asyncio.run(automations().run(load()))"
+    )
+    environment = {
+        **os.environ,
+        "REACTOR_DATABASE_URL": database_url,
+        "REACTOR_EMAIL_URL": smtp["email_url"],
+        "REACTOR_LEASE_SECONDS": "5",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until(lambda: arrived(postbox))
+    finally:
+        process.kill()
+        await process.wait()
+
+    async with running(automations(), database_url, lease_seconds=5, **smtp):
+        await until(lambda: company.alerts("email_unknown"), within=30)
+        await settled(conn)
+
+    assert len(postbox.messages) == 1
+    assert [intent["status"] for intent in await company.intents()] == ["unknown"]
+    assert [card["title"] for card in await company.cards()] == ["Did our email reach ada@widgets.test?"]
+
+
+async def arrived(postbox):
+    return bool(postbox.messages)

@@ -33,6 +33,7 @@ from reactor.engine.outcome import describe
 from reactor.engine.run import Run, Segment
 from reactor.engine.runner import Limits, Runner, judge_given_up
 from reactor.engine.settler import Settler
+from reactor.engine.silence import Silence
 from reactor.engine.wakeup import Pace, poll_seconds
 from reactor.engine.watchdog import Watchdog
 from reactor.errors import ConnectError
@@ -209,6 +210,7 @@ class Replica:
             group.start_soon(
                 Watchdog(runs=lambda: dispatcher.active, give_up=self._give_up).run, name="watchdog"
             )
+            group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
             group.start_soon(self._hand_back, name="hand back")
             async with anyio.create_task_group() as until_drain:
                 if settings.notify != "off":
@@ -272,7 +274,7 @@ class Replica:
                     await schedule.register(connection)
 
                 async def run_due(connection: calls.Connection) -> None:
-                    if self._gate_moved:
+                    if self._gate_moved or not listening():
                         self._gate_moved = False
                         await housekeeping.unpark(connection)
                     await schedule.start_due(connection)
@@ -316,10 +318,15 @@ class Replica:
         self._pace.armed = False
 
     def _on_gate(self) -> None:
-        self._gate_moved = True
+        self._gate_opened()
+        # A claim that began before the gate opened may be setting events aside just now.
+        asyncio.get_running_loop().call_later(1.0, self._gate_opened)
         self._runner.gate_moves += 1
-        self._timer_bell.ring()
         self._work_bell.ring()
+
+    def _gate_opened(self) -> None:
+        self._gate_moved = True
+        self._timer_bell.ring()
 
     def _lost(self, run: Run) -> None:
         """The heartbeat heard that a lease is gone."""

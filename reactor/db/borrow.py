@@ -37,6 +37,11 @@ async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed
         yield connection
     except asyncpg.PostgresError:
         raise
+    except TimeoutError:
+        cut(connection)
+        # Its neighbours have most likely lost their other ends as well: they are replaced when next taken.
+        await pool.expire_connections()
+        raise
     except BaseException:
         cut(connection)
         raise

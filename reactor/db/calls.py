@@ -150,6 +150,21 @@ async def beat(
     return set(row["lost"]), list(row["peers"])
 
 
+async def busy_backends(connection: Connection, pids: Sequence[int]) -> tuple[int, set[int]]:
+    """The backend that answers, and which of ``pids`` are working on a statement.
+
+    A role sees the state of its own sessions only, which these are.
+    """
+    row = await connection.fetchrow(
+        "select pg_catalog.pg_backend_pid() as own, array(select a.pid from pg_catalog.pg_stat_activity a "
+        "where a.pid = any($1) and a.state in ('active', 'fastpath function call')) as busy",
+        list(pids),
+        timeout=PATIENCE,
+    )
+    assert row is not None
+    return row["own"], set(row["busy"])
+
+
 async def enlist(
     connection: Connection, replica: str, *, patience: timedelta, version: str, info: dict[str, Any]
 ) -> int:
@@ -183,6 +198,10 @@ async def lead(connection: Connection, replica: str, lease: timedelta) -> int | 
     return term
 
 
+async def resign(connection: Connection, term: int) -> None:
+    await connection.execute("select reactor.resign($1)", term, timeout=PATIENCE)
+
+
 async def sweep(connection: Connection, term: int, limit: int) -> Swept:
     row = await connection.fetchrow(
         "select clocks, events, leases from reactor.sweep($1, $2)", term, limit, timeout=PATIENCE
@@ -196,6 +215,11 @@ async def next_deadline(connection: Connection, at_most: timedelta, jobs: Sequen
         "select reactor.next_deadline($1, $2)", at_most, jobs, timeout=PATIENCE
     )
     return delay
+
+
+async def cut_off(connection: Connection) -> int:
+    cut: int = await connection.fetchval("select reactor.cut_off()", timeout=PATIENCE)
+    return cut
 
 
 async def unpark(connection: Connection, limit: int) -> int:

@@ -98,7 +98,7 @@ class Runner:
     async def work(self, run: Run) -> None:
         """Everything this replica does under one lease. Never raises but for cancellation by the drain."""
         run.task = asyncio.current_task()
-        scope = run.scope = Scope(self._pool, run.tenant_id)
+        scope = run.scope = Scope(self._pool, run.tenant_id, run.run_id)
         rows = run.rows
         solo = 0
         try:

@@ -5,8 +5,10 @@ acknowledgement. Each event (or batch) has a savepoint of its own, made when it 
 database after others did, so that a failing one is undone alone.
 """
 
+import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -66,9 +68,10 @@ class ScopeUnavailable(Exception):
 class Scope:
     """The transaction of one run's segment. Used by one task at a time; the runner owns it."""
 
-    def __init__(self, pool: Pool, tenant_id: UUID) -> None:
+    def __init__(self, pool: Pool, tenant_id: UUID, run_id: UUID) -> None:
         self._pool = pool
         self._tenant_id = tenant_id
+        self._run_id = run_id
         self._connection: Connection | None = None
         #: how many savepoints this transaction has had, and whether the current event has one
         self.marks = 0
@@ -77,6 +80,8 @@ class Scope:
         self._cause: Event[Any] | None = None
         self._silence_ms = 0
         self.depth = 0
+        #: since when a handler waits for an answer, in loop seconds; 0: it does not
+        self.asked_at = 0.0
         #: the transaction was cut while earlier events had written in it: nothing of it may be settled
         self.broken = False
 
@@ -110,10 +115,16 @@ class Scope:
                 await connection.execute(
                     "reset all; begin isolation level read committed; "
                     f"select set_config('role', 'reactor_handler', true), "
-                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), {self._cause_settings()}",
+                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), "
+                    # By this reactor.cut_off() finds it when the lease is lost.
+                    f"set_config('application_name', 'reactor run {self._run_id}', true), "
+                    f"{self._cause_settings()}",
                     timeout=PATIENCE,
                 )
             except LOST as error:
+                if isinstance(error, TimeoutError):
+                    # Its neighbours in the pool have most likely lost their other ends as well.
+                    await self._pool.expire_connections()
                 await self._discard(connection)
                 raise ScopeUnavailable(str(error) or type(error).__name__) from error
             except BaseException:
@@ -141,6 +152,15 @@ class Scope:
             f"set_config('reactor.depth', '{depth}', true), "
             f"set_config('reactor.traceparent', '{trace}', true)"
         )
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around a handler's own statements, which have no limit but the handler's."""
+        self.asked_at = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self.asked_at = 0.0
 
     async def undo(self) -> None:
         """Undo what the current event wrote; what others wrote before it stays."""
@@ -264,21 +284,31 @@ class ScopedDb:
         return await self._scope.use()
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        return await (await self._ready(query)).execute(query, *args, timeout=timeout)
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.execute(query, *args, timeout=timeout)
 
     async def executemany(
         self, command: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None
     ) -> None:
-        await (await self._ready(command)).executemany(command, args, timeout=timeout)
+        connection = await self._ready(command)
+        with self._scope.asking():
+            await connection.executemany(command, args, timeout=timeout)
 
     async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[asyncpg.Record]:
-        return await (await self._ready(query)).fetch(query, *args, timeout=timeout)
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.fetch(query, *args, timeout=timeout)
 
     async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> asyncpg.Record | None:
-        return await (await self._ready(query)).fetchrow(query, *args, timeout=timeout)
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.fetchrow(query, *args, timeout=timeout)
 
     async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-        return await (await self._ready(query)).fetchval(query, *args, column=column, timeout=timeout)
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.fetchval(query, *args, column=column, timeout=timeout)
 
     def transaction(self) -> "Savepoint":
         """A savepoint: what happens in the block is undone when it raises."""

@@ -29,6 +29,8 @@ log = structlog.get_logger("reactor.heartbeat")
 #: Heartbeats in a lease, and leases of silence after which peers take a replica for dead.
 BEATS = 3
 PATIENCE = 1.5
+#: Seconds that one beat may take.
+_PATIENCE = 3.0
 
 
 class Held(Protocol):
@@ -67,15 +69,17 @@ class Heartbeat(Generic[R]):
         self.peers: list[str] = [replica]
 
     async def run(self) -> None:
-        pause = self._lease.total_seconds() / BEATS
+        pause = rest = self._lease.total_seconds() / BEATS
         while True:
             await anyio.sleep(pause * random.uniform(0.9, 1.0))
-            await self.beat()
+            # After a failed one soon again: the next connection may be a better one.
+            pause = rest if await self.beat() else min(1.0, rest / 2)
 
-    async def beat(self) -> None:
+    async def beat(self) -> bool:
+        """Whether the server heard it."""
         runs = {run.run_id: run for run in self._runs() if not run.lost}
         try:
-            async with asyncio.timeout(self._lease.total_seconds() / BEATS):
+            async with asyncio.timeout(min(_PATIENCE, self._lease.total_seconds() / BEATS)):
                 async with borrow(self._pool) as connection:
                     lost, peers = await calls.beat(
                         connection,
@@ -87,13 +91,16 @@ class Heartbeat(Generic[R]):
                     )
         except LOST as error:
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
-            return
+            if isinstance(error, TimeoutError):
+                await self._pool.expire_connections()
+            return False
         self.peers = peers
         self._cancel(lost, runs)
         if self._replica not in peers:
             # Cut off for so long that the leader retired us: back into the fleet, now or at the next beat.
             with suppress(*LOST):
                 await self._enlist()
+        return True
 
     def _cancel(self, lost: set[UUID], runs: dict[UUID, R]) -> None:
         still = {run.run_id for run in self._runs()}

@@ -49,14 +49,13 @@ class Listener:
         self.healthy = False
         #: set when a transaction-mode pooler stands between: notifications will never arrive
         self.pooled = False
+        self._failures = 0
 
     async def run(self) -> None:
         """Listen until cancelled; reconnect with backoff and full jitter."""
-        failures = 0
         while True:
             try:
                 await self._listen()
-                failures = 0
             except (
                 OSError,
                 asyncpg.PostgresError,
@@ -65,12 +64,12 @@ class Listener:
                 TimeoutError,
             ) as error:
                 log.warning(names.LISTENER_LOST, error=str(error) or type(error).__name__)
-                failures += 1
+                self._failures += 1
             self._down()
             metrics.LISTENER_RECONNECTS.inc()
             # The first try is immediate: most often it was one backend that died, not the server.
-            if failures > 1:
-                await anyio.sleep(random.uniform(0, min(5.0, 0.1 * 2**failures)))
+            if self._failures > 1:
+                await anyio.sleep(random.uniform(0, min(5.0, 0.1 * 2 ** min(self._failures, 10))))
 
     def _down(self) -> None:
         self.healthy = False
@@ -100,6 +99,7 @@ class Listener:
                 return
             self.pooled = False
             self.healthy = True
+            self._failures = 0
             metrics.LISTENER_UP.set(1)
             log.info(names.LISTENER_CONNECTED)
             self._on_gate()

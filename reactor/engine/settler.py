@@ -17,6 +17,7 @@ import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.engine.outcome import storable
 from reactor.engine.run import Run, Segment
 from reactor.engine.scope import Scope
 from reactor.errors import Fenced, ScopeBroken, from_sqlstate
@@ -120,6 +121,7 @@ class Settler:
         """Give leases back unsettled; tries until the server answers or the lease is over anyway."""
         tenants = [run.tenant_id for run in runs]
         ids = [run.run_id for run in runs]
+        reason = None if reason is None else storable(reason)
         until = asyncio.get_running_loop().time() + self._lease.total_seconds()
         wait = 0.1
         while True:
@@ -160,8 +162,13 @@ class Settler:
                         gated=self._gated,
                     )
             except asyncpg.PostgresError as error:
-                if not isinstance(_ours(error), Fenced) or len(group) == 1:
+                if len(group) == 1:
                     await self._fail(group, _ours(error) or error)
+                    return
+                if not isinstance(_ours(error), Fenced):
+                    # Nobody knows whose fault it is, and the others must not bear it.
+                    for entry in group:
+                        await self._settle_group([entry])
                     return
                 # Those that lost their lease are told; the others settle without them.
                 lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}

@@ -22,8 +22,9 @@ else:
 
 #: Rows of one kind in one sweep.
 _BATCH = 1000
-#: When something is due but held by somebody else: look again after, in seconds.
-_HELD = 0.05
+#: When something is due but was not swept, look again after so many seconds: shortly at first, because the
+#: timer may have gone off a moment early; the longest is for what somebody else holds.
+_HELD = (0.001, 0.05)
 
 
 class Deadlines:
@@ -45,6 +46,7 @@ class Deadlines:
         self._jobs = jobs
         self._at_most = at_most
         self._run_jobs = run_jobs
+        self._in_vain = 0
 
     async def run(self) -> None:
         async with borrow(self._pool) as connection:
@@ -74,8 +76,11 @@ class Deadlines:
         until = min(until, clock() + await self._next(connection))
         seconds = until - clock()
         if seconds <= 0 and idle:
-            # Something is due that somebody else holds.
-            seconds = _HELD
+            # Something is due that was not swept: it came due just now, or somebody else holds it.
+            seconds = min(_HELD[0] * 2**self._in_vain, _HELD[1])
+            self._in_vain = min(self._in_vain + 1, 10)
+        else:
+            self._in_vain = 0
         if seconds > 0:
             await self._bell.wait(seconds)
 

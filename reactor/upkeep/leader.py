@@ -55,7 +55,7 @@ class Leader:
             log.info(names.LEADER_ELECTED, term=term)
             try:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._perform, term, name="leader's duties")
+                    group.start_soon(self._perform, term, group.cancel_scope, name="leader's duties")
                     await self._renew(term)
                     group.cancel_scope.cancel()
             finally:
@@ -77,15 +77,29 @@ class Leader:
             elif answer is not None:
                 return
 
-    async def _perform(self, term: int) -> None:
+    async def _perform(self, term: int, reign: anyio.CancelScope) -> None:
+        """The duties, until they fail: then the term ends.
+
+        Nobody knows what became of a job that was cut short, so it is only done again under another term,
+        which refuses what the first try may still be about to commit.
+        """
+        try:
+            await self._duties(term)
+        except LOST as error:
+            log.warning(names.SWEEP_FAILED, error=str(error) or type(error).__name__)
         failures = 0
-        while True:
-            try:
-                await self._duties(term)
-            except LOST as error:
-                failures += 1
-                log.warning(names.SWEEP_FAILED, error=str(error) or type(error).__name__)
-                await anyio.sleep(random.uniform(0, min(5.0, 0.05 * 2**failures)))
+        while not await self._resign(term):
+            failures += 1
+            await anyio.sleep(random.uniform(0, min(5.0, 0.05 * 2**failures)))
+        reign.cancel()
+
+    async def _resign(self, term: int) -> bool:
+        try:
+            async with borrow(self._pool) as connection:
+                await calls.resign(connection, term)
+        except LOST:
+            return False
+        return True
 
     async def _lead(self, within: float = 5.0) -> int | None:
         try:

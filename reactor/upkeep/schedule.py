@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import anyio
 import asyncpg
 import structlog
 from anyio.abc import TaskGroup
@@ -24,6 +25,9 @@ else:
     Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.schedule")
+
+#: Periodic jobs of the application that run at once; the others wait. Housekeeping has a place of its own.
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Schedule:
         self._replica = replica
         self._resources = resources
         self._group = group
+        # Each holds a connection of the engine's own, of which there are few.
+        self._room = {True: anyio.CapacityLimiter(_AT_ONCE), False: anyio.CapacityLimiter(1)}
 
     @property
     def names(self) -> list[str]:
@@ -102,6 +108,10 @@ class Schedule:
 
     async def _run(self, job: Job, due: datetime) -> None:
         bound = log.bind(job=job.name)
+        async with self._room[job.in_transaction]:
+            await self._perform(job, due, bound)
+
+    async def _perform(self, job: Job, due: datetime, bound: FilteringBoundLogger) -> None:
         try:
             async with asyncio.timeout(job.timeout.total_seconds()):
                 if job.in_transaction:

@@ -11,7 +11,11 @@ begin
     perform set_config('synchronous_commit', 'off', true);
     perform pg_advisory_xact_lock(hashtextextended('reactor.doorbell', 0));
     select d.last_value into v_bell from reactor.doorbell d;
-    v_bits := case when p_armed then v_bell | (1::bigint << p_slot) else v_bell & ~(1::bigint << p_slot) end;
+    v_bits := case
+        when p_armed then v_bell | (1::bigint << p_slot)
+        -- The last bit is shared by all replicas beyond the sixty-first: once set, it stays.
+        when p_slot >= 62 then v_bell
+        else v_bell & ~(1::bigint << p_slot) end;
     if v_bits <> v_bell then
         perform pg_catalog.setval('reactor.doorbell', v_bits);
     end if;

@@ -9,26 +9,31 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
     perform set_config('synchronous_commit', 'off', true);
+    -- One that was cut off for so long that another took its bit of the doorbell is not seen: it enlists anew.
     update reactor.replicas r
     set seen_at = reactor.now(), patience = p_patience
-    where r.replica = p_replica;
+    where r.replica = p_replica and not exists (
+        select from reactor.replicas o
+        where o.slot = r.slot and o.slot <= 61 and o.replica <> r.replica and o.seen_at > reactor.now() - o.patience);
 
     with ordered as (
         select l.id, l.run_id
         from public.agent_tenant_locks l
         where l.tenant_id = any (p_tenants) and l.run_id = any (p_runs) and l.expires_at > reactor.now()
         order by l.tenant_id
-        for update
-    ),
-    extended as (
-        update public.agent_tenant_locks l
-        set expires_at = greatest(l.expires_at, reactor.now() + p_lease)
-        from ordered o
-        where l.id = o.id
-        returning l.run_id
+        -- One that is being settled is held by its own transaction; the others must not wait for that.
+        for update skip locked
     )
-    select array(select r.id from unnest(p_runs) as r (id) where not exists (
-        select from extended e where e.run_id = r.id)) into lost;
+    update public.agent_tenant_locks l
+    set expires_at = greatest(l.expires_at, reactor.now() + p_lease)
+    from ordered o
+    where l.id = o.id;
+
+    lost := array(
+        select r.run_id from unnest(p_tenants, p_runs) as r (tenant_id, run_id)
+        where not exists (
+            select from public.agent_tenant_locks l
+            where l.tenant_id = r.tenant_id and l.run_id = r.run_id and l.expires_at > reactor.now()));
 
     peers := array(
         select r.replica from reactor.replicas r where r.seen_at > reactor.now() - r.patience order by r.replica);

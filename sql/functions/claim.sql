@@ -1,4 +1,4 @@
---! requires: now, rescue, park, bury_orphans
+--! requires: now, rescue, park, bury_orphans, ring_timer
 -- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
 -- each one's events, in one round trip. Called by the claimer whenever it has free slots.
 --
@@ -137,6 +137,9 @@ begin
         from (
             select d.t, reactor.uuid7() as run_id
             from (select distinct x.t from unnest(v_wanted) as x (t)) d
+            -- A lease that is still there belongs to a transaction that is about to settle, and may have
+            -- been about to for a long time: nobody waits for that.
+            where not exists (select from public.agent_tenant_locks h where h.tenant_id = d.t)
             order by d.t
         ) w
         on conflict (tenant_id) do nothing
@@ -150,6 +153,8 @@ begin
     if v_tenants is null then
         return;
     end if;
+    -- If we die, the leader is to end these leases in time.
+    perform reactor.ring_timer(reactor.now() + p_lease);
 
     -- 4. Their events. This is a statement of its own because it must see what the previous holder
     -- of the lease settled. What is in flight is noted on the lease. A tenant with suspects (events

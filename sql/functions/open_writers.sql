@@ -9,10 +9,12 @@ begin atomic
     select coalesce(array_agg(l.virtualtransaction), '{}')
     from pg_catalog.pg_locks l
     where l.locktype = 'relation' and l.mode = 'RowExclusiveLock' and l.granted
-        and l.pid <> pg_catalog.pg_backend_pid()
+        -- a prepared transaction has no process
+        and l.pid is distinct from pg_catalog.pg_backend_pid()
         and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
         and (l.relation = 'reactor.events'::regclass
-            or (p_timer and l.relation = 'public.engagement_clocks'::regclass));
+            or (p_timer and l.relation in (
+                'public.engagement_clocks'::regclass, 'public.agent_tenant_locks'::regclass)));
 end;
 
 revoke all on function reactor.open_writers(boolean) from public;

@@ -1,0 +1,169 @@
+"""Fairness: a tenant with a huge backlog costs another one at most a batch or two."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from reactor import Context, Event, Reactor
+from tests.engine.conftest import World, enter
+
+BATCH = 100
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["handlers that write nothing", "handlers that write"])
+async def test_an_event_waits_for_two_batches_of_a_flood_at_most(world: World, writes: bool) -> None:
+    """One slot and a hundred thousand events of another tenant: the worst case."""
+    app = Reactor()
+    flood = 100_000 if not writes else 5_000
+    handled = 0
+    at_arrival, at_handling = [0], [0]
+    arrive, done = asyncio.Event(), asyncio.Event()
+
+    @app.on("flood")
+    async def drop(event: Event[Any], ctx: Context) -> None:
+        nonlocal handled
+        handled += 1
+        if writes:
+            await enter(event, ctx)
+        if handled == 3 * BATCH:
+            arrive.set()
+
+    @app.on("single")
+    async def single(event: Event[Any], ctx: Context) -> None:
+        at_handling[0] = handled
+        done.set()
+
+    flooded, other = await world.tenant("flooded"), await world.tenant("other")
+    await world.flood(flooded, "flood", flood)
+    async with world.running(app, concurrency=1, batch_size=BATCH):
+        await asyncio.wait_for(arrive.wait(), 20)
+        await world.emit(other, "single")
+        at_arrival[0] = handled
+        await asyncio.wait_for(done.wait(), 20)
+        between = at_handling[0] - at_arrival[0]
+        assert between <= 2 * BATCH
+        assert handled < flood, "the flood was over, so nothing was shown"
+
+
+async def test_idle_slots_are_never_withheld_from_a_backlog(world: World) -> None:
+    """Work-conserving: ten tenants with work, ten slots, all at once."""
+    app = Reactor()
+    inside = 0
+    together = asyncio.Event()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        nonlocal inside
+        inside += 1
+        if inside == 10:
+            together.set()
+        await asyncio.wait_for(together.wait(), 10)
+
+    for _ in range(10):
+        await world.flood(await world.tenant(), "work", 2)
+    await world.drain(app, concurrency=10)
+    assert await world.count("reactor.history") == 20
+
+
+async def test_tenants_take_turns(world: World) -> None:
+    app = Reactor()
+    order: list[int] = []
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        order.append(event.payload["n"])
+        await enter(event, ctx)
+
+    for _ in range(5):
+        await world.flood(await world.tenant(), "work", 60)
+    await world.drain(app, concurrency=1, batch_size=20)
+    # Each tenant's first batch is done before any tenant's third.
+    assert order.index(41) > max(n for n, value in enumerate(order) if value == 1)
+
+
+async def test_a_slow_tenant_does_not_stop_the_others(world: World) -> None:
+    app = Reactor()
+    release = asyncio.Event()
+
+    @app.on("slow")
+    async def slow(event: Event[Any], ctx: Context) -> None:
+        await release.wait()
+
+    @app.on("quick")
+    async def quick(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    await world.emit(await world.tenant(), "slow")
+    async with world.running(app, concurrency=2):
+        await world.until("select exists (select from public.agent_tenant_locks)")
+        for _ in range(20):
+            await world.emit(await world.tenant(), "quick")
+        await world.until("select count(*) = 20 from public.ledger")
+        release.set()
+
+
+async def test_a_frozen_settlement_of_one_tenant_stops_no_claim(world: World) -> None:
+    """A replica that stopped between the fence and its commit holds the lease's row, also when it ran out."""
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    frozen, other = await world.tenant("frozen"), await world.tenant("other")
+    await world.conn.execute(
+        "insert into public.agent_tenant_locks (tenant_id, lock_holder, expires_at) "
+        "values ($1, 'stopped', now() - interval '1 second')",
+        frozen,
+    )
+    await world.emit(frozen, "work")
+    stopped = await asyncpg.connect(world.url)
+    transaction = stopped.transaction()
+    await transaction.start()
+    await stopped.execute("delete from public.agent_tenant_locks where tenant_id = $1", frozen)
+    try:
+        async with world.running(app):
+            for _ in range(3):
+                await world.emit(other, "work")
+            await world.until("select count(*) = 3 from public.ledger where tenant_id = $1", other, within=5)
+            await transaction.rollback()
+            await world.until("select count(*) = 1 from public.ledger where tenant_id = $1", frozen)
+    finally:
+        await stopped.close()
+
+
+async def test_a_heartbeat_extends_the_others_while_one_lease_is_being_settled(world: World) -> None:
+    held, settling = await world.tenant(), await world.tenant()
+    await world.conn.execute(
+        "insert into public.agent_tenant_locks (tenant_id, lock_holder, expires_at) "
+        "select t, 'r', now() + interval '5 seconds' from unnest($1::uuid[]) t",
+        [held, settling],
+    )
+    await world.conn.execute(
+        "insert into public.agent_autonomous_runs (id, tenant_id) "
+        "select id, tenant_id from public.agent_tenant_locks; "
+        "update public.agent_tenant_locks set run_id = id"
+    )
+    runs = [
+        await world.conn.fetchval("select run_id from public.agent_tenant_locks where tenant_id = $1", tenant)
+        for tenant in (held, settling)
+    ]
+    other = await asyncpg.connect(world.url)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("delete from public.agent_tenant_locks where tenant_id = $1", settling)
+    lost = await world.conn.fetchval(
+        "select lost from reactor.beat('r', $1, $2, '1 hour', '1 hour')", [held, settling], runs, timeout=3
+    )
+    assert lost == []
+    await transaction.commit()
+    await other.close()
+    left = "select expires_at - now() from public.agent_tenant_locks where tenant_id = $1"
+    assert await world.conn.fetchval(left, held) > timedelta(minutes=30)
+    lost = await world.conn.fetchval(
+        "select lost from reactor.beat('r', $1, $2, '1 hour', '1 hour')", [held, settling], runs
+    )
+    assert lost == [runs[1]]

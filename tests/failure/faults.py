@@ -134,17 +134,21 @@ async def stop_past_lease(monkey: Monkey, fault: Fault) -> None:
         slot.troubled = False
 
 
-async def _terminate(monkey: Monkey, fault: Fault, where: str, limit: int) -> None:
+async def _terminate(monkey: Monkey, fault: Fault, suffix: str, limit: int) -> None:
+    """End backends of a replica; those of open handler transactions carry the name of their run instead."""
     slot = monkey.victim(fault)
     if slot is None:
         return
     held = await monkey.held_by(slot)
     ended = await monkey.ask(
         "select pg_terminate_backend(pid) from (select pid from pg_stat_activity "
-        f"where datname = 'proof' and application_name = $1 {where} order by random() limit $2) x",
-        slot.name
-        + (" listener" if "listener" in fault.kind else " handlers" if "handler" in fault.kind else ""),
+        "where datname = 'proof' and (application_name = $1 or $3 and application_name in ("
+        "select 'reactor run ' || run_id from public.agent_tenant_locks where lock_holder = $4)) "
+        "order by random() limit $2) x",
+        slot.name + suffix,
         limit,
+        suffix == " handlers",
+        slot.name,
     )
     fault.detail = f"{len(ended)} backends"
     if ended:
@@ -153,12 +157,12 @@ async def _terminate(monkey: Monkey, fault: Fault, where: str, limit: int) -> No
 
 async def end_listener(monkey: Monkey, fault: Fault) -> None:
     """pg_terminate_backend of the listening connection."""
-    await _terminate(monkey, fault, "", 1)
+    await _terminate(monkey, fault, " listener", 1)
 
 
 async def end_handlers(monkey: Monkey, fault: Fault) -> None:
     """pg_terminate_backend of handlers' connections, those in a transaction included."""
-    await _terminate(monkey, fault, "", 20)
+    await _terminate(monkey, fault, " handlers", 20)
 
 
 async def end_engine(monkey: Monkey, fault: Fault) -> None:

@@ -44,7 +44,7 @@ faces as (
         and k.client_id in (select a.client_id from asked a where a.contact_id is null)
     order by k.client_id, k.is_primary desc nulls last, (coalesce(k.email, '') <> '') desc, k.id
 )
-select a.id, a.days_overdue, a.next_touch_due <= reactor.now() as overdue,
+select a.id, a.days_overdue, reactor.now() as now, a.next_touch_due <= reactor.now() as overdue,
     a.contact_id is null as is_the_clients,
     coalesce(a.client_id, k.client_id) as client_id, k.id as contact_id,
     coalesce(k.first_name, '') as first_name, coalesce(k.last_name, '') as last_name,
@@ -153,6 +153,11 @@ async def _load_clocks(ctx: Context, by_clock: dict[UUID, Event[Any]]) -> list[O
             # The client's contact got an email for a clock of their own after this deadline: that counts.
             await ctx.db.execute(_TOUCH, ctx.tenant_id, row["client_id"], None)
             continue
+        slot = _held_slot(by_clock[row["id"]])
+        if slot is not None and slot > row["now"]:
+            wait = Retry(slot - row["now"], "the hour it has a place in has not begun", counts=False)
+            ctx.fail(by_clock[row["id"]], wait)
+            continue
         clocks.append(
             OverdueClock(
                 id=row["id"],
@@ -165,7 +170,7 @@ async def _load_clocks(ctx: Context, by_clock: dict[UUID, Event[Any]]) -> list[O
                 email=row["email"],
                 title=row["title"],
                 company_name=row["company_name"],
-                slot=_held_slot(by_clock[row["id"]]),
+                slot=slot,
             )
         )
     return clocks
@@ -176,9 +181,10 @@ def _held_slot(event: Event[Any]) -> datetime | None:
     payload: object = event.payload
     noted = payload.get("slot") if isinstance(payload, dict) else None
     try:
-        return datetime.fromisoformat(noted) if isinstance(noted, str) else None
+        slot = datetime.fromisoformat(noted) if isinstance(noted, str) else None
     except ValueError:
         return None
+    return None if slot is None or slot.tzinfo is None else slot
 
 
 async def _open_cards(ctx: Context, clocks: Sequence[OverdueClock]) -> set[str]:

@@ -3,9 +3,8 @@
 import asyncio
 from datetime import timedelta
 
-import asyncpg
-
 from reactor.db import calls, pool
+from reactor.db.borrow import LOST
 
 
 async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locked(
@@ -44,7 +43,7 @@ async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locke
             await blocked
         try:
             await stopped.execute("commit")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except LOST:
             pass
     assert await conn.fetchval("select company_name from clients where id = $1", client) == "fresh"
 

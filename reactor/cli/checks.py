@@ -8,6 +8,7 @@ from typing import Literal, LiteralString
 
 import asyncpg
 
+from reactor.cli.words import many
 from reactor.db import operations, pool
 from reactor.db.pool import Connection
 from reactor.errors import ReactorError
@@ -279,6 +280,6 @@ async def fleet(connection: Connection) -> list[Finding]:
     elif not status["tenants"]["enabled"]:
         found.append(Finding("tenants", "remark", "none is enabled", "`reactor tenants enable ID`"))
     if status["events"]["dead"]:
-        dead = f"{status['events']['dead']:,} events are dead"
+        dead = f"dead: {many(status['events']['dead'], 'event')}"
         found.append(Finding("dead events", "remark", dead, "`reactor dead list`, then replay or discard"))
     return found

@@ -3,6 +3,7 @@
 from typing import LiteralString
 
 from reactor.cli.checks import Finding
+from reactor.cli.words import many
 from reactor.db import migrate, operations
 from reactor.db.pool import Connection
 
@@ -67,7 +68,7 @@ async def migrations(connection: Connection) -> Finding:
         return Finding("migrations", "ok", "up to date")
     names = ", ".join(item.file.name for item in pending[:3]) + (", …" if len(pending) > 3 else "")
     return Finding(
-        "migrations", "wrong", f"{len(pending)} files are pending: {names}", "run `reactor migrate`"
+        "migrations", "wrong", f"pending: {many(len(pending), 'file')}, {names}", "run `reactor migrate`"
     )
 
 

@@ -1,6 +1,7 @@
 """A person at a terminal: commands run in this process, as a role that is merely a member of ``reactor``."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import pytest
+import structlog
 
 from reactor.cli import entry
 from reactor.db import pool
@@ -146,8 +148,10 @@ def operator_url(database_url: str, operator: str) -> str:
 @pytest.fixture
 def cli(
     clean: None, operator_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Cli:
+) -> Iterator[Cli]:
     """Runs a command as the operator; ``url=`` as somebody else, ``env=`` with other settings."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
 
     def run(*argv: object, url: str | None = None, env: dict[str, str] | None = None) -> Said:
         with monkeypatch.context() as patch:
@@ -160,4 +164,7 @@ def cli(
         assert "Traceback" not in captured.err
         return Said(code, captured.out, captured.err)
 
-    return run
+    yield run
+    # `reactor run` takes the log of its process over.
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()

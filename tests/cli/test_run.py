@@ -1,0 +1,205 @@
+"""``reactor run``: as a process of its own, and as a role that is merely a member of ``reactor``."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from reactor.cli.run import load_app
+from reactor.errors import SettingError
+from tests.cli.conftest import Cli
+
+SHOP = """
+import asyncio
+from reactor import Reactor
+
+app = Reactor()
+
+@app.on("invoice.created")
+async def remind(event, ctx):
+    await ctx.db.execute("update public.invoices set reminded = true where id = $1", event.subject_id)
+
+@app.on("slow")
+async def slow(event, ctx):
+    await ctx.db.execute("insert into public.invoices (tenant_id, total) values ($1, 1)", ctx.tenant_id)
+    ctx.log.info("slow_began")
+    await asyncio.sleep(1.5)
+"""
+
+INVOICES = """
+    create table public.invoices (
+        id uuid primary key default gen_random_uuid(), tenant_id uuid not null references public.tenants,
+        total numeric, reminded boolean not null default false);
+    select reactor.protect('public.invoices');
+    select reactor.watch('public.invoices', 'invoice.created');
+"""
+
+
+@dataclass
+class Running:
+    """A `reactor run` and what it has logged."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.lines if line.startswith("{")]
+
+    async def says(self, event: str) -> None:
+        """Wait until it logs this event."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(60):
+            while event not in self.events:
+                line = await self.process.stderr.readline()
+                assert line, f"it ended without {event}: {self.lines}"
+                self.lines.append(line.decode())
+
+    async def end(self, with_signal: int) -> int:
+        self.process.send_signal(with_signal)
+        async with asyncio.timeout(60):
+            _, err = await self.process.communicate()
+        self.lines += err.decode().splitlines()
+        return self.process.returncode or 0
+
+
+@asynccontextmanager
+async def replica(folder: Path, url: str, *words: str, **settings: str) -> AsyncIterator[Running]:
+    """`reactor run` in a folder of the user's, from start to whatever end."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("REACTOR_", "PG")) and name != "DATABASE_URL"
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(Path(sys.executable).with_name("reactor"), "run", *words),
+        cwd=folder,
+        env=environment | {"REACTOR_DATABASE_URL": url, "REACTOR_HTTP_PORT": "0"} | settings,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Running(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(SHOP)
+    return tmp_path
+
+
+async def until(conn, query: str) -> None:
+    async with asyncio.timeout(30):
+        while not await conn.fetchval(query):
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
+async def test_a_least_privileged_role_handles_events_and_a_signal_ends_it_with_0(
+    shop, conn, operator_url, with_signal
+):
+    await conn.execute(INVOICES)
+    tenant = await conn.fetchval("insert into public.tenants (name) values ('Acme') returning id")
+    async with replica(shop, operator_url, "--app", "shop:app") as running:
+        await running.says("replica_started")
+        await conn.execute("insert into public.invoices (tenant_id, total) values ($1, 10)", tenant)
+        await until(conn, "select reminded from public.invoices")
+        await until(conn, "select outcome = 'handled' from reactor.history")
+        assert await running.end(with_signal) == 0
+    assert running.events[-1] == "replica_stopped"
+    assert await conn.fetchval("select count(*) from public.agent_tenant_locks") == 0
+    assert await conn.fetchval("select count(*) from reactor.replicas") == 0
+
+
+async def test_what_is_in_flight_at_the_signal_is_finished(shop, conn, operator_url):
+    await conn.execute(INVOICES)
+    tenant = await conn.fetchval("insert into public.tenants (name) values ('Acme') returning id")
+    async with replica(shop, operator_url, "--app", "shop:app") as running:
+        await running.says("replica_started")
+        event = await conn.fetchval("select reactor.emit($1, 'slow')", tenant)
+        await running.says("slow_began")
+        assert await running.end(signal.SIGTERM) == 0
+    assert await conn.fetchval("select outcome from reactor.history where id = $1", event) == "handled"
+    assert await conn.fetchval("select count(*) from public.invoices") == 1
+
+
+async def test_the_built_in_app_runs_as_that_role_and_judges_an_order(tmp_path, conn, operator_url):
+    tenant = await conn.fetchval(
+        "insert into public.tenants (name, agent_enabled) values ('Acme', true) returning id"
+    )
+    await conn.execute("select reactor.set_kill_switch(false)")
+    async with replica(tmp_path, operator_url) as running:
+        await running.says("replica_started")
+        order = await conn.fetchval(
+            "insert into public.orders (tenant_id, fee_amount, total_amount, property_address, "
+            "borrower_email) values ($1, 100, 100, '1 Main St', 'b@example.com') returning id",
+            tenant,
+        )
+        await conn.execute(
+            "insert into public.order_processing_queue (tenant_id, order_id) values ($1, $2)", tenant, order
+        )
+        await until(conn, "select status = 'validated' from public.order_processing_queue")
+        assert await running.end(signal.SIGTERM) == 0
+
+
+async def test_a_password_never_shows_in_the_log(shop, operator_url):
+    async with replica(shop, operator_url, "--app", "shop:app", REACTOR_LOG_LEVEL="debug") as running:
+        await running.says("replica_started")
+        assert await running.end(signal.SIGTERM) == 0
+    assert "for-tests-only" in operator_url
+    assert "for-tests-only" not in "\n".join(running.lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "complaint", "hint"),
+    [
+        ("shop", SHOP, "'shop' names no app", "module:attribute"),
+        ("shop:", SHOP, "'shop:' names no app", "module:attribute"),
+        ("nowhere:app", SHOP, "there is no module nowhere", "was looked for in"),
+        ("shop_a.sub:app", SHOP, "there is no module shop_a", "was looked for in"),
+        ("shop_b:application", SHOP, "module shop_b has no application", "it has shop_b:app"),
+        ("shop_c:remind", SHOP, "shop_c:remind is no Reactor, but of type function", "it has shop_c:app"),
+        ("shop_d:app", "import not_installed", "No module named 'not_installed'", "install it"),
+        ("shop_e:app", "x = 1\n1 / 0", "ZeroDivisionError: division by zero", None),
+        ("shop_f:app", "def (", "SyntaxError", None),
+    ],
+)
+def test_an_app_that_cannot_be_loaded_is_named_with_what_is_wrong(
+    clean, tmp_path, monkeypatch, path, source, complaint, hint
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    module = path.partition(":")[0]
+    if module not in ("nowhere", "shop_a.sub"):
+        (tmp_path / f"{module}.py").write_text(source)
+    with pytest.raises(SettingError) as refused:
+        load_app(path)
+    assert complaint in refused.value.message
+    assert refused.value.exit_code == 2
+    if hint is None:
+        assert f"{module}.py, line {source.count(chr(10)) + 1})" in refused.value.message
+    else:
+        assert hint in (refused.value.hint or "")
+
+
+def test_the_built_in_app_loads_by_name():
+    assert "order.queued" in load_app("reactor.builtin:app").handlers.by_type
+
+
+def test_run_exits_as_its_trouble_says(cli: Cli, empty_database_url, database_url):
+    assert cli("run", "--app", "nowhere:app").code == 2
+    assert cli("run", url="postgresql://u:hunter2@127.0.0.1:1/d").code == 3
+    said = cli("run", url=empty_database_url)
+    assert (said.code, "run `reactor migrate`" in said.err) == (3, True)
+    assert cli("run", url=database_url, env={"REACTOR_BATCH_SIZE": "0"}).code == 2

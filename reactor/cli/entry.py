@@ -11,7 +11,7 @@ import anyio
 from cyclopts import App, CycloptsError, Parameter
 
 from reactor.cli.registry import COMMANDS
-from reactor.errors import MissingPrivilege, NotMigrated, ReactorError, from_sqlstate
+from reactor.errors import ConnectError, MissingPrivilege, NotMigrated, ReactorError, from_sqlstate
 
 _USAGE = 2
 _INTERRUPTED = 130  # as shells say it: 128 + SIGINT
@@ -119,6 +119,10 @@ def _known(error: Exception) -> ReactorError | None:
             return NotMigrated(str(error), hint="run `reactor migrate`")
         case asyncpg.PostgresError():
             ours = from_sqlstate(error.sqlstate, str(error))
+            if ours is not None:
+                ours.hint = getattr(error, "hint", None)
             return ours or explain(error, "") or ReactorError(f"the database says: {error}")
+        case asyncpg.InterfaceError() | ConnectionError():
+            return ConnectError(f"the connection to the database was lost: {error}", hint="run it again")
         case _:
             return None

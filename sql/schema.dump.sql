@@ -240,6 +240,13 @@ CREATE FUNCTION reactor.current_tenant() RETURNS uuid
 
 ALTER FUNCTION reactor.current_tenant() OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.cut_off() RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.cut_off() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.discard_dead(p_ids bigint[] DEFAULT NULL::bigint[], p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 1000, p_reason text DEFAULT NULL::text) RETURNS TABLE(id bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -588,6 +595,25 @@ CREATE FUNCTION reactor.lead(p_replica text, p_lease interval) RETURNS bigint
 
 ALTER FUNCTION reactor.lead(p_replica text, p_lease interval) OWNER TO reactor_owner;
 
+CREATE TABLE public.agent_tenant_locks (
+    id uuid DEFAULT reactor.uuid7() NOT NULL,
+    tenant_id uuid NOT NULL,
+    run_id uuid,
+    locked_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    lock_holder text
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE public.agent_tenant_locks OWNER TO postgres;
+
+CREATE FUNCTION reactor.leaseless(p_runs uuid[]) RETURNS uuid[]
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.leaseless(p_runs uuid[]) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -772,6 +798,13 @@ CREATE FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text, p_co
     AS '…';
 
 ALTER FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text, p_count integer, p_per_hour integer, p_per_day integer, p_actions_per_hour integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.resign(p_term bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.resign(p_term bigint) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.retire(p_replica text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1034,18 +1067,6 @@ CREATE TABLE public.agent_rate_limits (
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
 
 ALTER TABLE public.agent_rate_limits OWNER TO postgres;
-
-CREATE TABLE public.agent_tenant_locks (
-    id uuid DEFAULT reactor.uuid7() NOT NULL,
-    tenant_id uuid NOT NULL,
-    run_id uuid,
-    locked_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    lock_holder text
-)
-WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
-
-ALTER TABLE public.agent_tenant_locks OWNER TO postgres;
 
 CREATE TABLE public.clients (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1993,6 +2014,9 @@ REVOKE ALL ON FUNCTION reactor.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.cut_off() FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.cut_off() TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.discard_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.discard_dead(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer, p_reason text) TO reactor;
 
@@ -2114,6 +2138,15 @@ GRANT ALL ON FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahe
 REVOKE ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) TO reactor;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.leaseless(p_runs uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.leaseless(p_runs uuid[]) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
@@ -2183,6 +2216,9 @@ GRANT ALL ON FUNCTION reactor.rescue(p_tenants uuid[], p_limit integer) TO react
 REVOKE ALL ON FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text, p_count integer, p_per_hour integer, p_per_day integer, p_actions_per_hour integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text, p_count integer, p_per_hour integer, p_per_day integer, p_actions_per_hour integer) TO reactor;
 GRANT ALL ON FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text, p_count integer, p_per_hour integer, p_per_day integer, p_actions_per_hour integer) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.resign(p_term bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.resign(p_term bigint) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.retire(p_replica text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.retire(p_replica text) TO reactor;
@@ -2275,12 +2311,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_rate_limits TO service_r
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_rate_limits TO reactor_owner;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_rate_limits TO reactor;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_rate_limits TO reactor_handler;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_owner;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_handler;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.clients TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.clients TO service_role;

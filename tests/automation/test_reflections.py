@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from reactor.automation.jobs import rescore
 from reactor.automation.reflections import reflect_hour, reflect_missed
 from reactor.automation.rules import evaluate_rules
-from reactor.testing import DatabaseClock
-from tests.automation.company import Company
+from reactor.builtin import app
+from reactor.testing import DatabaseClock, running
+from tests.automation.company import Company, until
 
 HOUR = timedelta(hours=1)
 
@@ -196,3 +197,38 @@ async def test_scores_are_asked_for_once_for_each_tenant_that_needs_them(conn):
 
     assert len(await late.waiting("engagement.score")) == 1
     assert await fine.waiting("engagement.score") == []
+
+
+async def test_the_built_in_app_reflects_judges_scores_and_prunes_by_the_clock(conn, database_url):
+    company = await Company.found(conn, allowed_action_types=[])
+    hour = await hour_ago(conn)
+    await add_run(company, hour + timedelta(minutes=1), emails=1)
+    now = await conn.fetchval("select reactor.now()")
+    await add_run(company, now - timedelta(minutes=2), status="failed")
+    clock = await company.overdue(contact=await company.contact("a@b.test"), days=5)
+    await conn.execute(
+        "insert into reactor.email_intents "
+        "(tenant_id, status, sender, recipient, subject, body_text, settled_at) "
+        "values ($1, 'sent', 'a@b.test', 'c@d.test', 'x', 'x', now() - interval '91 days')",
+        company.tenant_id,
+    )
+    jobs = ["reactor.outbound", "reactor.reflections", "reactor.rules", "reactor.scores"]
+
+    async def registered():
+        return await conn.fetchval("select count(*) = 4 from reactor.schedules where name = any ($1)", jobs)
+
+    async def all_done():
+        return (
+            await company.rows("agent_hourly_reflections")
+            and await company.alerts("failure_rate")
+            and await conn.fetchval("select priority_score = 10 from engagement_clocks where id = $1", clock)
+            and await company.intents() == []
+        )
+
+    async with running(app, database_url):
+        await until(registered)
+        await conn.execute(
+            "update reactor.schedules set due_at = reactor.now() where name like 'reactor.%'; "
+            "select pg_notify('reactor', 'timer')"
+        )
+        await until(all_done)

@@ -31,36 +31,47 @@ async def test_the_second_claim_takes_what_the_first_rolled_back(stage: Stage) -
     assert len(await second) == 1
 
 
-async def test_a_claim_during_a_settlement_waits_and_sees_what_was_settled(stage: Stage) -> None:
-    tenant = await stage.tenant(events=2)
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_claim_during_a_settlement_leaves_it_alone_and_the_next_one_sees_how_it_ended(
+    stage: Stage, commits: bool
+) -> None:
+    await stage.tenant(events=2)
     a, b = await stage.replica(), await stage.replica()
     rows = await a.claim(batch=1)
     await a.begin()
     await a.handle(rows[0])
     await a.settle(rows)
     await stage.expire()
-    takeover = await stage.blocked(b, b.claim())
-    await a.commit()
-    taken = await takeover
-    assert [row["id"] for row in taken] == [rows[0]["id"] + 1]
-    assert (await stage.holders())[tenant] == taken[0]["run_id"]
-    assert await stage.status(rows[0]["run_id"]) == "completed"
+    assert await b.claim(batch=1) == []
+    await (a.commit() if commits else a.rollback())
+    taken = await b.claim(batch=1)
+    assert [row["id"] for row in taken] == [rows[0]["id"] + commits]
+    assert await stage.status(rows[0]["run_id"]) == ("completed" if commits else "timeout")
+    assert await stage.effects() == commits
 
 
-async def test_a_claim_during_a_settlement_that_fails_gets_nothing_until_the_next_look(stage: Stage) -> None:
-    await stage.tenant(events=1)
-    a, b = await stage.replica(), await stage.replica()
-    rows = await a.claim()
+async def test_a_claim_that_looked_before_a_settlement_committed_does_not_see_what_it_settled(
+    stage: Stage,
+) -> None:
+    """The claim waits for the tenant's row in between, so its snapshot is older than the settlement."""
+    await stage.tenant(events=2)
+    a, b, outsider = await stage.replica(), await stage.replica(), await stage.replica()
+    rows = await a.claim(batch=1)
     await a.begin()
     await a.handle(rows[0])
     await a.settle(rows)
-    await stage.expire()
-    takeover = await stage.blocked(b, b.claim())
-    await a.rollback()
-    assert await takeover == []
-    again = await b.claim()
-    assert [row["id"] for row in again] == [rows[0]["id"]]
-    assert await stage.status(rows[0]["run_id"]) == "timeout"
+    # An outsider's insert of the same lease is what both of the others run into.
+    waiting = await stage.blocked(
+        outsider,
+        outsider.connection.execute(
+            "insert into public.agent_tenant_locks (tenant_id, run_id, expires_at, lock_holder) "
+            "values ($1, null, clock_timestamp() - interval '1 s', 'gone')",
+            rows[0]["tenant_id"],
+        ),
+    )
+    await a.commit()
+    await waiting
+    assert [row["id"] for row in await b.claim(batch=2)] == [rows[0]["id"] + 1]
 
 
 @pytest.mark.parametrize("more", [False, True])

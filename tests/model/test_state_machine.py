@@ -341,6 +341,8 @@ def machine(database_url: str) -> Iterator[Callable[[], Protocol]]:
     stack = AsyncExitStack()
     try:
         stage = loop.run_until_complete(stack.enter_async_context(staged(database_url)))
+        # A dead event raises an alert, which is an event of its own: not of this model.
+        loop.run_until_complete(stage.admin.execute("alter table public.agent_alerts disable trigger user"))
 
         class OnStage(Protocol):
             pass

@@ -15,6 +15,7 @@ from reactor.automation import policies
 from reactor.automation.policies import Action, Facts, Slot, Suppressions, Violation
 from reactor.automation.tenant_settings import ActionType, AgentSettings
 from reactor.context import Context, TenantDb
+from reactor.telemetry import names
 
 _SUPPRESSED: LiteralString = """
 select s.contact_id, lower(btrim(s.email)) as email
@@ -138,7 +139,7 @@ async def record(ctx: Context, decisions: Sequence[Decision]) -> None:
     rows = [_row(decision.action, decision.violation) for decision in blocked if decision.violation]
     await ctx.db.execute(_RECORD, ctx.tenant_id, ctx.run_id, rows)
     ctx.run.blocked += len(blocked)
-    ctx.log.info("actions_blocked", policies=Counter(str(row["violation_type"]) for row in rows))
+    ctx.log.info(names.ACTIONS_BLOCKED, policies=Counter(str(row["violation_type"]) for row in rows))
 
 
 def _row(action: Action, violation: Violation) -> dict[str, object]:

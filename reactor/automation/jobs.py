@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from reactor.automation.reflections import reflect_missed
 from reactor.automation.rules import evaluate_rules
+from reactor.telemetry import names
 
 if TYPE_CHECKING:
     from reactor.db.calls import Connection
@@ -45,14 +46,14 @@ async def reflect(ctx: JobContext) -> None:
     """Every few minutes: hours that ended, late and missed ones too, each once."""
     hours = await reflect_missed(ctx.db)
     if hours:
-        ctx.log.info("hours_reflected", hours=hours)
+        ctx.log.info(names.HOURS_REFLECTED, hours=hours)
 
 
 async def check_rules(ctx: JobContext) -> None:
     """Every few minutes: an alert that a rule raised is not raised again within the hour."""
     raised = await evaluate_rules(ctx.db)
     if raised:
-        ctx.log.info("rules_fired", alerts=raised)
+        ctx.log.info(names.RULES_FIRED, alerts=raised)
 
 
 async def rescore(ctx: JobContext) -> None:

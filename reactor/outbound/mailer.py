@@ -12,18 +12,20 @@ password: it is never logged, and no error repeats it.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import structlog
+
 from reactor.outbound.circuit import Circuit, CircuitState
 from reactor.outbound.email import Email, EmailProvider, SendFailed, Verdict, check_address
 from reactor.outbound.resend import ResendProvider
 from reactor.outbound.smtp import COMMAND_TIMEOUT, SmtpProvider
+from reactor.telemetry import names
 
-log = logging.getLogger("reactor.email")
+log = structlog.get_logger("reactor.email")
 
 
 class EmailUrlError(ValueError):
@@ -54,7 +56,7 @@ class ConsoleProvider:
 
     async def send(self, email: Email) -> str:
         email.mime()
-        log.info("email to %s: %s (key %s)", email.to, email.subject, email.key)
+        log.info(names.EMAIL_TO_CONSOLE, to=email.to, subject=email.subject, key=email.key)
         return email.key
 
     async def aclose(self) -> None:
@@ -90,14 +92,17 @@ class Mailer:
                 self.circuit.succeeded()
             elif self.circuit.failed(at_once=error.verdict is Verdict.PROVIDER):
                 log.warning(
-                    "email circuit open: provider %s, %s: %s", self.provider.name, error.error_type, error
+                    names.EMAIL_CIRCUIT_OPENED,
+                    provider=self.provider.name,
+                    error_type=error.error_type,
+                    error=str(error),
                 )
             raise
         except BaseException:
             self.circuit.abandoned()
             raise
         if self.circuit.state is not CircuitState.CLOSED:
-            log.warning("email circuit closed: provider %s works again", self.provider.name)
+            log.warning(names.EMAIL_CIRCUIT_CLOSED, provider=self.provider.name)
         self.circuit.succeeded()
         return provider_id
 

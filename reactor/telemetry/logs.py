@@ -29,7 +29,7 @@ _KEY_IN_URL = re.compile(r"\b(resend|smtps?|https?)://[^\s/@]+@")
 _SHORTEST = 5
 
 #: Libraries that say too much at info.
-_NOISY = ("asyncio", "httpx2", "httpcore", "aiosmtplib", "uvicorn.access")
+_NOISY = ("asyncio", "httpx2", "httpcore2", "aiosmtplib", "uvicorn.access")
 
 
 def configure(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The event as a handler sees it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -25,7 +26,7 @@ class Event(Generic[T]):
 
     __slots__ = ("_payload", "_row")
 
-    def __init__(self, row: asyncpg.Record, payload: T | None = None) -> None:
+    def __init__(self, row: asyncpg.Record | Mapping[str, Any], payload: T | None = None) -> None:
         self._row = row
         self._payload = payload
 

@@ -1,0 +1,114 @@
+"""A handler alone: a context that records instead of acting, and events made by hand."""
+
+import itertools
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from reactor.context import Context, TenantDb, payload_json
+from reactor.errors import ReactorError
+from reactor.events import Event
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What a handler emitted."""
+
+    type: str
+    payload: Any
+    subject_id: UUID | None = None
+    delay: timedelta = timedelta(0)
+    priority: int = 0
+    dedup_key: str | None = None
+
+
+class RecordedContext(Context):
+    """A Context for unit tests of handlers: remembers what was emitted and failed, needs no engine.
+
+    ``db`` is a connection of the test's, for handlers that touch the database. ``failures`` holds what
+    ``fail`` was told, by event id, and ``run`` the counters.
+    """
+
+    __slots__ = ("checkpoints", "emitted")
+
+    def __init__(
+        self,
+        *,
+        tenant_id: UUID | None = None,
+        db: TenantDb | None = None,
+        events: Sequence[Event[Any]] = (),
+        resources: Any = None,
+        handler: str = "",
+    ) -> None:
+        def open_db() -> TenantDb:
+            if db is None:
+                raise ReactorError(
+                    "this context has no database",
+                    hint="give RecordedContext a connection: db=…, or use drain() for the real thing",
+                )
+            return db
+
+        super().__init__(
+            tenant_id=tenant_id or (events[0].tenant_id if events else uuid.uuid4()),
+            run_id=uuid.uuid4(),
+            open_db=open_db,
+            handler=handler,
+            events=events,
+            resources=resources,
+        )
+        self.emitted: list[Emitted] = []
+        self.checkpoints = 0
+
+    async def emit(
+        self,
+        event_type: str,
+        payload: Any = None,
+        *,
+        subject_id: UUID | None = None,
+        delay: timedelta = timedelta(0),
+        priority: int = 0,
+        dedup_key: str | None = None,
+    ) -> int:
+        """Remember it; the number is its place in ``emitted``, from 1."""
+        payload_json(payload)  # what cannot be emitted fails here, too
+        given = {} if payload is None else payload
+        self.emitted.append(Emitted(event_type, given, subject_id, delay, priority, dedup_key))
+        return len(self.emitted)
+
+    async def checkpoint(self) -> None:
+        """Count it; the test's connection is left as it is."""
+        self.checkpoints += 1
+
+
+def make_event(
+    event_type: str,
+    payload: Any = None,
+    *,
+    tenant_id: UUID | None = None,
+    subject_id: UUID | None = None,
+    attempts: int = 0,
+    **columns: Any,
+) -> Event[Any]:
+    """An event as a handler would get it; ``payload`` may be the handler's model. ``columns``: any other."""
+    row: dict[str, Any] = {
+        "id": next(_numbers),
+        "event_id": uuid.uuid4(),
+        "tenant_id": tenant_id or uuid.uuid4(),
+        "event_type": event_type,
+        "subject_id": subject_id,
+        "payload": payload_json(payload),
+        "priority": 0,
+        "attempts": attempts,
+        "interruptions": 0,
+        "created_at": datetime.now(UTC),
+        "traceparent": None,
+        "cause_id": None,
+        "depth": 0,
+        **columns,
+    }
+    return Event(row, payload)

@@ -1,5 +1,6 @@
 """``reactor demo``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -62,11 +63,13 @@ async def demo(
     directory
         Where the server keeps its data. Default: a folder of this account's.
     """
+    from reactor.demo.place import check_installed
     from reactor.demo.screen import Screen
     from reactor.demo.show import Options, play
 
     if keep and fresh:
         raise SettingError("--keep and --fresh exclude each other")
+    check_installed()
     options = Options(
         once=once,
         seed=seed,
@@ -80,7 +83,9 @@ async def demo(
         port=port,
         directory=directory,
     )
-    screen = Screen(Console(stderr=json, highlight=False), quiet=json)
+    # A pipe has no width; a line of the summary should not be folded for its reader.
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    screen = Screen(console, quiet=json)
     report = await play(options, screen)
     if report is None:
         return 130

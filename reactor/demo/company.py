@@ -259,7 +259,7 @@ async def aim_webhooks(conn: Connection, url: str, secret: str) -> None:
     await conn.execute(
         """update public.tenants
         set agent_settings = jsonb_set(agent_settings, '{alerts}', jsonb_build_object(
-            'webhook_url', $1::text, 'webhook_secret', $2::text))
+            'webhook_url', $1::text, 'webhook_secret', $2::text, 'dedup_minutes', 0))
         where agent_settings ? $3""",
         url,
         secret,

@@ -66,7 +66,6 @@ async def server(
     directory: Path | None, *, fresh: bool, keep: bool, port: int | None, say: Callable[[str], None]
 ) -> AsyncIterator[EmbeddedServer]:
     """A running server. ``directory`` None: the default one, or a temporary one while that is in use."""
-    check_installed()
     base: Path | None = directory or default_directory()
     if base is not None and directory is None and not _is_free(base):
         say(f"{base} is in use; this demo takes a temporary directory.")

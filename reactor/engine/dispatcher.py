@@ -97,6 +97,7 @@ class Dispatcher:
                 await self._work(run)
             finally:
                 self.active.discard(run)
+                metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
                 self._measure(clock())
                 self.freed.set()
 

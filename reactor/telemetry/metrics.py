@@ -1,6 +1,6 @@
 """Prometheus metrics: names start with reactor_, units are base units, no label holds a tenant."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 REGISTRY = CollectorRegistry()
 
@@ -8,12 +8,6 @@ EVENTS_SETTLED = Counter(
     "reactor_events_settled_total",
     "Events settled, by what became of them.",
     ["outcome"],
-    registry=REGISTRY,
-)
-EVENT_WAIT = Histogram(
-    "reactor_event_wait_seconds",
-    "From the writer's statement to the claim, the oldest event of each claim.",
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
     registry=REGISTRY,
 )
 CLAIMS = Counter("reactor_claims_total", "Claims, by whether they found work.", ["found"], registry=REGISTRY)

@@ -66,7 +66,7 @@ async def send_email(event: Event[Any], ctx: Context) -> None:
                 await _send(ctx, mailer, intent)
         case "sending":
             # An earlier try was cut short between its commit and its acknowledgement.
-            if mailer.provider.repeats_safely and intent.key_is_remembered:
+            if mailer.provider.repeats_safely and intent.is_remembered_by(mailer.provider.name):
                 await _send(ctx, mailer, intent)
             else:
                 await _ask_a_person(ctx, intent, "the reactor was interrupted while it was being sent")

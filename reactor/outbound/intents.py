@@ -80,12 +80,15 @@ class Intent:
     slot_is_open: bool
     # Of an email that was postponed: how long until its hour begins.
     until_slot: timedelta | None
-    # Of an email whose sending was interrupted: how long ago the first try began.
+    # Of an email whose sending was interrupted: whom it was handed to, and how long ago the first time.
+    provider: str | None
     since_sending: timedelta | None
 
-    @property
-    def key_is_remembered(self) -> bool:
-        return self.since_sending is not None and self.since_sending < KEY_MEMORY
+    def is_remembered_by(self, provider: str) -> bool:
+        """Whether this provider was handed the email, recently enough to recognise its key."""
+        return (
+            self.provider == provider and self.since_sending is not None and self.since_sending < KEY_MEMORY
+        )
 
 
 async def record(db: TenantDb, tenant_id: UUID, drafts: Sequence[dict[str, object]]) -> dict[UUID, UUID]:
@@ -134,6 +137,7 @@ async def load(db: TenantDb, tenant_id: UUID, intent_id: UUID) -> Intent | None:
         slot=row["slot"],
         slot_is_open=row["slot_is_open"],
         until_slot=row["until_slot"],
+        provider=row["provider"],
         since_sending=row["since_sending"],
     )
 

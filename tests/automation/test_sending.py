@@ -330,6 +330,16 @@ async def test_a_key_that_the_provider_may_have_forgotten_is_not_relied_upon(con
     assert [after["status"] for after in await company.intents()] == ["unknown"]
 
 
+async def test_a_key_means_nothing_to_another_provider_than_the_first(conn, database_url, smtp, resend):
+    company = await Company.found(conn, email_mode="send")
+    await make_interrupted(company, database_url, smtp)
+
+    await drain(automations(), database_url, **resend.settings)
+
+    assert resend.requests == []
+    assert [after["status"] for after in await company.intents()] == ["unknown"]
+
+
 async def test_a_replica_killed_while_resend_answers_leads_to_one_email_with_one_key(
     conn, database_url, resend
 ):

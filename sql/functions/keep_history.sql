@@ -3,7 +3,7 @@
 -- housekeeping at every turn, cheap when there is nothing to do. Days are of UTC.
 create or replace function reactor.keep_history(p_term bigint, p_keep interval default '7 days', p_ahead int default 3)
 returns table (made int, dropped int)
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '3s'
 as $$
 declare
     v_today date := (reactor.now() at time zone 'UTC')::date;
@@ -17,7 +17,11 @@ begin
     for v_day in select v_today + n from generate_series(0, p_ahead) as n loop
         v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
         if to_regclass('reactor.' || v_name) is null then
-            -- Rows of that day that came before the partition are in the default one: move them along.
+            -- Rows of that day that came before the partition are in the default one: move them along. Who is
+            -- about to write one more must wait here: it would still write it there, and be refused.
+            if v_day = v_today then
+                lock table reactor.history in share row exclusive mode;
+            end if;
             execute format('create table reactor.%I (like reactor.history including defaults including constraints)', v_name);
             execute format(
                 'with early as (delete from reactor.history_default
@@ -37,8 +41,16 @@ begin
         where i.inhparent = 'reactor.history'::regclass and c.relname ~ '^history_\d{8}$'
     loop
         if (v_part.day + 1)::timestamp at time zone 'UTC' <= reactor.now() - p_keep then
-            execute format('drop table reactor.%I', v_part.relname);
-            dropped := dropped + 1;
+            -- It locks the whole history: better another time than that every settlement queues up behind us,
+            -- while we wait for somebody who reads.
+            begin
+                perform set_config('lock_timeout', '500ms', true);
+                execute format('drop table reactor.%I', v_part.relname);
+                perform set_config('lock_timeout', '0', true);
+                dropped := dropped + 1;
+            exception when lock_not_available then
+                exit;
+            end;
         end if;
     end loop;
     delete from reactor.history_default h where h.finished_at < reactor.now() - p_keep;

@@ -1,0 +1,136 @@
+"""What an application's own tests are given, used as they would use it."""
+
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import BaseModel
+
+from reactor import Context, Event, JobContext, Reactor, ReactorError, Retry
+from reactor.testing import DatabaseClock, RecordedContext, connected, drain, make_event, running, settled
+from reactor.testing.fixtures import reactor_database, reactor_template
+from tests.conftest import Server
+
+__all__ = ["reactor_database", "reactor_template"]
+
+
+@pytest.fixture(scope="session")
+def reactor_server(server: Server) -> str:
+    """The server that the other tests run on, instead of one more."""
+    return server.admin_url
+
+
+@pytest.fixture(scope="session")
+def reactor_schema() -> str:
+    return (
+        "create table public.notes (tenant_id uuid not null, text text); "
+        "select reactor.protect('public.notes')"
+    )
+
+
+class Greeting(BaseModel):
+    name: str
+
+
+app = Reactor()
+
+
+@app.on("greet", model=Greeting)
+async def greet(event: Event[Greeting], ctx: Context) -> None:
+    if event.attempts == 0:
+        raise Retry(timedelta(days=2), "later")
+    await ctx.db.execute("insert into notes values ($1, $2)", ctx.tenant_id, f"hello {event.payload.name}")
+    await ctx.emit("greeted", event.payload, delay=timedelta(hours=1))
+    ctx.run.executed += 1
+
+
+@app.on("greeted")
+async def greeted(event: Event[Any], ctx: Context) -> None:
+    await ctx.db.execute("insert into notes values ($1, $2)", ctx.tenant_id, "done")
+
+
+@app.every("6h")
+async def job(ctx: JobContext) -> None:
+    await ctx.db.execute(
+        "insert into public.notes values ($1, 'job')", "00000000-0000-0000-0000-000000000001"
+    )
+
+
+async def test_a_database_with_ones_own_schema_a_clock_and_drain(reactor_database: str) -> None:
+    async with connected(reactor_database) as conn:
+        clock = DatabaseClock(conn)
+        tenant = await conn.fetchval("insert into public.tenants (name) values ('t') returning id")
+        await conn.execute("select reactor.emit($1, 'greet', '{\"name\": \"Ann\"}')", tenant)
+        left = await drain(app, reactor_database)
+        assert (left.delayed, left.dead) == (1, 0)
+        assert await conn.fetchval("select count(*) from notes") == 0
+
+        before = await clock.now()
+        await clock.advance(timedelta(days=2, hours=2))
+        assert await clock.now() - before >= timedelta(days=2, hours=2)
+        left = await drain(app, reactor_database)
+        notes = await conn.fetch("select text from notes where tenant_id = $1", tenant)
+        assert [note["text"] for note in notes] == ["hello Ann"]
+        assert left.delayed == 1
+        # nine of them were missed, and are skipped
+        assert await conn.fetchval("select count(*) from notes where text = 'job'") == 1
+
+        await clock.advance(timedelta(hours=1))
+        assert (await drain(app, reactor_database)).delayed == 0
+        assert await conn.fetchval("select count(*) from notes where text = 'done'") == 1
+
+
+async def test_each_test_has_a_database_of_its_own(reactor_database: str) -> None:
+    async with connected(reactor_database) as conn:
+        assert await conn.fetchval("select count(*) from notes") == 0
+
+
+async def test_drain_says_what_is_left_when_it_takes_too_long(reactor_database: str) -> None:
+    stuck = Reactor()
+
+    @stuck.on("wait")
+    async def wait(event: Event[Any], ctx: Context) -> None:
+        await anyio.sleep(60)
+
+    async with connected(reactor_database) as conn:
+        tenant = await conn.fetchval("insert into public.tenants (name) values ('t') returning id")
+        await conn.execute("select reactor.emit($1, 'wait')", tenant)
+    with pytest.raises(ReactorError, match="1 wait"):
+        await drain(stuck, reactor_database, within=timedelta(seconds=0.5), drain_seconds=0)
+
+
+async def test_what_the_block_raises_is_raised_as_it_is(reactor_database: str) -> None:
+    with pytest.raises(KeyError):
+        async with running(Reactor(), reactor_database):
+            raise KeyError("mine")
+    async with connected(reactor_database) as conn:
+        await settled(conn)
+
+
+async def test_a_handler_alone_with_a_recorded_context(reactor_database: str) -> None:
+    event = make_event("greet", Greeting(name="Bo"), attempts=1)
+    async with connected(reactor_database) as conn:
+        ctx = RecordedContext(db=conn, events=[event])
+        await greet(event, ctx)
+        assert (
+            await conn.fetchval("select text from notes where tenant_id = $1", event.tenant_id) == "hello Bo"
+        )
+    (emitted,) = ctx.emitted
+    assert (emitted.type, emitted.payload, emitted.delay) == (
+        "greeted",
+        Greeting(name="Bo"),
+        timedelta(hours=1),
+    )
+    assert ctx.run.executed == 1
+    assert ctx.idempotency_key == str(event.event_id)
+
+
+async def test_a_recorded_context_without_a_database_says_so() -> None:
+    ctx = RecordedContext()
+    with pytest.raises(ReactorError, match="no database"):
+        await ctx.db.execute("select 1")
+    ctx.fail(make_event("x", id=7), Retry())
+    assert set(ctx.failures) == {7}
+    await ctx.checkpoint()
+    assert ctx.checkpoints == 1

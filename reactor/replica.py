@@ -315,7 +315,9 @@ class Replica:
                 version=version("reactor"),
                 info={"concurrency": self._settings.concurrency, "types": sorted(self._handlers.by_type)},
             )
+        # The bit of a replica that was retired is cleared: whoever sleeps here must look and arm again.
         self._pace.armed = False
+        self._work_bell.ring()
 
     def _on_gate(self) -> None:
         self._gate_opened()

@@ -76,7 +76,7 @@ begin
             d.event_type, min(d.reason)),
         jsonb_build_object('event_type', d.event_type, 'event_ids', jsonb_agg(d.id))
     from dead d
-    where d.event_type <> 'alert.created' and not exists (
+    where d.event_type not like 'alert.%' and not exists (
         select from public.agent_alerts a
         where a.tenant_id = d.tenant_id and a.alert_type = 'dead_event'
             and a.metadata ->> 'event_type' = d.event_type

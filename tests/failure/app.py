@@ -16,10 +16,13 @@ from typing import Any
 import anyio
 
 from reactor import Context, Event, Reactor
+from reactor.engine.listener import Listener
 from reactor.errors import ReactorError, Retry
 
 app = Reactor()
 _NAME = os.environ.get("REACTOR_REPLICA", "?")
+#: How long a slow handler sleeps at most, in seconds.
+_SLEEP = float(os.environ.get("PROOF_SLEEP", "0.25"))
 
 
 async def _effect(event: Event[Any], ctx: Context, kind: str) -> None:
@@ -57,9 +60,9 @@ async def row(event: Event[Any], ctx: Context) -> None:
     match kind:
         case "slow":
             await _effect(event, ctx, kind)
-            await asyncio.sleep(random.uniform(0.02, 0.25))
+            await asyncio.sleep(random.uniform(0.02, _SLEEP))
         case "lazy":
-            await asyncio.sleep(random.uniform(0.02, 0.25))
+            await asyncio.sleep(random.uniform(0.02, _SLEEP))
             await _effect(event, ctx, kind)
         case "flaky":
             await _effect(event, ctx, kind)
@@ -129,8 +132,21 @@ def _jump_on_signal() -> None:
     signal.signal(signal.SIGUSR2, lambda *_: move(-3600))
 
 
+def _forget_to_catch_up() -> None:
+    """Break the listener on purpose: what happened while it was away is not looked at."""
+    made = Listener.__init__
+
+    def make(self: Listener, *arguments: Any, on_work: Any, on_gate: Any, **options: Any) -> None:
+        made(self, *arguments, on_work=lambda: None, on_gate=lambda: None, **options)
+        self._heard = lambda *_: on_work()
+
+    Listener.__init__ = make
+
+
 def main() -> int:
     _jump_on_signal()
+    if os.environ.get("PROOF_WITHOUT") == "catch-up":
+        _forget_to_catch_up()
     try:
         anyio.run(app.run, backend_options={"use_uvloop": True})
     except ReactorError as error:

@@ -157,11 +157,13 @@ class Fleet:
             slot.process.send_signal(number)
             slot.stopped = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, slot.stopped)
 
-    async def add_writer(self, number: int, of: int, rate: float, seed: int) -> None:
+    async def add_writer(
+        self, number: int, of: int, rate: float, seed: int, kinds: Sequence[str] = ()
+    ) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "tests.failure.writer", self.url_for("proof_writer"), str(number), str(of)),
-            *(str(rate), str(len(self.tenants)), str(seed)),
+            *(str(rate), str(len(self.tenants)), str(seed), *kinds),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
         )

@@ -16,8 +16,6 @@ from tests.failure.faults import FAULTS, Fault, Monkey
 from tests.failure.fleet import Fleet, Surprise
 from tests.failure.ledger import Ledger, read
 
-LEASE = 3.0
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -30,8 +28,14 @@ class Plan:
     writers: int = 2
     rate: float = 200
     every: float = 1.5
+    lease: float = 3.0
+    max_attempts: int = 6
+    #: of faults, and of rows; empty: all
     kinds: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    #: SQL that breaks the protocol, and environment for the replicas that does
     patch: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     settle_within: float = 120
 
 
@@ -74,19 +78,20 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
     chance = random.Random(plan.seed)
     directory = Path(tempfile.mkdtemp(prefix="reactor-proof-"))
     settings = {
-        "REACTOR_LEASE_SECONDS": str(LEASE),
+        "REACTOR_LEASE_SECONDS": str(plan.lease),
         "REACTOR_BATCH_SIZE": "50",
         "REACTOR_CONCURRENCY": "8",
         "REACTOR_DRAIN_SECONDS": "5",
-        "REACTOR_MAX_ATTEMPTS": "6",
+        "REACTOR_MAX_ATTEMPTS": str(plan.max_attempts),
         "REACTOR_MAX_INTERRUPTIONS": "200",
+        **dict(plan.environment),
     }
     async with fleets.running(directory, tenants=plan.tenants, settings=settings, patch=plan.patch) as fleet:
         for number in range(plan.replicas):
             await fleet.add_slot(through_proxy=number > 0)
         for number in range(plan.writers):
-            await fleet.add_writer(number, plan.writers, plan.rate / plan.writers, plan.seed)
-        monkey = Monkey(fleet, chance, lease=LEASE)
+            await fleet.add_writer(number, plan.writers, plan.rate / plan.writers, plan.seed, plan.rows)
+        monkey = Monkey(fleet, chance, lease=plan.lease)
         began = datetime.now(UTC)
         watcher = asyncio.create_task(_watch(fleet, monkey, tell))
         try:

@@ -1,4 +1,4 @@
-"""A writer process: ``python -m tests.failure.writer URL NUMBER WRITERS RATE TENANTS SEED``.
+"""A writer process: ``python -m tests.failure.writer URL NUMBER WRITERS RATE TENANTS SEED KINDS``.
 
 It alone writes for its tenants, in one session at a time, so their events' ids are in commit order. After each
 commit that the server confirmed it prints the last number it wrote; at SIGTERM it stops.
@@ -37,12 +37,21 @@ _INSERT = (
 class Writer:
     """One session's worth of writing at a time; reconnects until it is stopped."""
 
-    def __init__(self, url: str, number: int, tenants: Sequence[UUID], rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        number: int,
+        tenants: Sequence[UUID],
+        rate: float,
+        seed: int,
+        kinds: Sequence[str],
+    ) -> None:
         self._url = url
         self._number = number
         self._tenants = tenants
         self._rate = rate
         self._random = random.Random(seed * 1000 + number)
+        self._kinds = {kind: KINDS[kind] for kind in kinds or KINDS}
         self._next = 0
         self.stopped = asyncio.Event()
 
@@ -97,7 +106,7 @@ class Writer:
     async def _rows(self, connection: asyncpg.Connection, count: int) -> int:
         """Rows of a few tenants in one statement: the trigger emits."""
         few = self._random.sample(self._tenants, min(3, len(self._tenants)))
-        kinds = self._random.choices(list(KINDS), list(KINDS.values()), k=count)
+        kinds = self._random.choices(list(self._kinds), list(self._kinds.values()), k=count)
         first = self._next + 1
         self._next += count
         await connection.execute(
@@ -150,9 +159,10 @@ class Writer:
 
 
 async def main(arguments: Sequence[str]) -> None:
-    url, number, writers, rate, tenants, seed = arguments
+    url, number, writers, rate, tenants, seed, *kinds = arguments
     every = tenants_of(int(tenants))
-    writer = Writer(url, int(number), every[int(number) :: int(writers)], float(rate), int(seed))
+    own = every[int(number) :: int(writers)]
+    writer = Writer(url, int(number), own, float(rate), int(seed), kinds)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, writer.stopped.set)
     await writer.run()
 

@@ -139,6 +139,9 @@ class Claimer:
         ):
             self._pace.woken()
             await self._answer(connection)
+        else:
+            # A server that crashed behind a pooler forgets the bit, and nobody tells us: set it anew.
+            self._pace.armed = False
 
     async def _answer(self, connection: calls.Connection) -> None:
         """The bell rang: one replica reacts at once, the others if that one does not."""

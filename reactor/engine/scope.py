@@ -113,7 +113,10 @@ class Scope:
                 # One round trip. The session is cleaned here instead of after use, where it would
                 # stand between the handler and the acknowledgement.
                 await connection.execute(
-                    "reset all; begin isolation level read committed; "
+                    # Temporary tables, which come first on every search path, and locks of the session
+                    # would go from one tenant's handler to another's.
+                    "reset all; discard temp; begin isolation level read committed; "
+                    "select pg_catalog.pg_advisory_unlock_all(); "
                     f"select set_config('role', 'reactor_handler', true), "
                     f"set_config('reactor.tenant_id', '{self._tenant_id}', true), "
                     # By this reactor.cut_off() finds it when the lease is lost.

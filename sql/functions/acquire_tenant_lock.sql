@@ -33,6 +33,9 @@ begin
       return null;
     end if;
 
+    -- Until this transaction ends, claims pass this tenant over instead of waiting for it.
+    perform pg_advisory_xact_lock(hashtextextended('reactor.lease ' || p_tenant_id::text, 0));
+
     -- A lease that has run out is ended as the engine ends it: its run is 'timeout', and what a dead
     -- replica had in flight is marked.
     perform from reactor.rescue(array[p_tenant_id]);

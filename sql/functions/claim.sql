@@ -127,6 +127,13 @@ begin
         return;
     end if;
 
+    -- Of the application's transactions none is waited for: neither one that locked the tenant's row, nor one
+    -- that took the lease (public.acquire_tenant_lock) and goes on. Those tenants are for a later look.
+    v_wanted := array(
+        select t.id
+        from (select c.id from public.tenants c where c.id = any (v_wanted) order by c.id for key share skip locked) t
+        where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0)));
+
     -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
     -- comes second gets nothing for that tenant.
     perform reactor.rescue(v_wanted);

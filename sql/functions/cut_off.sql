@@ -24,9 +24,12 @@ begin
         return 0;
     end if;
     v_gone := reactor.leaseless(v_runs);
+    -- A run that ended in between has no lease either, and its session may be at work for another by now.
+    perform pg_catalog.pg_stat_clear_snapshot();
     return (
         select count(*) filter (where pg_catalog.pg_terminate_backend(s.pid))
         from unnest(v_pids, v_runs) as s (pid, run)
+        join pg_catalog.pg_stat_activity a on a.pid = s.pid and a.application_name = 'reactor run ' || s.run
         where s.run = any (v_gone));
 end;
 $$;

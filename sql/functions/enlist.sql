@@ -21,6 +21,8 @@ begin
     on conflict (replica) do update
     set slot = excluded.slot, started_at = excluded.started_at, seen_at = excluded.seen_at,
         patience = excluded.patience, version = excluded.version, info = excluded.info;
+    -- A former process of this name may have led and left a job unfinished: it is begun again in a new term only.
+    update reactor.leadership l set expires_at = '-infinity' where l.leader = p_replica;
     return v_slot;
 end;
 $$;

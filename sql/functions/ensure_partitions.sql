@@ -8,6 +8,9 @@ as $$
 begin
   if p_term is not null then
     perform reactor.require_leader(p_term);
+    -- Attaching one waits for whoever reads, a backup for hours, with claims in line behind it. They are
+    -- made well ahead, so the next turn will do.
+    perform set_config('lock_timeout', '500ms', true);
   end if;
   return reactor.make_partitions('public.agent_autonomous_runs', 'month', p_months, reactor.now())
        + reactor.make_partitions('public.email_provider_failures', 'week', p_weeks, reactor.now());

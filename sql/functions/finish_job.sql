@@ -5,6 +5,8 @@ create or replace function reactor.finish_job(p_term bigint, p_name text, p_erro
 language plpgsql security definer set search_path = ''
 as $$
 begin
+    -- Until its commit the job holds the leadership: a replica that falls silent just now must not keep it.
+    perform set_config('idle_in_transaction_session_timeout', '5s', true);
     perform reactor.require_leader(p_term);
     update reactor.schedules s
     set finished_at = reactor.now(), last_error = p_error,

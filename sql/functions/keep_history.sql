@@ -14,45 +14,49 @@ begin
     perform reactor.require_leader(p_term);
     made := 0;
     dropped := 0;
-    for v_day in select v_today + n from generate_series(0, p_ahead) as n loop
-        v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
-        if to_regclass('reactor.' || v_name) is null then
-            -- Rows of that day that came before the partition are in the default one: move them along. Who is
-            -- about to write one more must wait here: it would still write it there, and be refused.
-            if v_day = v_today then
-                lock table reactor.history in share row exclusive mode;
+    -- Attaching locks the default partition and dropping the whole history: better another time than that
+    -- every settlement queues up behind us, while we wait for somebody who reads.
+    perform set_config('lock_timeout', '500ms', true);
+    begin
+        for v_day in select v_today + n from generate_series(0, p_ahead) as n loop
+            v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
+            if to_regclass('reactor.' || v_name) is null then
+                -- Rows of that day that came before the partition are in the default one: move them along. Who is
+                -- about to write one more must wait here: it would still write it there, and be refused.
+                if v_day = v_today then
+                    lock table reactor.history in share row exclusive mode;
+                end if;
+                execute format('create table reactor.%I (like reactor.history including defaults including constraints)', v_name);
+                execute format(
+                    'with early as (delete from reactor.history_default
+                        where finished_at >= %1$L and finished_at < %2$L returning *)
+                     insert into reactor.%3$I select * from early',
+                    v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC', v_name);
+                execute format(
+                    'alter table reactor.history attach partition reactor.%I for values from (%L) to (%L)',
+                    v_name, v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC');
+                made := made + 1;
             end if;
-            execute format('create table reactor.%I (like reactor.history including defaults including constraints)', v_name);
-            execute format(
-                'with early as (delete from reactor.history_default
-                    where finished_at >= %1$L and finished_at < %2$L returning *)
-                 insert into reactor.%3$I select * from early',
-                v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC', v_name);
-            execute format(
-                'alter table reactor.history attach partition reactor.%I for values from (%L) to (%L)',
-                v_name, v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC');
-            made := made + 1;
-        end if;
-    end loop;
-    for v_part in
-        select c.relname, to_date(substr(c.relname, 9), 'YYYYMMDD') as day
-        from pg_catalog.pg_inherits i
-        join pg_catalog.pg_class c on c.oid = i.inhrelid
-        where i.inhparent = 'reactor.history'::regclass and c.relname ~ '^history_\d{8}$'
-    loop
-        if (v_part.day + 1)::timestamp at time zone 'UTC' <= reactor.now() - p_keep then
-            -- It locks the whole history: better another time than that every settlement queues up behind us,
-            -- while we wait for somebody who reads.
-            begin
-                perform set_config('lock_timeout', '500ms', true);
+        end loop;
+    exception when lock_not_available then
+        made := 0;
+    end;
+    begin
+        for v_part in
+            select c.relname, to_date(substr(c.relname, 9), 'YYYYMMDD') as day
+            from pg_catalog.pg_inherits i
+            join pg_catalog.pg_class c on c.oid = i.inhrelid
+            where i.inhparent = 'reactor.history'::regclass and c.relname ~ '^history_\d{8}$'
+        loop
+            if (v_part.day + 1)::timestamp at time zone 'UTC' <= reactor.now() - p_keep then
                 execute format('drop table reactor.%I', v_part.relname);
-                perform set_config('lock_timeout', '0', true);
                 dropped := dropped + 1;
-            exception when lock_not_available then
-                exit;
-            end;
-        end if;
-    end loop;
+            end if;
+        end loop;
+    exception when lock_not_available then
+        dropped := 0;
+    end;
+    perform set_config('lock_timeout', '0', true);
     delete from reactor.history_default h where h.finished_at < reactor.now() - p_keep;
     return next;
 end;

@@ -1,4 +1,4 @@
--- How many other transactions have written to a table of deadlines or events and not ended yet. A
+-- Which other transactions have written to a table of deadlines, leases or events and not ended yet. A
 -- writer that looked at the doorbell before it was armed does not ring; it is one of these, so a
 -- replica that arms looks again until none is left that began before. Writers hold their ROW
 -- EXCLUSIVE lock on the outbox until they end, which is what makes this exact. Called by wakeup and
@@ -12,9 +12,9 @@ begin atomic
         -- a prepared transaction has no process
         and l.pid is distinct from pg_catalog.pg_backend_pid()
         and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
-        and (l.relation = 'reactor.events'::regclass
-            or (p_timer and l.relation in (
-                'public.engagement_clocks'::regclass, 'public.agent_tenant_locks'::regclass)));
+        -- Whoever takes a lease and then rolls back does not ring either.
+        and (l.relation in ('reactor.events'::regclass, 'public.agent_tenant_locks'::regclass)
+            or (p_timer and l.relation = 'public.engagement_clocks'::regclass));
 end;
 
 revoke all on function reactor.open_writers(boolean) from public;

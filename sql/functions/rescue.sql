@@ -19,6 +19,12 @@ declare
     v_group bigint[];
     v_holders text[];
 begin
+    -- A handler may take its own tenant's lease (acquire_tenant_lock), and is told of no other's.
+    if current_setting('role', true) = 'reactor_handler'
+        and p_tenants is distinct from array[nullif(current_setting('reactor.tenant_id', true), '')::uuid] then
+        raise exception 'reactor.rescue: a handler may end a lease of its own tenant only'
+            using errcode = 'insufficient_privilege';
+    end if;
     select array_agg(x.tenant_id), array_agg(x.run_id), array_agg(x.lock_holder)
     into v_tenants, v_runs, v_holders
     from (

@@ -1,4 +1,4 @@
---! requires: arm
+--! requires: arm, ring
 -- Takes a replica out of the fleet. Called when it has drained, and by the leader for the dead, so
 -- that nobody rings for a replica that will not come.
 create or replace function reactor.retire(p_replica text) returns void
@@ -11,6 +11,8 @@ begin
     if v_slot is not null then
         perform reactor.arm(v_slot, false);
     end if;
+    -- Events that came while it held their tenant's lease rang in vain.
+    perform reactor.ring();
     update reactor.leadership l set expires_at = '-infinity' where l.leader = p_replica;
 end;
 $$;

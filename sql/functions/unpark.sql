@@ -25,7 +25,9 @@ begin
         cross join lateral (
             select x.id from reactor.events x
             where x.tenant_id = o.tenant_id and x.available_at = 'infinity'
-            limit p_limit) w
+            limit p_limit
+            -- One that was set aside in flight is being settled; the others must not wait for that.
+            for update skip locked) w
         limit p_limit);
     get diagnostics v_ready = row_count;
     if v_ready > 0 then

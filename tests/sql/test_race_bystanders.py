@@ -1,0 +1,218 @@
+"""Whoever reads, locks or falls silent beside the engine holds up one tenant at most, and loses nothing."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from reactor.db import calls, pool
+from reactor.engine.scope import Scope
+from tests.model.protocol import Stage, staged
+
+
+@pytest.fixture
+async def stage(database_url: str):
+    async with staged(database_url) as made:
+        yield made
+
+
+async def _lead(stage: Stage, name: str = "leader") -> int:
+    term = await calls.lead(stage.admin, name, timedelta(hours=1))
+    assert term is not None
+    return term
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "select public.acquire_tenant_lock($1, 'a job in a long transaction')",
+        "select id from public.tenants where id = $1 for update",
+        "delete from public.tenants where id = $1 returning id",
+    ],
+)
+async def test_a_transaction_that_holds_a_tenant_stops_no_claim_of_the_others(
+    stage: Stage, held: str
+) -> None:
+    stuck, free = await stage.tenant(events=1), await stage.tenant(events=1)
+    outsider, replica = await stage.replica(), await stage.replica()
+    await outsider.begin()
+    await outsider.connection.fetchval(held, stuck)
+    rows = await asyncio.wait_for(replica.claim(), 5)
+    assert [row["tenant_id"] for row in rows] == [free]
+    await outsider.rollback()
+    assert [row["tenant_id"] for row in await replica.claim()] == [stuck]
+
+
+async def test_an_application_that_locks_tenants_in_any_order_meets_no_deadlock(stage: Stage) -> None:
+    low, high = sorted([await stage.tenant(events=1), await stage.tenant(events=1)])
+    outsider, replica = await stage.replica(), await stage.replica()
+    await outsider.begin()
+    for tenant in (high, low):
+        await outsider.connection.execute("select from public.tenants where id = $1 for update", tenant)
+        assert await asyncio.wait_for(replica.claim(tenants=2), 5) == [] or tenant == high
+    await outsider.commit()
+
+
+async def test_a_replica_that_goes_to_sleep_sees_a_lease_that_is_being_taken(stage: Stage) -> None:
+    tenant = await stage.tenant(events=1)
+    outsider, replica = await stage.replica(), await stage.replica()
+    await outsider.begin()
+    await outsider.connection.fetchval("select public.acquire_tenant_lock($1, 'x')", tenant)
+    assert len(await calls.open_writers(replica.connection)) == 1
+    await outsider.rollback()
+    assert await calls.open_writers(replica.connection) == set()
+
+
+async def test_a_reader_of_the_history_keeps_a_partition_and_stops_no_settlement(stage: Stage) -> None:
+    await stage.tenant(events=1)
+    reader, replica, keeper = [await stage.replica() for _ in range(3)]
+    rows = await replica.claim()
+    term = await _lead(stage)
+    keep = "select dropped from reactor.keep_history($1)"
+    await keeper.connection.execute(keep, term)
+    await stage.admin.execute(
+        "create table reactor.history_20200101 partition of reactor.history"
+        " for values from ('2020-01-01') to ('2020-01-02');"
+        "alter table reactor.history_20200101 owner to reactor_owner"
+    )
+    await reader.begin()
+    await reader.connection.fetch("select from reactor.history limit 1")
+    keeping = await stage.blocked(keeper, keeper.connection.fetchval(keep, term))
+    await asyncio.wait_for(replica.settle(rows, scoped=False), 5)
+    assert await keeping == 0
+    await reader.commit()
+    assert await keeper.connection.fetchval(keep, term) == 1
+
+
+async def test_a_reader_of_the_history_costs_the_leader_nothing_but_a_later_partition(stage: Stage) -> None:
+    reader, keeper = await stage.replica(), await stage.replica()
+    term = await _lead(stage)
+    keep = "select made from reactor.keep_history($1, p_ahead => 9)"
+    await reader.begin()
+    await reader.connection.fetch("select from reactor.history limit 1")
+    assert await asyncio.wait_for(keeper.connection.fetchval(keep, term), 5) == 0
+    await reader.commit()
+    assert await keeper.connection.fetchval(keep, term) > 0
+
+
+async def test_a_reader_of_the_runs_stops_no_claim_for_a_new_partition(stage: Stage) -> None:
+    await stage.tenant(events=1)
+    reader, replica, keeper = [await stage.replica() for _ in range(3)]
+    term = await _lead(stage)
+    await reader.begin()
+    await reader.connection.fetch("select from public.agent_autonomous_runs limit 1")
+    making = await stage.blocked(
+        keeper, keeper.connection.fetchval("select reactor.ensure_partitions($1, 12)", term)
+    )
+    assert len(await asyncio.wait_for(replica.claim(), 5)) == 1
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await making
+
+
+async def test_a_run_that_ends_while_others_are_cut_off_keeps_its_session(stage: Stage) -> None:
+    """Between the look at the sessions and the look at the leases a run may settle and release."""
+    run = UUID(int=7)
+    settling, cutter = await stage.replica(), await stage.replica()
+    await stage.admin.execute(
+        "create or replace function reactor.leaseless(p_runs uuid[]) returns uuid[] language plpgsql as"
+        " $$ begin perform pg_advisory_xact_lock(1); return p_runs; end $$"
+    )
+    await settling.connection.execute(f"begin; set local application_name = 'reactor run {run}'")
+    await stage.admin.execute("select pg_advisory_lock(1)")
+    cutting = await stage.blocked(cutter, calls.cut_off(cutter.connection))
+    await settling.commit()
+    await stage.admin.execute("select pg_advisory_unlock(1)")
+    assert await cutting == 0
+    assert await settling.connection.fetchval("select 1") == 1
+
+
+async def test_a_restarted_process_of_the_same_name_leads_in_a_new_term_and_redoes_the_job(
+    stage: Stage,
+) -> None:
+    async def start(term: int) -> object:
+        return await calls.start_job(
+            stage.admin, term, "job", timedelta(minutes=1), catch_up=False, replica="pod-0"
+        )
+
+    term = await _lead(stage, "pod-0")
+    await start(term)
+    await stage.clock.advance(timedelta(minutes=2))
+    due = await start(term)
+    assert due is not None
+    await calls.enlist(stage.admin, "pod-0", patience=timedelta(seconds=45), version="1", info={"types": []})
+    again = await _lead(stage, "pod-0")
+    assert again > term
+    assert await start(again) == due
+
+
+async def test_a_job_that_falls_silent_before_its_commit_loses_the_leadership_soon(stage: Stage) -> None:
+    term = await _lead(stage)
+    replica = await stage.replica()
+    await replica.begin()
+    await calls.finish_job(replica.connection, term, "job", None)
+    assert await replica.connection.fetchval("show idle_in_transaction_session_timeout") == "5s"
+
+
+async def test_a_handler_ends_no_lease_of_another_tenant_and_hears_of_none(stage: Stage) -> None:
+    tenant, other = await stage.tenant(events=1), await stage.tenant()
+    replica = await stage.replica()
+    await replica.claim()
+    await stage.expire()
+    handler = await stage.replica()
+    for tenants in (None, [tenant], [other, tenant]):
+        await handler.begin()
+        await handler.connection.execute(
+            "select set_config('role', 'reactor_handler', true), set_config('reactor.tenant_id', $1, true)",
+            str(other),
+        )
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await handler.connection.fetch("select * from reactor.rescue($1)", tenants)
+        await handler.rollback()
+    assert list(await stage.holders()) == [tenant]
+
+
+async def test_unparking_passes_over_an_event_that_is_being_settled(stage: Stage) -> None:
+    tenant = await stage.tenant(events=2)
+    await stage.admin.execute(
+        "update public.tenants set is_active = true, agent_enabled = true where id = $1", tenant
+    )
+    await stage.admin.execute(
+        "update public.system_config set value = '{\"global_enabled\": true}' where key = 'agent_config'"
+    )
+    replica, leader = await stage.replica(), await stage.replica()
+    rows = await replica.claim(batch=1)
+    await stage.admin.execute("update reactor.events set available_at = 'infinity'")
+    await replica.begin()
+    await replica.settle(rows, scoped=False)
+    assert await asyncio.wait_for(calls.unpark(leader.connection, 100), 5) == 1
+    await replica.commit()
+
+
+async def test_the_last_of_a_fleet_to_go_wakes_the_sleepers(stage: Stage) -> None:
+    """Events of a tenant that it held were rung for in vain."""
+    patience = timedelta(minutes=1)
+    sleeper = await stage.replica()
+    slot = await calls.enlist(
+        sleeper.connection, "sleeper", patience=patience, version="1", info={"types": []}
+    )
+    await calls.enlist(stage.admin, "leaving", patience=patience, version="1", info={"types": []})
+    heard = asyncio.Event()
+    await sleeper.connection.add_listener("reactor", lambda *_: heard.set())
+    await calls.arm(sleeper.connection, slot, armed=True)
+    await calls.retire(stage.admin, "leaving")
+    await asyncio.wait_for(heard.wait(), 5)
+
+
+async def test_what_a_session_keeps_does_not_reach_the_next_tenants_handler(database_url: str) -> None:
+    async with await pool.create_pool(database_url, size=1, keep_session=True) as own:
+        first, second = Scope(own, UUID(int=1), UUID(int=11)), Scope(own, UUID(int=2), UUID(int=12))
+        connection = await first.use()
+        await connection.execute("create temp table notes as select 'of the first' as what")
+        await connection.execute("select pg_advisory_lock(7)")
+        await first.commit()
+        connection = await second.use()
+        assert await connection.fetchval("select to_regclass('pg_temp.notes')") is None
+        assert await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
+        await second.rollback()

@@ -216,3 +216,25 @@ async def test_what_a_session_keeps_does_not_reach_the_next_tenants_handler(data
         assert await connection.fetchval("select to_regclass('pg_temp.notes')") is None
         assert await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
         await second.rollback()
+
+
+async def test_a_claim_sets_a_bounded_number_of_events_aside(stage: Stage) -> None:
+    tenants = [await stage.tenant() for _ in range(3)]
+    await stage.admin.execute(
+        "insert into reactor.events (tenant_id, event_type) select t, 'gated'"
+        " from unnest($1::uuid[]) t, generate_series(1, 3000)",
+        tenants,
+    )
+    ready = await stage.emit(tenants[1])
+    parked = 0
+    for claim in range(2):
+        rows = await stage.admin.fetch(
+            "select * from reactor.claim('r', 1, 10, '30 seconds', null, '{gated}')"
+        )
+        assert [row["id"] for row in rows] == ([ready] if claim == 0 else [])
+        before, parked = (
+            parked,
+            await stage.admin.fetchval("select count(*) from reactor.events where available_at = 'infinity'"),
+        )
+        assert parked - before <= 5000
+    assert parked > 5000

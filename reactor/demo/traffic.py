@@ -47,13 +47,13 @@ class Traffic:
         self.refused: list[str] = []
         clerk = Clerk(rng)
         self._acts: dict[Act, int] = {
-            clerk.order: 65,
+            clerk.order: 62,
             clerk.import_orders: 2,
             clerk.correct: 12,
             clerk.raise_credit: 1 if raising else 0,
             clerk.touch: 8,
             clerk.promise: 6,
-            clerk.alert: 3,
+            clerk.alert: 6,
             clerk.acknowledge: 3,
         }
 

@@ -121,6 +121,7 @@ class Runner:
         except Fenced:
             metrics.RUNS_LOST.inc()
             log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
+            self._settler.released()
         except (Interrupted, *LOST) as error:
             log.warning(
                 names.RUN_INTERRUPTED,

@@ -52,7 +52,8 @@ class Settler:
         self._pool = pool
         # Rung after every settlement: an event that came while its tenant was leased rang when a claim
         # could not take it, and nobody else would look for it before the next poll.
-        self._released = released
+        #: called when leases were given back or lost: there may be something to claim
+        self.released = released
         self._batch = batch
         self._lease = lease
         self._gated = list(gated)
@@ -104,7 +105,7 @@ class Settler:
             raise _ours(error) or error from None
         await scope.commit()
         _count([segment])
-        self._released()
+        self.released()
         return rows
 
     async def checkpoint(self, scope: Scope, segment: Segment) -> None:
@@ -180,7 +181,7 @@ class Settler:
                 return
             else:
                 _count([segment for segment, _, _, _ in group])
-                self._released()
+                self.released()
                 next_rows: dict[UUID, list[asyncpg.Record]] = {}
                 for row in rows:
                     next_rows.setdefault(row["run_id"], []).append(row)
@@ -199,6 +200,7 @@ class Settler:
         if isinstance(error, Fenced):
             metrics.RUNS_LOST.inc(len(handed_over))
             log.warning(names.RUN_LOST, runs=[str(run.run_id) for run in handed_over])
+            self.released()
         else:
             log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=str(error))
             await self.abandon(handed_over, interrupted=True, reason=str(error) or type(error).__name__)

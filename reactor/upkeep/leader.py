@@ -28,6 +28,9 @@ log = structlog.get_logger("reactor.leader")
 #: How long a leader is believed without a sign of life at most; it gives one three times as often.
 _LONGEST_LEASE = timedelta(seconds=15)
 
+#: Seconds that a leader who stops may take to say so.
+_FAREWELL = 2.0
+
 
 class Leader:
     """Started by the app. ``duties(term)`` runs while this replica leads, else it is cancelled."""
@@ -61,6 +64,9 @@ class Leader:
             finally:
                 self.term = None
                 metrics.LEADER.set(0)
+                # At a drain another replica leads at once, not when the lease is over.
+                with anyio.move_on_after(_FAREWELL, shield=True):
+                    await self._resign(term)
             log.warning(names.LEADER_LOST, term=term)
 
     async def _renew(self, term: int) -> None:

@@ -1,0 +1,95 @@
+"""The drain: what is in flight is finished or handed over, leases are released, no attempt is burnt."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+from reactor import Context, Event, Reactor
+from tests.engine.conftest import World, enter
+from tests.engine.fleet import replica
+
+
+async def test_what_runs_is_finished_what_waits_is_given_back_and_another_goes_on_at_once(
+    world: World,
+) -> None:
+    app, next_app = Reactor(), Reactor()
+    inside, go = asyncio.Event(), asyncio.Event()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, "old")
+        inside.set()
+        await go.wait()
+
+    @next_app.on("work")
+    async def next_work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, "new")
+
+    for _ in range(5):
+        await world.flood(await world.tenant(), "work", 2)
+    async with world.running(app, concurrency=1):
+        await asyncio.wait_for(inside.wait(), 10)
+        app.drain()
+        go.set()
+    assert await world.notes() == ["old"]
+    assert await world.count("public.agent_tenant_locks") == 0
+    assert await world.count("reactor.replicas") == 0
+    assert await world.count("reactor.events where attempts > 0 or interruptions > 0") == 0
+    await world.drain(next_app, within=5)
+    assert sorted(await world.notes()) == ["new"] * 9 + ["old"]
+
+
+async def test_what_does_not_finish_in_time_is_handed_over_and_burns_no_attempt(world: World) -> None:
+    app = Reactor()
+    inside = asyncio.Event()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        inside.set()
+        await asyncio.sleep(60)
+
+    event_id = await world.emit(await world.tenant(), "work")
+    async with world.running(app, drain_seconds=0.2):
+        await asyncio.wait_for(inside.wait(), 10)
+    assert await world.notes() == []
+    row = await world.event(event_id)
+    assert row is not None
+    assert (row["attempts"], row["interruptions"], row["available_at"]) == (0, 1, None)
+    assert await world.count("public.agent_tenant_locks") == 0
+
+
+async def test_a_drain_in_the_middle_of_a_backlog_loses_and_doubles_nothing(world: World) -> None:
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, str(event.payload["n"]))
+
+    tenants = [await world.tenant() for _ in range(10)]
+    for tenant in tenants:
+        await world.flood(tenant, "work", 100)
+    for done in (1, 200, 500):
+        async with world.running(app):
+            await world.until("select count(*) >= $1 from public.ledger", done)
+    assert await world.count("public.agent_tenant_locks") == 0
+    assert await world.count("reactor.events where interruptions > 0") == 0
+    await world.drain(app)
+    for tenant in tenants:
+        assert await world.notes(tenant) == [str(n) for n in range(1, 101)]
+
+
+async def test_sigterm_drains_and_exits_with_zero(world: World, tmp_path: Path) -> None:
+    leave = tmp_path / "leave"
+    event_id = await world.emit(await world.tenant(), "held", {"until": str(leave)})
+    async with replica(world.url) as process:
+        await process.says(f"inside {event_id}")
+        process.send(signal.SIGTERM)
+        await world.until(
+            "select not exists (select from reactor.leadership where expires_at > now())", within=5
+        )
+        leave.touch()
+        assert await process.ends() == 0
+    assert await world.notes() == ["effect", "end"]
+    assert await world.count("public.agent_tenant_locks") == 0

@@ -18,7 +18,8 @@ language plpgsql security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_due timestamptz;
+    -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
+    v_due pg_catalog.timestamptz;
     v_id bigint;
 begin
     if emit.tenant_id is null then
@@ -33,7 +34,7 @@ begin
     -- A handler speaks for its own tenant only. (In here current_user is the owner; the setting
     -- "role" still says what the handler's transaction became.)
     if current_setting('role', true) = 'reactor_handler'
-        and emit.tenant_id::text is distinct from current_setting('reactor.tenant_id', true) then
+        and emit.tenant_id::pg_catalog.text is distinct from current_setting('reactor.tenant_id', true) then
         raise exception 'reactor.emit: a handler may emit for its own tenant only'
             using errcode = 'insufficient_privilege',
                 detail = format('the handler''s tenant is %s, the event''s %s',

@@ -13,15 +13,16 @@ language plpgsql security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    v_tenants uuid[];
-    v_runs uuid[];
+    -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
+    v_tenants pg_catalog.uuid[];
+    v_runs pg_catalog.uuid[];
     v_alone bigint[];
     v_group bigint[];
-    v_holders text[];
+    v_holders pg_catalog.text[];
 begin
     -- A handler may take its own tenant's lease (acquire_tenant_lock), and is told of no other's.
     if current_setting('role', true) = 'reactor_handler'
-        and p_tenants is distinct from array[nullif(current_setting('reactor.tenant_id', true), '')::uuid] then
+        and p_tenants is distinct from array[nullif(current_setting('reactor.tenant_id', true), '')::pg_catalog.uuid] then
         raise exception 'reactor.rescue: a handler may end a lease of its own tenant only'
             using errcode = 'insufficient_privilege';
     end if;

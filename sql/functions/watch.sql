@@ -8,7 +8,8 @@
 -- subject_column  a uuid column becomes the event's subject_id; one of another type goes into the payload
 -- condition       SQL over NEW and OLD (for insert: columns may stand alone); schema-qualify functions of yours
 --
--- The trigger function is SECURITY DEFINER, so that a role that may write the table needs no right
+-- The trigger function is SECURITY DEFINER (its types are qualified, because a writer's temporary types come first
+-- on an empty search_path and may run code), so that a role that may write the table needs no right
 -- on the outbox; watch() itself is not: its caller must own the table and be a member of reactor_owner.
 -- Calling it again replaces what it installed before. A partitioned table emits for what is written through
 -- it, not for what is written to a partition directly.
@@ -128,7 +129,7 @@ begin
             -- Some types know no equality; their text does.
             select array_agg(format(
                 case when a.atttypid in ('json'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype)
-                    then 'old.%1$I::text is distinct from new.%1$I::text'
+                    then 'old.%1$I::pg_catalog.text is distinct from new.%1$I::pg_catalog.text'
                     else 'old.%1$I is distinct from new.%1$I' end, a.attname)) into v_columns
             from reactor.parse_ident_list(v_match[2]) as p (name)
             join pg_catalog.pg_attribute a
@@ -151,7 +152,7 @@ begin
             v_where := v_where || format(e' and (%s\n)', condition);
         end if;
         -- In pieces, because a function takes a hundred arguments at most.
-        select coalesce(string_agg(g.piece, ' || ' order by g.n), '''{}''::jsonb')
+        select coalesce(string_agg(g.piece, ' || ' order by g.n), '''{}''::pg_catalog.jsonb')
         into v_payload
         from (
             select (c.n - 1) / 40 as n, format('pg_catalog.jsonb_build_object(%s)',
@@ -160,7 +161,7 @@ begin
             group by (c.n - 1) / 40
         ) g;
         v_subject := case when v_subject_type = 'uuid'::regtype
-            then format('%s.%I', v_row, subject_column) else 'null::uuid' end;
+            then format('%s.%I', v_row, subject_column) else 'null::pg_catalog.uuid' end;
 
         v_body := v_body || format($body$
     if tg_op = %L then

@@ -16,6 +16,8 @@ from reactor.errors import BadArgument, ReactorError
 from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
 from reactor.replica import Replica
 from reactor.settings import Settings, load
+from reactor.web.health import routes
+from reactor.web.server import bind, serve
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[Settings], AbstractAsyncContextManager[Any]]
@@ -140,9 +142,12 @@ class Reactor:
         settings: Settings | None = None,
         *,
         handle_signals: bool = True,
+        serve_http: bool = False,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Run until SIGTERM or SIGINT (or :meth:`drain`), then drain.
+
+        With ``serve_http``, probes and metrics answer on REACTOR_HTTP_HOST:REACTOR_HTTP_PORT.
 
         Raises SettingError, ConnectError or NotMigrated when it cannot start; afterwards nothing that the
         database does ends it.
@@ -164,6 +169,14 @@ class Reactor:
                 async with anyio.create_task_group() as group:
                     if handle_signals:
                         group.start_soon(self._drain_on_signal, group.cancel_scope, name="signals")
+                    listening = bind(settings) if serve_http else None
+                    if listening is not None:
+                        probes = routes(
+                            lambda: [replica.health for replica in self._replicas],
+                            listens=settings.notify != "off",
+                            token=settings.dashboard_token,
+                        )
+                        group.start_soon(serve, listening, probes, name="http")
                     async with anyio.create_task_group() as replicas:
                         for replica in self._replicas:
                             await replicas.start(replica.run, name="replica")

@@ -8,7 +8,7 @@ connection stop neither heartbeat nor settling.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -57,11 +57,13 @@ log = structlog.get_logger("reactor.replica")
 _OWN_CONNECTIONS = 9
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Health:
     """What readiness is told."""
 
     started: bool = False
+    #: the last heartbeat was answered
+    connected: bool = False
     listening: bool = False
     pooled: bool = False
     leading: bool = False
@@ -97,7 +99,14 @@ class Replica:
         self._gate_moved = False
         self._drain_asked = asyncio.Event()
         self._pace = Pace(settings.notify)
-        self.health = Health()
+        self._started = False
+        self._leading = False
+        self._look_at: Callable[[], Health] = Health
+
+    @property
+    def health(self) -> Health:
+        """How it is at this moment."""
+        return self._look_at()
 
     def drain(self) -> None:
         """Stop claiming, finish or hand over what is in flight, release, end. Returns at once."""
@@ -173,13 +182,18 @@ class Replica:
         )
 
         def listening() -> bool:
-            self.health.listening = listener.healthy
-            self.health.pooled = listener.pooled
-            self.health.peers = heartbeat.peers
-            self.health.runs = len(dispatcher.active)
             return listener.healthy
 
-        self.refresh_health = listening
+        self._look_at = lambda: Health(
+            started=self._started,
+            connected=heartbeat.answered,
+            listening=listener.healthy,
+            pooled=listener.pooled,
+            leading=self._leading,
+            draining=self._drain_asked.is_set(),
+            runs=len(dispatcher.active),
+            peers=list(heartbeat.peers),
+        )
         claimer = Claimer(
             pool=own,
             dispatcher=dispatcher,
@@ -218,11 +232,10 @@ class Replica:
                 until_drain.start_soon(claimer.run, name="claimer")
                 until_drain.start_soon(leader.run, name="leader")
                 await heartbeat.beat()
-                self.health.started = True
+                self._started = True
                 log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)
                 task_status.started()
                 await self._drain_asked.wait()
-                self.health.draining = True
                 dispatcher.draining = True
                 log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
                 until_drain.cancel_scope.cancel()
@@ -258,7 +271,7 @@ class Replica:
 
     async def _duties(self, own: Pool, term: int, listening: Any) -> None:
         """What the leader does: the deadline timer, and the jobs that it finds due."""
-        self.health.leading = True
+        self._leading = True
         try:
             async with anyio.create_task_group() as group:
                 housekeeping = Housekeeping(pool=own, term=term, settings=self._settings)
@@ -296,7 +309,7 @@ class Replica:
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from None
         finally:
-            self.health.leading = False
+            self._leading = False
 
     async def _hand_back(self) -> None:
         """Claimed runs that wait for a slot too long go to whoever has one."""

@@ -16,8 +16,10 @@ async def run(*, app: str = BUILTIN) -> int:
     """Runs the reactor until SIGTERM or SIGINT.
 
     Then it claims nothing more, finishes what is in flight within REACTOR_DRAIN_SECONDS, releases its
-    leases and exits 0; a second signal ends it at once. Exits 2 when a setting or the app is wrong, 3 when
-    the database cannot be reached or is not migrated. It logs to stderr.
+    leases and exits 0; a second signal ends it at once. Probes and metrics answer on
+    http://REACTOR_HTTP_HOST:REACTOR_HTTP_PORT (/livez, /readyz, /startupz, /metrics).
+    Exits 2 when a setting or the app is wrong, 3 when the database cannot be reached or is not migrated.
+    It logs to stderr.
 
     Example: ``REACTOR_DATABASE_URL=postgresql://replica@db/crm reactor run --app shop.events:app``
 
@@ -28,7 +30,7 @@ async def run(*, app: str = BUILTIN) -> int:
     """
     chosen = settings.load()
     logs.configure(chosen)
-    await load_app(app).run(chosen)
+    await load_app(app).run(chosen, serve_http=True)
     return 0
 
 

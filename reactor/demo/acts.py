@@ -67,7 +67,7 @@ class Stage:
 
     def is_listening(self) -> bool:
         """Whether the replica's listener is connected."""
-        return all(replica.refresh_health() for replica in self.app.replicas)
+        return all(replica.health.listening for replica in self.app.replicas)
 
     async def becomes(self, *, listening: bool, within: float) -> bool:
         """Waits until the listener is connected, or is not."""

@@ -67,6 +67,8 @@ class Heartbeat(Generic[R]):
         self._lost = lost
         self._enlist = enlist
         self.peers: list[str] = [replica]
+        #: whether the server answered the last one
+        self.answered = False
 
     async def run(self) -> None:
         pause = rest = self._lease.total_seconds() / BEATS
@@ -91,9 +93,11 @@ class Heartbeat(Generic[R]):
                     )
         except LOST as error:
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
+            self.answered = False
             if isinstance(error, TimeoutError):
                 await self._pool.expire_connections()
             return False
+        self.answered = True
         self.peers = peers
         self._cancel(lost, runs)
         if self._replica not in peers:

@@ -1,0 +1,66 @@
+"""The HTTP server: uvicorn in our own task group; it ends when the app does and takes no signals."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from reactor.errors import SettingError
+from reactor.settings import Settings
+from reactor.telemetry import names
+
+log = structlog.get_logger("reactor.web")
+
+
+def bind(settings: Settings) -> socket.socket | None:
+    """The listening socket; ``None`` when the default port is taken and nobody asked for it.
+
+    Raises SettingError when a port that was set cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.http_host, settings.http_port))
+    except OSError as error:
+        listening.close()
+        where = f"{settings.http_host}:{settings.http_port}"
+        if "http_port" in settings.model_fields_set or "http_host" in settings.model_fields_set:
+            raise SettingError(
+                f"REACTOR_HTTP_HOST and REACTOR_HTTP_PORT: {where} cannot be listened on: {error.strerror}",
+                hint="choose another port, or 0 for any free one",
+            ) from None
+        log.warning(names.HTTP_UNAVAILABLE, address=where, error=error.strerror)
+        return None
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the app."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(listening: socket.socket, routes: Sequence[BaseRoute]) -> None:
+    """Serve until cancelled."""
+    server = _Server(
+        uvicorn.Config(
+            Starlette(routes=list(routes)),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+        )
+    )
+    host, port = listening.getsockname()[:2]
+    log.info(names.HTTP_LISTENING, address=f"http://{host}:{port}")
+    try:
+        await server.serve([listening])
+    finally:
+        listening.close()

@@ -1,0 +1,113 @@
+"""/livez, /readyz, /startupz and /metrics of a running replica."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import anyio
+import httpx2
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from reactor import Reactor, Settings
+from reactor.db import pool
+from reactor.errors import SettingError
+from reactor.web.health import routes
+from reactor.web.server import bind
+from tests.conftest import Server
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@asynccontextmanager
+async def served(app: Reactor, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with anyio.create_task_group() as group:
+
+        async def start(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+            await app.run(settings, handle_signals=False, serve_http=True, task_status=task_status)
+
+        await group.start(start)
+        base = f"http://{settings.http_host}:{settings.http_port}"
+        async with httpx2.AsyncClient(base_url=base) as client:
+            yield client
+        app.drain()
+
+
+async def until(client: httpx2.AsyncClient, path: str, status: int) -> str:
+    async with asyncio.timeout(20):
+        while (answer := await client.get(path)).status_code != status:
+            await asyncio.sleep(0.02)
+    return answer.text
+
+
+async def test_a_replica_says_that_it_lives_has_started_and_is_ready(database_url: str) -> None:
+    app = Reactor()
+    async with served(app, Settings(database_url=database_url, http_port=free_port())) as client:
+        assert await until(client, "/livez", 200) == "live\n"
+        assert await until(client, "/startupz", 200) == "ok\n"
+        assert await until(client, "/readyz", 200) == "ok\n"
+        metrics = (await client.get("/metrics")).text
+        assert "reactor_listener_up 1.0" in metrics
+        assert database_url not in metrics
+
+
+async def test_a_replica_without_its_listener_is_not_ready_and_soon_is_again(
+    server: Server, database_url: str, conn: pool.Connection
+) -> None:
+    app = Reactor()
+    name = await conn.fetchval("select current_database()")
+    async with served(app, Settings(database_url=database_url, http_port=free_port())) as client:
+        await until(client, "/readyz", 200)
+        await asyncio.to_thread(server.admin, f"alter database {name} allow_connections false")
+        try:
+            await conn.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name like '%listener' and datname = current_database()"
+            )
+            assert "notifications do not arrive" in await until(client, "/readyz", 503)
+            assert (await client.get("/livez")).status_code == 200
+        finally:
+            await asyncio.to_thread(server.admin, f"alter database {name} allow_connections true")
+        await until(client, "/readyz", 200)
+
+
+async def ask(path: str, *, client: tuple[str, int], token: str | None, given: str = "") -> httpx2.Response:
+    ready = SimpleNamespace(started=True, connected=True, listening=True, draining=False)
+    app = Starlette(routes=routes(lambda: [ready], listens=True, token=SecretStr(token) if token else None))
+    transport = httpx2.ASGITransport(app=app, client=client)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x") as asked:
+        return await asked.get(path, headers={"Authorization": given} if given else {})
+
+
+@pytest.mark.parametrize(
+    ("client", "token", "given", "status"),
+    [
+        ("127.0.0.1", None, "", 200),
+        ("10.1.2.3", None, "", 403),
+        ("10.1.2.3", "a-long-token", "", 401),
+        ("10.1.2.3", "a-long-token", "Bearer another", 401),
+        ("10.1.2.3", "a-long-token", "Bearer a-long-token", 200),
+    ],
+)
+async def test_metrics_are_for_this_machine_or_for_the_token(
+    client: str, token: str | None, given: str, status: int
+) -> None:
+    answer = await ask("/metrics", client=(client, 1), token=token, given=given)
+    assert answer.status_code == status
+    assert (await ask("/readyz", client=(client, 1), token=token)).status_code == 200
+
+
+def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingError, match=f"127.0.0.1:{port} cannot be listened on"):
+            bind(Settings(http_port=port))

@@ -1,4 +1,4 @@
---! requires: now, rescue, park, bury_orphans, ring_timer
+--! requires: now, ring, rescue, park, bury_orphans, ring_timer
 -- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
 -- each one's events, in one round trip. Called by the claimer whenever it has free slots.
 --
@@ -51,6 +51,8 @@ declare
     v_to_park int := 5000;
     v_found uuid[];
     v_closed uuid[];
+    v_marked uuid[];
+    v_has_marked boolean;
     v_orphans uuid[];
     v_shut uuid[] := '{}';
     v_wanted uuid[] := '{}';
@@ -119,9 +121,35 @@ begin
                         where e.tenant_id = f.t and e.available_at is null and e.event_type <> all (p_gated)));
                 v_chunk := 500;
             end if;
+            -- Leases that ran out are ended, which marks what was in flight.
+            perform reactor.rescue(v_found);
+            if found then
+                perform reactor.ring();
+            end if;
+            -- An event that was already tried alone when a lease ran out (two marks) may end this process too.
+            -- A replica has one such tenant at a time, so that it is not other tenants' that are blamed for it.
+            v_marked := array(
+                select f.t from unnest(v_found) with ordinality as f (t, n)
+                where exists (
+                    select from reactor.events e
+                    where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null)
+                order by f.n);
+            if cardinality(v_marked) > 0 then
+                v_has_marked := coalesce(v_has_marked, exists (
+                    select from public.agent_tenant_locks l
+                    join reactor.events e on e.tenant_id = l.tenant_id
+                    where l.lock_holder = p_replica and l.expires_at > reactor.now()
+                        and e.interruptions > 1 and e.available_at is null));
+                if v_has_marked then
+                    v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked));
+                else
+                    v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked[2:]));
+                    v_has_marked := true;
+                end if;
+            end if;
             v_wanted := v_wanted || v_found[1 : p_tenants - cardinality(v_wanted)];
             exit look when cardinality(v_wanted) >= p_tenants;
-            continue look when v_orphans is not null or v_closed is not null;
+            continue look when v_orphans is not null or v_closed is not null or cardinality(v_marked) > 0;
         end if;
         exit look when v_wrapped;
         v_wrapped := true;
@@ -140,7 +168,6 @@ begin
 
     -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
     -- comes second gets nothing for that tenant.
-    perform reactor.rescue(v_wanted);
     with taken as (
         insert into public.agent_tenant_locks as l (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
         -- One id for both rows: making one is a system call.

@@ -4,7 +4,9 @@
 -- reactor.claim() for the tenants it is about to take, and by the deadline timer for all.
 --
 -- A group in flight: nobody knows which of them did it, so each is interrupted once (not its
--- fault, counted apart). One event that was already being tried alone: it did it, an attempt failed.
+-- fault, counted apart). One event that was tried alone in its tenant: interrupted once more, since a replica
+-- tries events of several tenants. One with two such marks was the only one of its kind in the replica
+-- (see reactor.claim): it did it, an attempt failed.
 --
 -- Rows that a settling transaction holds are skipped: that commit wins or loses by itself.
 create or replace function reactor.rescue(p_tenants uuid[] default null, p_limit int default 1000)
@@ -55,9 +57,9 @@ begin
 
     update reactor.events e
     set
-        attempts = e.attempts + (e.interruptions > 0)::int,
-        interruptions = e.interruptions + (e.interruptions = 0)::int,
-        errors = case when e.interruptions = 0 then e.errors else e.errors || jsonb_build_object(
+        attempts = e.attempts + (e.interruptions > 1)::int,
+        interruptions = e.interruptions + (e.interruptions <= 1)::int,
+        errors = case when e.interruptions <= 1 then e.errors else e.errors || jsonb_build_object(
             'at', reactor.now(), 'kind', 'killed', 'run_id', v_runs[array_position(v_tenants, e.tenant_id)],
             'error', 'the replica died while it handled this event alone') end
     where e.id = any (v_alone);

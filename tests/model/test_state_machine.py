@@ -104,6 +104,15 @@ class Protocol(RuleBasedStateMachine):
     def in_order(self, tenant: int) -> list[int]:
         return sorted(self.events[tenant], key=lambda id_: (self.events[tenant][id_][0], id_))
 
+    def is_marked(self, tenant: int) -> bool:
+        return any(interruptions > 1 for _, interruptions, _ in self.events[tenant].values())
+
+    def has_marked(self, number: int) -> bool:
+        return any(
+            lease.holder == number and lease.expires > self.now and self.is_marked(tenant)
+            for tenant, lease in self.leases.items()
+        )
+
     def mark_takeover(self, tenant: int) -> None:
         """A lease that ran out is ended: what was in flight is marked."""
         lease = self.leases.pop(tenant)
@@ -111,7 +120,7 @@ class Protocol(RuleBasedStateMachine):
         alone = len(lease.in_flight) == 1
         for id_ in unfinished:
             priority, interruptions, attempts = self.events[tenant][id_]
-            if alone and interruptions > 0:
+            if alone and interruptions > 1:
                 attempts += 1
             else:
                 interruptions += 1
@@ -131,10 +140,14 @@ class Protocol(RuleBasedStateMachine):
             return
         rows = self.do(self.replicas[number].claim(tenants=1, batch=batch))
         if not rows:
-            assert all(self.live(t) or not self.events[t] for t in range(TENANTS)), "work was left lying"
+            careful = self.has_marked(number)
+            for left in range(TENANTS):
+                waits = careful and self.is_marked(left)
+                assert self.live(left) or not self.events[left] or waits, "work was left lying"
             return
         tenant = self.tenants.index(rows[0]["tenant_id"])
         assert self.live(tenant) is None, "a lease was taken before its time was over"
+        assert not (self.has_marked(number) and self.is_marked(tenant)), "two that may kill at once"
         if tenant in self.leases:
             self.mark_takeover(tenant)
         suspects = any(interruptions for _, interruptions, _ in self.events[tenant].values())

@@ -584,6 +584,7 @@ ALTER FUNCTION reactor.judge_engagement_clock() OWNER TO reactor_owner;
 CREATE FUNCTION reactor.keep_history(p_term bigint, p_keep interval DEFAULT '7 days'::interval, p_ahead integer DEFAULT 3) RETURNS TABLE(made integer, dropped integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET lock_timeout TO '3s'
     AS '…';
 
 ALTER FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) OWNER TO reactor_owner;

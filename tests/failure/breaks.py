@@ -105,7 +105,7 @@ async def noticed(broken: Break) -> str | None:
     found = {name for name, count in result.ledger.counts.items() if count}
     if not found & broken.expected:
         return None
-    name = sorted(found & broken.expected)[0]
+    name = min(found & broken.expected)
     return f"{name} {result.ledger.counts[name]}: {next(iter(result.ledger.cases[name]), '')}"
 
 
@@ -124,7 +124,8 @@ async def caught_up_within(environment: dict[str, str]) -> float:
         slot.proxy.refuse = True
         await _until(
             fleet,
-            "select count(pg_terminate_backend(pid)) > 0 from pg_stat_activity where application_name like '% listener'",
+            "select count(pg_terminate_backend(pid)) > 0 from pg_stat_activity "
+            "where application_name like '% listener'",
         )
         await _until(
             fleet, "select not exists (select from pg_stat_activity where application_name like '% listener')"

@@ -58,7 +58,8 @@ class Monkey:
                 try:
                     await connection.execute(
                         "insert into public.proof_source (subject, tenant_id, writer, n, kind) "
-                        "select s, t, -1, n, 'probe' from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as x (s, t, n)",
+                        "select s, t, -1, n, 'probe' "
+                        "from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as x (s, t, n)",
                         subjects,
                         chosen,
                         list(numbers),
@@ -227,8 +228,8 @@ async def fill_slots(monkey: Monkey, fault: Fault) -> None:
                     break
             fault.detail = f"{len(strangers)} connections taken"
             await monkey.ask(
-                "select pg_terminate_backend(pid) from (select pid from pg_stat_activity where datname = 'proof' "
-                "and usename = 'proof_replica' order by random() limit 4) x"
+                "select pg_terminate_backend(pid) from (select pid from pg_stat_activity "
+                "where datname = 'proof' and usename = 'proof_replica' order by random() limit 4) x"
             )
             await asyncio.sleep(monkey.chance.uniform(0.5, 3))
         finally:
@@ -370,8 +371,8 @@ async def poison(monkey: Monkey, fault: Fault) -> None:
     subject = UUID(int=monkey.chance.getrandbits(128), version=4)
     monkey.probes += 1
     rows = await monkey.ask(
-        "insert into public.proof_source (subject, tenant_id, writer, n, kind) values ($1, $2, -1, $3, 'poison') "
-        "returning subject",
+        "insert into public.proof_source (subject, tenant_id, writer, n, kind) "
+        "values ($1, $2, -1, $3, 'poison') returning subject",
         subject,
         tenant,
         monkey.probes,

@@ -14,33 +14,40 @@ CHECKS: dict[str, str] = {
         select s.tenant_id, s.subject, format('%s, number %s of writer %s', s.kind, s.n, s.writer)
         from public.proof_source s
         where s.kind <> 'poison'
-            and not exists (select from public.proof_effects e where e.subject = s.subject and e.kind = s.kind)
+            and not exists (
+                select from public.proof_effects e where e.subject = s.subject and e.kind = s.kind)
             and not exists (select from reactor.dead_events d where d.subject_id = s.subject)
         union all
         select s.tenant_id, s.subject, 'the event that this one caused'
         from public.proof_source s
         where s.kind = 'chain'
-            and exists (select from public.proof_effects e where e.subject = s.subject and e.kind = 'chain')
-            and not exists (select from public.proof_effects e where e.subject = s.subject and e.kind = 'child')
+            and exists (
+                select from public.proof_effects e where e.subject = s.subject and e.kind = 'chain')
             and not exists (
-                select from reactor.dead_events d where d.subject_id = s.subject and d.event_type = 'proof.child')
+                select from public.proof_effects e where e.subject = s.subject and e.kind = 'child')
+            and not exists (
+                select from reactor.dead_events d
+                where d.subject_id = s.subject and d.event_type = 'proof.child')
         union all
         select e.tenant_id, e.subject_id, 'still in the outbox: ' || e.event_type
         from reactor.events e where e.event_type like 'proof.%'
         union all
         select s.tenant_id, s.subject, 'poisonous, and not found out'
         from public.proof_source s
-        where s.kind = 'poison' and not exists (select from reactor.dead_events d where d.subject_id = s.subject)
+        where s.kind = 'poison'
+            and not exists (select from reactor.dead_events d where d.subject_id = s.subject)
         """,
     "dead": """
         select d.tenant_id, d.subject_id, d.reason || ': ' || d.errors::text
         from reactor.dead_events d
-        where not exists (select from public.proof_source s where s.subject = d.subject_id and s.kind = 'poison')
+        where not exists (
+            select from public.proof_source s where s.subject = d.subject_id and s.kind = 'poison')
         """,
     "doubled": """
         select v.tenant_id, v.subject, v.detail from public.proof_violations v where v.kind = 'doubled'
         union all
-        select min(h.tenant_id::text)::uuid, min(h.subject_id::text)::uuid, format('event %s is %s times in the history', h.id, count(*))
+        select min(h.tenant_id::text)::uuid, min(h.subject_id::text)::uuid,
+            format('event %s is %s times in the history', h.id, count(*))
         from reactor.history h group by h.id having count(*) > 1
         union all
         select d.tenant_id, d.subject_id, 'dead, and handled as well'
@@ -69,7 +76,8 @@ CHECKS: dict[str, str] = {
             from reactor.history h where h.event_type like 'proof.%'
         )
         select w.tenant_id, w.subject,
-            format('%s of run %s committed %s, its lease lasted from %s to %s', w.what, w.run_id, w.at, l.taken, l.ended)
+            format('%s of run %s committed %s, its lease lasted from %s to %s',
+                w.what, w.run_id, w.at, l.taken, l.ended)
         from written w left join life l on l.run_id = w.run_id
         where l.taken is null or w.at < l.taken or w.at > l.ended
         union all
@@ -95,7 +103,8 @@ CHECKS: dict[str, str] = {
         where a.position < b.position and b.attempts = 0
         """,
     "overlapping runs": """
-        select l.tenant_id, null::uuid, format('run %s was ended at %s, its lease lasted until %s', l.run_id, l.at, l.expires_at)
+        select l.tenant_id, null::uuid,
+            format('run %s was ended at %s, its lease lasted until %s', l.run_id, l.at, l.expires_at)
         from public.proof_leases l
         join public.agent_autonomous_runs r on r.id = l.run_id
         where l.what = 'ended' and r.status = 'timeout' and l.at < l.expires_at

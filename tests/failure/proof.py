@@ -182,7 +182,7 @@ async def _slowest(connection: asyncpg.Connection, faults: list[Fault]) -> list[
     for row in rows:
         fault = by_probe.get(row["subject"])
         leases = await connection.fetch(
-            "select l.at, format('%s %s %s', l.holder, l.what, coalesce(r.status || ' ' || r.error_message, r.status)) "
+            "select l.at, concat_ws(' ', l.holder, l.what, r.status, r.error_message) "
             "from public.proof_leases l left join public.agent_autonomous_runs r on r.id = l.run_id "
             "where l.tenant_id = $1 and l.at between $2::timestamptz - interval '5 s' and $3 order by l.at",
             row["tenant_id"],
@@ -197,9 +197,10 @@ async def _slowest(connection: asyncpg.Connection, faults: list[Fault]) -> list[
         story = sorted([*((lease[0], lease[1]) for lease in leases), *met])
         stories.append(
             [
-                f"{fault.kind if fault else '?'} {fault.victim if fault else ''}: written {row['created_at']:%T.%f}, "
-                f"handled {row['at']:%T.%f}, interruptions {row['interruptions']}, attempts {row['attempts']}",
+                f"probe of {fault.kind if fault else 'nothing'}, {fault.victim if fault else ''}",
+                f"{row['created_at']:%T.%f} written",
                 *(f"{at:%T.%f} {what}" for at, what in story),
+                f"{row['at']:%T.%f} handled after {row['interruptions']} interruptions",
             ]
         )
     return stories

@@ -1,7 +1,7 @@
 """A writer process: ``python -m tests.failure.writer URL NUMBER WRITERS RATE TENANTS SEED KINDS``.
 
-It alone writes for its tenants, in one session at a time, so their events' ids are in commit order. After each
-commit that the server confirmed it prints the last number it wrote; at SIGTERM it stops.
+It alone writes for its tenants, in one session at a time, so their events' ids are in commit order. After
+each commit that the server confirmed it prints the last number it wrote; at SIGTERM it stops.
 """
 
 import asyncio
@@ -111,7 +111,8 @@ class Writer:
         self._next += count
         await connection.execute(
             "insert into public.proof_source (subject, tenant_id, writer, n, kind) "
-            "select gen_random_uuid(), t, $1, n, k from unnest($2::uuid[], $3::bigint[], $4::text[]) as x (t, n, k)",
+            "select gen_random_uuid(), t, $1, n, k "
+            "from unnest($2::uuid[], $3::bigint[], $4::text[]) as x (t, n, k)",
             self._number,
             [self._random.choice(few) for _ in range(count)],
             list(range(first, first + count)),

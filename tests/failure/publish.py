@@ -1,0 +1,106 @@
+"""Puts the result of a proof into its report: ``python -m tests.failure.publish RESULT.json docs/proof.md``.
+
+The report is written by hand but for what stands between its two marks; the plot is drawn beside it.
+"""
+
+import json
+import math
+import sys
+from collections import Counter
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tests.failure.report import percentile
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+_LEFT, _ROW, _TOP, _WIDTH = 190, 22, 34, 640
+#: The plot's axis, in seconds.
+_LEAST, _MOST = 0.01, 100.0
+
+
+def results(document: dict[str, Any], plot: str) -> str:
+    """The generated part, as Markdown."""
+    plan, ledger, faults = document["plan"], document["ledger"], document["faults"]
+    began, ended = (datetime.fromisoformat(document[name]) for name in ("began", "ended"))
+    minutes = (ended - began).total_seconds() / 60
+    times = Counter(fault["kind"] for fault in faults)
+    lines = [
+        (
+            f"Seed {plan['seed']}, {began:%Y-%m-%d}, {minutes:.0f} minutes: {plan['replicas']} replicas, "
+            f"{plan['tenants']} tenants, leases of {plan.get('lease', 3):g} s, "
+            f"**{len(faults):,} faults** of {len(times)} kinds, **{ledger['events']:,} events** "
+            f"in {ledger['runs']:,} runs. {ledger['takeovers']:,} leases ran out and were taken over, "
+            f"{ledger['interrupted']:,} events were interrupted at least once, {ledger['retried']:,} failed "
+            "at least once and were tried again."
+        ),
+        "",
+        "| must be 0 | found |",
+        "| --- | ---: |",
+        *(f"| {name} | {count} |" for name, count in ledger["counts"].items()),
+        "",
+        "Recovery, in seconds:",
+        "",
+        "| fault | times | p50 | p99 | longest |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for kind, found in sorted(document["recoveries"].items()):
+        p50, p99 = percentile(found, 0.5), percentile(found, 0.99)
+        lines.append(f"| {kind} | {times[kind]} | {p50:.2f} | {p99:.2f} | {max(found):.2f} |")
+    return "\n".join([*lines, "", f"![Recovery times by kind of fault, on a logarithmic axis]({plot})"])
+
+
+def draw(recoveries: dict[str, list[float]]) -> str:
+    """Every recovery as a dot, one row a kind, with marks for p50 and p99."""
+    kinds = sorted(recoveries, key=lambda kind: percentile(recoveries[kind], 0.5))
+    height = _TOP + _ROW * len(kinds) + 30
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + 30} {height}" '
+            'font-family="system-ui, sans-serif" font-size="12">'
+        ),
+        (
+            "<style>text{fill:#444}.d{fill:#2b6cb0;fill-opacity:.25}.m{stroke:#c2410c;stroke-width:2}"
+            ".n{stroke:#7c2d12;stroke-width:2;stroke-dasharray:2 2}.g{stroke:#8884}"
+            "@media(prefers-color-scheme:dark){text{fill:#ccc}.d{fill:#7cb7ff}}</style>"
+        ),
+        (
+            f'<text x="{_LEFT}" y="14">seconds until an event written at the fault was handled '
+            "(line: p50, dashed: p99)</text>"
+        ),
+    ]
+    for second in (0.01, 0.1, 1, 10, 100):
+        x = _place(second)
+        parts.append(f'<line class="g" x1="{x}" x2="{x}" y1="{_TOP - 10}" y2="{height - 24}"/>')
+        parts.append(f'<text x="{x}" y="{height - 8}" text-anchor="middle">{second:g}</text>')
+    for row, kind in enumerate(kinds):
+        y = _TOP + _ROW * row
+        found = recoveries[kind]
+        parts.append(f'<text x="{_LEFT - 10}" y="{y + 4}" text-anchor="end">{escape(kind)}</text>')
+        parts += [f'<circle class="d" cx="{_place(seconds)}" cy="{y}" r="3.5"/>' for seconds in found]
+        for share, style in ((0.5, "m"), (0.99, "n")):
+            x = _place(percentile(found, share))
+            parts.append(f'<line class="{style}" x1="{x}" x2="{x}" y1="{y - 8}" y2="{y + 8}"/>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _place(seconds: float) -> str:
+    share = math.log(min(max(seconds, _LEAST), _MOST) / _LEAST) / math.log(_MOST / _LEAST)
+    return f"{_LEFT + share * _WIDTH:.1f}"
+
+
+def main(source: str, target: str) -> None:
+    document = json.loads(Path(source).read_text())
+    report = Path(target)
+    plot = report.with_suffix(".svg")
+    plot.write_text(draw(document["recoveries"]))
+    text = report.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    report.write_text(f"{before}{BEGIN}\n\n{results(document, plot.name)}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

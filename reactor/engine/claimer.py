@@ -83,6 +83,9 @@ class Claimer:
         if room <= 0:
             self._dispatcher.freed.clear()
             if self._dispatcher.room <= 0 and not self._dispatcher.draining:
+                if len(self._peers()) > 1:
+                    # There may be more than we can take: whoever sleeps while we have no room is woken.
+                    await calls.ring(connection)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.25):
                         await self._dispatcher.freed.wait()
@@ -161,12 +164,12 @@ class Claimer:
         wait = 0.001
         while True:
             room = self._dispatcher.room
-            if room <= 0 or await self._look(connection, room):
+            if room <= 0 or await self._look(connection, room) or (before and await self._bell.wait(wait)):
+                # Those that are open still may have missed the bell: it is armed, and they are counted, anew.
+                self._pace.armed = not before
                 return False
             if not before:
                 return True
-            if await self._bell.wait(wait):
-                return False
             wait = min(wait * 2, 0.1)
             before &= await calls.open_writers(connection)
 

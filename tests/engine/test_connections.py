@@ -1,0 +1,69 @@
+"""Connections end when they like; no event minds."""
+
+import asyncio
+from typing import Any
+
+from reactor import Context, Event, Reactor
+from tests.engine.conftest import World, enter, until
+
+LISTENERS = (
+    "select pid from pg_stat_activity "
+    "where application_name like '%listener' and datname = current_database()"
+)
+
+
+async def test_a_listener_that_is_killed_under_load_is_back_and_nothing_is_lost(world: World) -> None:
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, str(event.payload["n"]))
+
+    tenants = [await world.tenant() for _ in range(5)]
+    async with world.running(app):
+        for turn in range(4):
+            before = await world.until(LISTENERS)
+            for n in range(20):
+                await world.emit(tenants[n % 5], "work", {"n": turn * 20 + n})
+                if n == 10:
+                    await world.conn.execute("select pg_terminate_backend($1)", before)
+            back = await world.until(f"{LISTENERS} and pid <> $1", before, within=2)
+            assert back != before
+
+            async def healthy() -> bool:
+                return all(replica.health.listening for replica in app.replicas)
+
+            await until(healthy, within=2)
+        await world.until("select count(*) = 80 from public.ledger")
+        # and it hears: the poll is half a minute away
+        await world.until("select last_value > 1 from reactor.doorbell")
+        await world.emit(tenants[0], "work", {"n": 80})
+        await world.until("select count(*) = 81 from public.ledger", within=5)
+    assert sorted(int(note) for note in await world.notes()) == list(range(81))
+
+
+async def test_backends_killed_in_the_middle_of_handlers_cost_no_attempt_and_no_effect(world: World) -> None:
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, str(event.payload["n"]))
+        await asyncio.sleep(0.005)
+
+    tenants = [await world.tenant() for _ in range(4)]
+    for tenant in tenants:
+        await world.flood(tenant, "work", 60)
+    kill = (
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() "
+        "and pid <> pg_backend_pid() and application_name <> 'test'"
+    )
+    async with world.running(app, lease_seconds=2):
+        for done in (10, 60, 120):
+            await world.until("select count(*) >= $1 from public.ledger", done)
+            await world.conn.execute(kill)
+        await world.until("select count(*) = 240 from public.ledger", within=40)
+        await world.until("select count(*) = 240 from reactor.history")
+    for tenant in tenants:
+        assert sorted(int(note) for note in await world.notes(tenant)) == list(range(1, 61))
+    assert await world.count("reactor.history where attempts > 0") == 0
+    assert await world.count("reactor.dead_events") == 0

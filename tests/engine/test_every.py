@@ -1,0 +1,136 @@
+"""Periodic jobs: once in the fleet, missed runs skipped or made good, failures noted."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+
+from reactor import JobContext, Reactor
+from reactor.errors import BadArgument
+from reactor.testing import DatabaseClock
+from tests.engine.conftest import World
+
+NOTE = "insert into public.ledger (tenant_id, note) values ('00000000-0000-0000-0000-000000000000', $1)"
+REGISTERED = "select exists (select from reactor.schedules where name = $1)"
+
+
+def app_with(*, catch_up: bool = False) -> Reactor:
+    app = Reactor()
+
+    @app.every("1h", name="tidy", catch_up=catch_up)
+    async def tidy(ctx: JobContext) -> None:
+        await ctx.db.execute(NOTE, ctx.due_at.isoformat())
+
+    return app
+
+
+async def test_a_job_runs_once_in_a_fleet_of_three(world: World) -> None:
+    clock = DatabaseClock(world.conn)
+    async with AsyncExitStack() as fleet:
+        for name in "abc":
+            await fleet.enter_async_context(world.running(app_with(), replica=name, lease_seconds=3600))
+        await world.until(REGISTERED, "tidy")
+        for hours in (1, 2, 3):
+            await clock.advance(timedelta(hours=1))
+            await world.until("select count(*) = $1 from public.ledger", hours)
+            await world.until("select finished_at is not null from reactor.schedules where name = 'tidy'")
+    assert len(set(await world.notes())) == 3
+
+
+async def test_missed_runs_are_skipped(world: World) -> None:
+    clock = DatabaseClock(world.conn)
+    await world.drain(app_with())
+    await clock.advance(timedelta(hours=5, minutes=30))
+    await world.drain(app_with())
+    assert await world.count("public.ledger") == 1
+    next_due = await world.conn.fetchval("select due_at from reactor.schedules where name = 'tidy'")
+    assert timedelta(0) < next_due - await clock.now() <= timedelta(hours=1)
+
+
+async def test_missed_runs_are_made_good_one_by_one_when_asked(world: World) -> None:
+    clock = DatabaseClock(world.conn)
+    await world.drain(app_with(catch_up=True))
+    await clock.advance(timedelta(hours=5, minutes=30))
+    await world.drain(app_with(catch_up=True))
+    moments = await world.notes()
+    assert len(moments) == 5
+    assert moments == sorted(set(moments))
+
+
+async def test_a_failing_job_leaves_nothing_is_noted_and_runs_again_next_time(world: World) -> None:
+    app = Reactor()
+    fail = True
+
+    @app.every("1h", name="tidy")
+    async def tidy(ctx: JobContext) -> None:
+        await ctx.db.execute(NOTE, "written")
+        if fail:
+            raise RuntimeError("no")
+
+    clock = DatabaseClock(world.conn)
+    await world.drain(app)
+    await clock.advance(timedelta(hours=1))
+    await world.drain(app)
+    row = await world.conn.fetchrow("select failures, last_error from reactor.schedules where name = 'tidy'")
+    assert (row["failures"], row["last_error"]) == (1, "no")
+    assert await world.notes() == []
+    fail = False
+    await clock.advance(timedelta(hours=1))
+    await world.drain(app)
+    assert await world.notes() == ["written"]
+    assert await world.conn.fetchval("select failures from reactor.schedules where name = 'tidy'") == 0
+
+
+async def test_a_job_cut_short_by_the_loss_of_its_leader_is_done_again_by_the_next(world: World) -> None:
+    app, heir = Reactor(), app_with()
+    inside = asyncio.Event()
+
+    @app.every("1h", name="tidy")
+    async def tidy(ctx: JobContext) -> None:
+        await ctx.db.execute(NOTE, "half")
+        inside.set()
+        await asyncio.sleep(60)
+
+    clock = DatabaseClock(world.conn)
+    await world.drain(heir)
+    await clock.advance(timedelta(hours=1))
+    async with world.running(app):
+        await asyncio.wait_for(inside.wait(), 10)
+    await world.drain(heir)
+    notes = await world.notes()
+    assert len(notes) == 1
+    assert notes[0] != "half"
+
+
+async def test_a_former_leaders_job_can_commit_nothing(world: World) -> None:
+    app = Reactor()
+    inside, go = asyncio.Event(), asyncio.Event()
+
+    @app.every("1h", name="tidy")
+    async def tidy(ctx: JobContext) -> None:
+        await ctx.db.execute(NOTE, f"term {ctx.term}")
+        inside.set()
+        await go.wait()
+
+    clock = DatabaseClock(world.conn)
+    await world.drain(app_with())
+    await clock.advance(timedelta(hours=1))
+    async with world.running(app):
+        await asyncio.wait_for(inside.wait(), 10)
+        await world.conn.execute(
+            "update reactor.leadership set term = term + 1, leader = 'somebody else', "
+            "expires_at = reactor.now() + interval '1 hour'"
+        )
+        go.set()
+        await world.until("select true from reactor.leadership where leader = 'somebody else'")
+    assert await world.notes() == []
+
+
+def test_two_jobs_of_one_name_and_no_interval_at_all_are_refused() -> None:
+    app = app_with()
+    with pytest.raises(BadArgument, match="twice"):
+        app.include(app_with())
+    for wrong in ("0s", "soon", ""):
+        with pytest.raises(BadArgument):
+            app.every(wrong)

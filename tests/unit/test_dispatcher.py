@@ -1,0 +1,92 @@
+"""How many tenants are in hand: never more than there are slots for, and no slot idle while one waits."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from reactor.engine.dispatcher import Dispatcher
+from reactor.engine.run import Run
+
+
+def rows(*tenants: int) -> list[Any]:
+    return [{"tenant_id": uuid.UUID(int=n), "run_id": uuid.UUID(int=1000 + n), "id": n} for n in tenants]
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_slots_bound_what_runs_and_the_rest_waits_in_order() -> None:
+    started: list[int] = []
+    gates: dict[int, asyncio.Event] = {}
+
+    async def work(run: Run) -> None:
+        number = run.tenant_id.int
+        started.append(number)
+        gates[number] = asyncio.Event()
+        await gates[number].wait()
+
+    dispatcher = Dispatcher(slots=2, work=work, settling=lambda: 0)
+    workers = [asyncio.create_task(dispatcher.run()) for _ in range(2)]
+    try:
+        assert dispatcher.room == 2
+        assert dispatcher.has_spare
+        dispatcher.start(rows(1, 1, 2, 3))
+        await turn()
+        assert started == [1, 2]
+        assert not dispatcher.has_spare
+        assert dispatcher.room == 0
+        assert {run.tenant_id.int for run in dispatcher.held()} == {1, 2, 3}
+        gates[1].set()
+        await turn()
+        assert started == [1, 2, 3]
+        for gate in gates.values():
+            gate.set()
+        await turn()
+        assert dispatcher.is_idle
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_runs_that_wait_too_long_are_given_back_and_lost_ones_dropped() -> None:
+    async def work(run: Run) -> None:
+        raise AssertionError("no worker was started")
+
+    dispatcher = Dispatcher(slots=1, work=work, settling=lambda: 0)
+    dispatcher.start(rows(1, 2, 3))
+    assert dispatcher.take_waiting(60) == []
+    dispatcher.drop(dispatcher.held()[1])
+    assert [run.tenant_id.int for run in dispatcher.take_waiting(0)] == [1, 3]
+    assert dispatcher.is_idle
+
+
+async def test_a_drain_and_a_jam_of_settlements_leave_no_room() -> None:
+    async def work(run: Run) -> None: ...
+
+    jam = 0
+    dispatcher = Dispatcher(slots=4, work=work, settling=lambda: jam)
+    assert dispatcher.room == 4
+    jam = 1000
+    assert dispatcher.room == 0
+    jam = 0
+    dispatcher.draining = True
+    assert dispatcher.room == 0
+
+
+async def test_quick_runs_are_claimed_ahead_within_bounds() -> None:
+    async def work(run: Run) -> None: ...
+
+    dispatcher = Dispatcher(slots=2, work=work, settling=lambda: 0)
+    worker = asyncio.create_task(dispatcher.run())
+    try:
+        for n in range(1, 2000):
+            dispatcher.start(rows(n))
+            await asyncio.sleep(0)
+        await turn()
+        assert 2 <= dispatcher.room <= 2 + 500
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)

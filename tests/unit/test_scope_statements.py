@@ -1,0 +1,44 @@
+"""Which statements a handler may not run, because they end its transaction or leave its role."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactor.engine.scope import forbidden_statement
+
+ENDS = ["commit", "COMMIT WORK", "end", "abort", "rollback", "begin", "start transaction", "reset role",
+        "reset all", "discard all", "set role none", "set local role x", "set session authorization y",
+        "set transaction read only", "prepare transaction 'x'", "rollback and chain"]  # fmt: skip
+FINE = ["select 1", "savepoint a", "rollback to a", "rollback to savepoint a", "rollback work to a",
+        "release savepoint a", "set local my.x = 1", "prepare p as select 1", "update t set role = 'x'",
+        "insert into end_of_day values (1)", "select 'commit'", "select $$; commit$$",
+        'select 1 as "end; commit"',
+        "do $x$ begin perform 1; end $x$", "-- commit\nselect 1", "/* ; commit */ select 1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", ENDS)
+@pytest.mark.parametrize(
+    "wrap", ["{}", "  {} ;", "select 1; {}", "/* a */ {}", "-- a\n{}", "select 'x;' ;{}"]
+)
+def test_it_is_found_wherever_it_stands(statement: str, wrap: str) -> None:
+    assert forbidden_statement(wrap.format(statement)) is not None
+
+
+@pytest.mark.parametrize("statement", FINE)
+def test_what_only_looks_like_it_is_let_through(statement: str) -> None:
+    assert forbidden_statement(statement) is None
+
+
+@given(
+    st.lists(st.sampled_from(FINE), max_size=5),
+    st.sampled_from(ENDS),
+    st.lists(st.sampled_from(FINE), max_size=5),
+)
+def test_one_among_many_is_found(before: list[str], statement: str, after: list[str]) -> None:
+    assert forbidden_statement("; ".join([*before, statement, *after])) is not None
+    assert forbidden_statement("; ".join([*before, *after])) is None
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_judged_without_an_error(text: str) -> None:
+    forbidden_statement(text)

@@ -1,0 +1,131 @@
+"""When to look for work: decisions without a clock or a connection."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reactor.engine.wakeup import Notify, Pace, Rest, poll_seconds
+
+MODES: list[Notify] = ["armed", "always", "off"]
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["found", "woken", "rest"]), st.floats(0, 2, allow_nan=False)), max_size=200
+)
+
+
+def carry_out(pace: Pace, step: Rest) -> None:
+    """What the claimer does about the bell."""
+    if step is Rest.ARM:
+        pace.armed = True
+    elif step is Rest.DISARM:
+        pace.armed = False
+
+
+@given(mode=st.sampled_from(MODES), steps=steps)
+def test_whoever_sleeps_without_a_limit_has_its_bell_armed_unless_there_is_none(
+    mode: Notify, steps: list[tuple[str, float]]
+) -> None:
+    """A pause of zero means: sleep until the bell or the poll. Without the bell that would be the poll."""
+    pace = Pace(mode)
+    now = 0.0
+    for kind, gap in steps:
+        now += gap
+        match kind:
+            case "found":
+                pace.found(now)
+            case "woken":
+                pace.woken()
+            case _:
+                step, pause = pace.rest(now)
+                assert pause >= 0
+                carry_out(pace, step)
+                if pause == 0 and mode != "off":
+                    assert pace.armed
+                if step is Rest.DISARM:
+                    assert pause > 0
+                if mode == "off":
+                    assert not pace.armed
+                if mode == "always":
+                    assert not pace.busy
+
+
+@given(mode=st.sampled_from(MODES), steps=steps)
+def test_no_pause_is_longer_than_a_fifth_of_a_second(mode: Notify, steps: list[tuple[str, float]]) -> None:
+    pace = Pace(mode)
+    now = 0.0
+    for kind, gap in steps:
+        now += gap
+        if kind == "found":
+            pace.found(now)
+        elif kind == "woken":
+            pace.woken()
+        else:
+            step, pause = pace.rest(now)
+            assert pause <= 0.2
+            carry_out(pace, step)
+
+
+@given(steps=steps)
+def test_it_falls_asleep_in_the_end_whatever_came_before(steps: list[tuple[str, float]]) -> None:
+    pace = Pace("armed")
+    now = 0.0
+    for kind, gap in steps:
+        now += gap
+        if kind == "found":
+            pace.found(now)
+        elif kind == "woken":
+            pace.woken()
+        else:
+            carry_out(pace, pace.rest(now)[0])
+    rests = 0
+    while True:
+        step, pause = pace.rest(now)
+        carry_out(pace, step)
+        if pause == 0 and pace.armed:
+            break
+        now += max(pause, 0.001)
+        rests += 1
+        assert rests < 100
+    assert not pace.busy
+
+
+def test_a_stream_of_work_makes_it_busy_and_silence_ends_that() -> None:
+    pace = Pace("armed")
+    pace.armed = True
+    now = 10.0
+    for _ in range(20):
+        now += 0.001
+        pace.found(now)
+    assert pace.rest(now) == (Rest.DISARM, pytest.approx(0.0015))
+    pace.armed = False
+    assert pace.rest(now + 0.001)[0] is Rest.LOOK
+    assert pace.rest(now + 1) == (Rest.ARM, 0.0)
+
+
+def test_work_now_and_then_never_makes_it_busy() -> None:
+    pace = Pace("armed")
+    for n in range(100):
+        pace.found(n * 0.05)
+    assert not pace.busy
+
+
+def test_one_that_is_woken_in_vain_dozes_and_one_success_ends_that() -> None:
+    pace = Pace("armed")
+    pace.armed = True
+    for _ in range(5):
+        pace.woken()
+    step, pause = pace.rest(1.0)
+    assert step is Rest.DISARM
+    assert 0 < pause <= 0.2
+    pace.found(2.0)
+    pace.armed = False
+    assert pace.rest(10.0) == (Rest.ARM, 0.0)
+
+
+@given(slow=st.floats(0.05, 3600), mode=st.sampled_from(MODES), healthy=st.booleans())
+def test_the_poll_is_slow_only_while_notifications_arrive(slow: float, mode: Notify, healthy: bool) -> None:
+    seconds = poll_seconds(slow, mode=mode, listener_healthy=lambda: healthy)
+    if mode == "off" or not healthy:
+        assert seconds == min(slow, 1.0)
+    else:
+        assert seconds == slow

@@ -153,13 +153,14 @@ async def beat(
 async def busy_backends(connection: Connection, pids: Sequence[int]) -> tuple[int, set[int]]:
     """The backend that answers, and which of ``pids`` are working on a statement.
 
-    A role sees the state of its own sessions only, which these are.
+    A role sees the state of its own sessions only, which these are. Asked when connections are in doubt, so
+    one that does not answer soon is given up soon.
     """
     row = await connection.fetchrow(
         "select pg_catalog.pg_backend_pid() as own, array(select a.pid from pg_catalog.pg_stat_activity a "
         "where a.pid = any($1) and a.state in ('active', 'fastpath function call')) as busy",
         list(pids),
-        timeout=PATIENCE,
+        timeout=PATIENCE / 4,
     )
     assert row is not None
     return row["own"], set(row["busy"])
@@ -185,6 +186,10 @@ async def retire(connection: Connection, replica: str) -> None:
 
 async def arm(connection: Connection, slot: int, *, armed: bool) -> None:
     await connection.execute("select reactor.arm($1, $2)", slot, armed, timeout=PATIENCE)
+
+
+async def ring(connection: Connection) -> None:
+    await connection.execute("select reactor.ring()", timeout=PATIENCE)
 
 
 async def open_writers(connection: Connection, *, timer: bool = False) -> set[str]:

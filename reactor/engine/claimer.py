@@ -28,6 +28,8 @@ log = structlog.get_logger("reactor.claimer")
 
 #: How long the replica that rendezvous hashing names has a woken event to itself, in seconds.
 _GRACE = 0.025
+#: How often a replica without room wakes those that sleep, in seconds.
+_RING_PEERS = 0.2
 
 
 class Claimer:
@@ -63,6 +65,7 @@ class Claimer:
         self._gated = list(gated)
         # Replicas begin at different places, so that they do not all reach for the same tenants.
         self._after = UUID(int=random.getrandbits(128))
+        self._rang_at = 0.0
 
     async def run(self) -> None:
         failures = 0
@@ -83,8 +86,10 @@ class Claimer:
         if room <= 0:
             self._dispatcher.freed.clear()
             if self._dispatcher.room <= 0 and not self._dispatcher.draining:
-                if len(self._peers()) > 1:
+                now = asyncio.get_running_loop().time()
+                if len(self._peers()) > 1 and now - self._rang_at > _RING_PEERS:
                     # There may be more than we can take: whoever sleeps while we have no room is woken.
+                    self._rang_at = now
                     await calls.ring(connection)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.25):

@@ -166,14 +166,14 @@ class Settler:
                 if len(group) == 1:
                     await self._fail(group, _ours(error) or error)
                     return
-                if not isinstance(_ours(error), Fenced):
+                lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}
+                gone = [entry for entry in group if entry[0].run.run_id in lost]
+                if not isinstance(_ours(error), Fenced) or not gone:
                     # Nobody knows whose fault it is, and the others must not bear it.
                     for entry in group:
                         await self._settle_group([entry])
                     return
                 # Those that lost their lease are told; the others settle without them.
-                lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}
-                gone = [entry for entry in group if entry[0].run.run_id in lost] or group
                 await self._fail(gone, Fenced("the lease was lost: nothing is committed"))
                 group = [entry for entry in group if entry not in gone]
             except LOST as error:

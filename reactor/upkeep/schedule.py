@@ -116,6 +116,9 @@ class Schedule:
             async with asyncio.timeout(job.timeout.total_seconds()):
                 if job.in_transaction:
                     async with self._pool.acquire() as connection, connection.transaction():
+                        # Of a leader that vanished, the server undoes it, rather than keep its rows locked.
+                        silence = int((job.timeout.total_seconds() + 30) * 1000)
+                        await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
                         await job.function(self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
                 else:

@@ -150,6 +150,11 @@ async def beat(
     return set(row["lost"]), list(row["peers"])
 
 
+async def probe(connection: Connection) -> None:
+    """Raises TimeoutError soon when the connection lost its other end."""
+    await connection.execute("select 1", timeout=PATIENCE / 4)
+
+
 async def busy_backends(connection: Connection, pids: Sequence[int]) -> tuple[int, set[int]]:
     """The backend that answers, and which of ``pids`` are working on a statement.
 

@@ -26,6 +26,9 @@ else:
 
 log = structlog.get_logger("reactor.claimer")
 
+#: After so many seconds of sleep the connection is tried before it is relied on: a claim would wait longer
+#: for an answer, and one that did reach the server would hold leases that nobody knows of.
+_TRUST = 3.0
 #: How long the replica that rendezvous hashing names has a woken event to itself, in seconds.
 _GRACE = 0.025
 #: How often a replica without room wakes those that sleep, in seconds.
@@ -142,9 +145,14 @@ class Claimer:
                     return
         if self._bell.is_ringing or self._dispatcher.draining:
             return
-        if await self._bell.wait(
+        clock = asyncio.get_running_loop().time
+        slept_at = clock()
+        rang = await self._bell.wait(
             poll_seconds(self._poll, mode=self._pace.mode, listener_healthy=self._listener_healthy)
-        ):
+        )
+        if clock() - slept_at > _TRUST:
+            await calls.probe(connection)
+        if rang:
             self._pace.woken()
             await self._answer(connection)
         else:

@@ -41,8 +41,10 @@ class Silence:
         self._suspects: set[tuple[Run, float]] = set()
 
     async def run(self) -> None:
+        pause = _LOOK
         while True:
-            await anyio.sleep(_LOOK)
+            await anyio.sleep(pause)
+            pause = _LOOK
             waits = self._long_waits()
             if not waits:
                 self._suspects.clear()
@@ -50,7 +52,10 @@ class Silence:
             try:
                 busy = await self._busy(list(waits.values()))
             except LOST:
-                continue  # the server is away: the lease decides
+                # Our own connection is silent too, and the next one may be better; or the server is away,
+                # and the lease decides.
+                pause = _LOOK / 5
+                continue
             if busy is None:
                 continue
             idle = {wait for wait, pid in waits.items() if pid not in busy}

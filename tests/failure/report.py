@@ -30,7 +30,8 @@ def print_result(console: Console, result: Result) -> None:
     ledger = result.ledger
     console.print(
         f"{len(result.faults)} faults, {ledger.events} events, {ledger.runs} runs, "
-        f"{ledger.takeovers} takeovers, {ledger.interrupted} interrupted, {ledger.retried} retried, {ledger.poisoned} poisonous"
+        f"{ledger.takeovers} takeovers, {ledger.interrupted} interrupted, {ledger.retried} retried, "
+        f"{ledger.poisoned} poisonous"
     )
     console.print(", ".join(f"{name} {count}" for name, count in ledger.counts.items()))
     for name, cases in ledger.cases.items():

@@ -1,4 +1,4 @@
-"""Connections that end or fall silent: the replica lives on, the event is handled soon and blamed for nothing."""
+"""Connections that end or fall silent: the replica lives on, and the event is blamed for nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -94,7 +94,8 @@ async def test_a_handlers_backend_that_is_ended_interrupts_the_event_and_not_the
         row = await history(conn)
         assert (row["attempts"], row["interruptions"]) == (0, 1)
         # And it goes on with other work.
-        await conn.execute("truncate reactor.history; select reactor.emit($1, 'test.event')", tenant)
+        await conn.execute("truncate reactor.history")
+        await conn.execute("select reactor.emit($1, 'test.event')", tenant)
         await history(conn)
 
 
@@ -109,7 +110,7 @@ async def test_a_handler_whose_connection_lost_its_other_end_does_not_hold_its_l
         await made.reached.wait()
         proxy.forget_open(close_upstream=False)
         made.go_on.set()
-        row = await history(conn, within=20)
+        row = await history(conn, within=15)
         assert (row["attempts"], row["interruptions"]) == (0, 1)
         assert await conn.fetchval("select count(*) from public.effects") == 1
 

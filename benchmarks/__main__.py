@@ -57,7 +57,8 @@ async def wakeup(ring: Arena, contenders: list[str], options: argparse.Namespace
                     percentile(found, share)
                 )
             console.print(
-                f"  wake-up {label}: {contender} p50 {percentile(found, 0.5):.2f} p99 {percentile(found, 0.99):.2f} ms"
+                f"  wake-up {label}: {contender} p50 {percentile(found, 0.5):.2f} "
+                f"p99 {percentile(found, 0.99):.2f} ms"
             )
 
 

@@ -3,11 +3,11 @@
     CONTENDER setup URL                 make its tables in an empty database
     CONTENDER fill URL COUNT TENANTS    put COUNT no-op jobs in, the way its documents advise for many
     CONTENDER drain URL COUNT           work until COUNT are done; prints the nanoseconds it took
-    CONTENDER serve URL COUNT           print a line when ready, then handle COUNT jobs and print their latencies
+    CONTENDER serve URL COUNT           print a line when ready, handle COUNT jobs, print their latencies
     CONTENDER send URL COUNT PAUSE      put COUNT jobs in one by one, PAUSE seconds apart on average
 
-A job of ``send`` carries the time just before the call that enqueues it, by CLOCK_MONOTONIC, which all processes of a
-machine share; its latency ends at the handler's first line. Results are JSON, one object a line.
+A job of ``send`` carries the time just before the call that enqueues it, by CLOCK_MONOTONIC, which all
+processes of a machine share; its latency ends at the handler's first line. Results are lines of JSON.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Contender(Protocol):
     async def fill(self, url: str, count: int, tenants: int) -> None: ...
 
     async def work(self, url: str, handle: Callable[[int | None], None], done: asyncio.Event) -> None:
-        """Run one worker until ``done``. Call ``handle`` first thing in each job, with its ``sent`` or None."""
+        """Run one worker until ``done``; each job first calls ``handle`` with its ``sent`` or None."""
 
     async def sender(self, url: str) -> Callable[[int], Awaitable[None]]:
         """A function that enqueues one job with this ``sent``."""

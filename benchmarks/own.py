@@ -23,10 +23,13 @@ create function notify_row() returns trigger language plpgsql as $$
 begin perform pg_notify('rows', new.id::text); return null; end $$;
 create trigger n after insert on notified for each row execute function notify_row();
 create table outboxed (like plain including all);
-create table outbox (id bigint generated always as identity primary key, tenant_id uuid, subject uuid, at timestamptz default clock_timestamp());
+create table outbox (
+    id bigint generated always as identity primary key, tenant_id uuid, subject uuid,
+    at timestamptz default clock_timestamp());
 create function outbox_rows() returns trigger language plpgsql as $$
 begin insert into outbox (tenant_id, subject) select tenant_id, id from new_rows; return null; end $$;
-create trigger o after insert on outboxed referencing new table as new_rows for each statement execute function outbox_rows();
+create trigger o after insert on outboxed referencing new table as new_rows
+for each statement execute function outbox_rows();
 create table watched (like plain including all);
 """
 
@@ -122,13 +125,15 @@ async def _clocks(connection: Any, clocks: int) -> uuid.UUID:
     )
     await connection.execute("alter table engagement_clocks disable trigger user")
     await connection.execute(
-        "insert into clients (id, tenant_id, company_name) select gen_random_uuid(), $1, 'c' from generate_series(1, $2::int)",
+        "insert into clients (id, tenant_id, company_name) "
+        "select gen_random_uuid(), $1, 'c' from generate_series(1, $2::int)",
         tenant,
         clocks + 200,
     )
     await connection.execute(
         "insert into engagement_clocks (tenant_id, client_id, next_touch_due) "
-        "select tenant_id, id, now() + interval '1 day' + random() * interval '30 days' from clients limit $1",
+        "select tenant_id, id, now() + interval '1 day' + random() * interval '30 days' "
+        "from clients limit $1",
         clocks,
     )
     await connection.execute("alter table engagement_clocks enable trigger user")
@@ -146,14 +151,16 @@ async def _lateness(url: str, connection: Any, tenant: uuid.UUID) -> list[float]
         late.append((time.time() - due[event.subject_id]) * 1000)
 
     clients = await connection.fetch(
-        "select c.id from clients c where not exists (select from engagement_clocks e where e.client_id = c.id) limit 150"
+        "select c.id from clients c where not exists ("
+        "select from engagement_clocks e where e.client_id = c.id) limit 150"
     )
     async with testing.running(app, url):
         await asyncio.sleep(1)
         for row in clients:
             clock, at = await connection.fetchrow(
                 "insert into engagement_clocks (tenant_id, client_id, next_touch_due) "
-                "values ($1, $2, clock_timestamp() + interval '150 ms') returning id, extract(epoch from next_touch_due)::float8",
+                "values ($1, $2, clock_timestamp() + interval '150 ms') "
+                "returning id, extract(epoch from next_touch_due)::float8",
                 tenant,
                 row["id"],
             )
@@ -197,27 +204,32 @@ async def backlog(ring: Arena, contenders: list[str], options: argparse.Namespac
     ):
         async with _database(ring) as (_, connection):
             await connection.execute(
-                "insert into tenants (id, name, agent_enabled) select gen_random_uuid(), 'open', true from generate_series(1, 8); "
+                "insert into tenants (id, name, agent_enabled) "
+                "select gen_random_uuid(), 'open', true from generate_series(1, 8); "
                 "update system_config set value = '{\"global_enabled\": true}' where key = 'agent_config'"
             )
             if blocked:
                 await connection.execute(
-                    f"insert into tenants (id, name, agent_enabled) select gen_random_uuid(), 'other', {blocked == 'locked'} from generate_series(1, 500); "
-                    "insert into reactor.events (tenant_id, event_type) select t.id, 'gated' from tenants t, generate_series(1, 200) where name = 'other'"
+                    "insert into tenants (id, name, agent_enabled) "
+                    f"select gen_random_uuid(), 'other', {blocked == 'locked'} from generate_series(1, 500); "
+                    "insert into reactor.events (tenant_id, event_type) "
+                    "select t.id, 'gated' from tenants t, generate_series(1, 200) where name = 'other'"
                 )
             if blocked == "locked":
                 await connection.execute(
                     "select acquire_tenant_lock(id, 'somebody') from tenants where name = 'other'"
                 )
             await connection.execute(
-                "insert into reactor.events (tenant_id, event_type) select t.id, 'noop' from tenants t, generate_series(1, $1::int) where name = 'open'",
+                "insert into reactor.events (tenant_id, event_type) "
+                "select t.id, 'noop' from tenants t, generate_series(1, $1::int) where name = 'open'",
                 waiting,
             )
             await connection.execute("vacuum analyze reactor.events")
             if blocked == "stopped":
                 # The first claims park what cannot run; after that it costs nothing.
                 while await connection.fetchval(
-                    "select exists (select from reactor.events where event_type = 'gated' and available_at is null)"
+                    "select exists ("
+                    "select from reactor.events where event_type = 'gated' and available_at is null)"
                 ):
                     rows = await calls.claim(
                         connection,

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.writer URL TABLE CLIENTS SECONDS TENANTS``: single-row inserts; prints their rate."""
+"""``python -m benchmarks.writer URL TABLE CLIENTS SECONDS TENANTS``: prints inserts a second."""
 
 import asyncio
 import random

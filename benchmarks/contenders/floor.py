@@ -35,8 +35,8 @@ class Floor:
         while not done.is_set():
             rung.clear()
             rows = await connection.fetch(
-                "delete from job where id in (select id from job order by id limit 200 for update skip locked) "
-                "returning payload"
+                "delete from job where id in ("
+                "select id from job order by id limit 200 for update skip locked) returning payload"
             )
             for row in rows:
                 await noop(json.loads(row["payload"]).get("sent"))

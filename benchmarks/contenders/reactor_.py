@@ -22,7 +22,8 @@ class Ours:
         connection = await asyncpg.connect(url)
         ids = [uuid.uuid4() for _ in range(tenants)]
         await connection.execute(
-            "insert into tenants (id, name, agent_enabled) select t, 'tenant', true from unnest($1::uuid[]) t",
+            "insert into tenants (id, name, agent_enabled) "
+            "select t, 'tenant', true from unnest($1::uuid[]) t",
             ids,
         )
         await connection.execute(

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
-import asyncpg
 import structlog
 from pydantic import SecretStr
 
+from reactor.db.borrow import LOST
 from reactor.db.pool import connect
 from reactor.errors import ReactorError
 from reactor.telemetry import metrics, names
@@ -56,13 +56,7 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                ReactorError,
-                TimeoutError,
-            ) as error:
+            except (*LOST, ReactorError) as error:
                 log.warning(names.LISTENER_LOST, error=str(error) or type(error).__name__)
                 self._failures += 1
             self._down()

@@ -28,6 +28,9 @@ CHECKS: dict[str, str] = {
             and not exists (
                 select from reactor.dead_events d
                 where d.subject_id = s.subject and d.event_type = 'proof.child')
+            and not exists (
+                select from reactor.events w
+                where w.subject_id = s.subject and w.event_type = 'proof.child')
         union all
         select e.tenant_id, e.subject_id, 'still in the outbox: ' || e.event_type
         from reactor.events e where e.event_type like 'proof.%'

@@ -13,6 +13,7 @@ import pytest
 
 from reactor import Context, Event, Reactor
 from reactor.db import pool
+from reactor.engine.listener import Listener
 from reactor.engine.scope import Scope
 from reactor.errors import ConnectError
 from reactor.settings import Settings
@@ -138,3 +139,27 @@ async def test_a_replica_that_the_server_does_not_let_write_says_so_and_does_not
     await conn.execute(f"alter database {name} set default_transaction_read_only = on")
     with pytest.raises(ConnectError, match="lets no replica in"):
         await Reactor().run(Settings(database_url=database_url), handle_signals=False)
+
+
+async def test_the_listener_outlives_a_driver_that_lost_its_thread(
+    conn: pool.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """InternalClientError is none of the driver's database errors; it comes when it is cut off half-way."""
+    tries = []
+
+    async def connect(*arguments: Any, **options: Any) -> pool.Connection:
+        tries.append(1)
+        if len(tries) == 1:
+            raise asyncpg.InternalClientError("cannot switch to state 15")
+        return await pool.connect(*arguments, **options)
+
+    monkeypatch.setattr("reactor.engine.listener.connect", connect)
+    listener = Listener(
+        database_url, name="test", on_work=lambda: None, on_timer=lambda: None, on_gate=lambda: None
+    )
+    task = asyncio.create_task(listener.run())
+    async with asyncio.timeout(20):
+        while not listener.healthy and not task.done():
+            await asyncio.sleep(0.01)
+    assert listener.healthy
+    task.cancel()

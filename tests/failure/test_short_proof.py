@@ -37,7 +37,7 @@ async def test_an_event_that_kills_its_process_is_dead_in_the_end_and_the_others
         rate=30,
         every=5,
         lease=1.0,
-        max_attempts=2,
+        max_attempts=3,
         kinds=("poison event",),
     )
     result = await prove(plan)

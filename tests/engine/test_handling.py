@@ -452,3 +452,29 @@ async def test_several_databases_are_served_by_one_process(world: World, server:
         assert len(set(seen)) == 2
     finally:
         server.drop(name)
+
+
+async def test_a_bulk_insert_into_a_watched_table_is_drained(world: World) -> None:
+    app = Reactor()
+    seen = 0
+
+    @app.on("reading.made", batch=500)
+    async def add(events: Sequence[Event[Any]], ctx: Context) -> None:
+        nonlocal seen
+        seen += len(events)
+        await enter(events[0], ctx, str(len(events)))
+
+    await world.conn.execute(
+        "create table public.readings "
+        "(id uuid primary key default gen_random_uuid(), tenant_id uuid not null); "
+        "select reactor.watch('public.readings', 'reading.made')"
+    )
+    tenants = [await world.tenant() for _ in range(4)]
+    await world.conn.execute(
+        "insert into public.readings (tenant_id) "
+        "select ($1::uuid[])[1 + n % 4] from generate_series(1, 10000) n",
+        tenants,
+    )
+    await world.drain(app)
+    assert seen == 10_000
+    assert sum(int(note) for note in await world.notes()) == 10_000

@@ -21,6 +21,7 @@ declare
     v_alone bigint[];
     v_group bigint[];
     v_holders pg_catalog.text[];
+    v_now timestamptz := reactor.now();
 begin
     -- A handler may take its own tenant's lease (acquire_tenant_lock), and is told of no other's.
     if current_setting('role', true) = 'reactor_handler'
@@ -33,7 +34,7 @@ begin
     from (
         select l.tenant_id, l.run_id, l.lock_holder
         from public.agent_tenant_locks l
-        where l.expires_at <= reactor.now() and (p_tenants is null or l.tenant_id = any (p_tenants))
+        where l.expires_at <= v_now and (p_tenants is null or l.tenant_id = any (p_tenants))
         order by l.tenant_id
         limit p_limit
         for update skip locked

@@ -7,8 +7,15 @@ create or replace function reactor.sweep(p_term bigint, p_limit int default 1000
 returns table (clocks int, events int, leases int)
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
+-- A limit that the planner does not know looks like a tenth of the table to it: it would read all of it.
+set enable_hashjoin = off
+set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+    -- A variable, because a volatile function in a condition is no key for an index: every clock and every
+    -- delayed event would be read.
+    v_now timestamptz := reactor.now();
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform reactor.require_leader(p_term);
@@ -17,7 +24,7 @@ begin
     set evaluated_at = reactor.now()
     where c.id in (
         select d.id from public.engagement_clocks d
-        where d.is_compliant and d.next_touch_due <= reactor.now()
+        where d.is_compliant and d.next_touch_due <= v_now
         order by d.next_touch_due
         limit p_limit
         for update skip locked);
@@ -27,7 +34,7 @@ begin
     set available_at = null
     where e.id in (
         select d.id from reactor.events d
-        where d.available_at <= reactor.now()
+        where d.available_at <= v_now
         order by d.available_at
         limit p_limit
         for update skip locked);

@@ -4,6 +4,9 @@
 create or replace function reactor.unpark(p_limit int default 5000) returns int
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
+-- A limit that the planner does not know looks like a tenth of the table to it: it would read all of it.
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
     v_ready int;

@@ -70,7 +70,7 @@ def breaks() -> dict[str, Break]:
             _with(
                 kinds=("listener backend ended",),
                 rows=("lazy", "slow", "fast"),
-                patch=(without("rescue", ("l.expires_at <= reactor.now() and (p_tenants", "(p_tenants")),),
+                patch=(without("rescue", ("l.expires_at <= v_now and (p_tenants", "(p_tenants")),),
             ),
             frozenset({"overlapping runs"}),
         ),

@@ -282,6 +282,7 @@ class Replica:
                     replica=self._name,
                     resources=self._resources,
                     group=group,
+                    ended=self._timer_bell.ring,
                 )
                 async with borrow(own) as connection:
                     await schedule.register(connection)

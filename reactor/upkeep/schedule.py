@@ -1,7 +1,7 @@
 """Periodic jobs: each is run by the leader, once in the fleet, in a transaction that its term fences."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -74,7 +74,15 @@ class Schedule:
     """One turn of leadership's periodic jobs."""
 
     def __init__(
-        self, *, pool: Pool, jobs: Sequence[Job], term: int, replica: str, resources: Any, group: TaskGroup
+        self,
+        *,
+        pool: Pool,
+        jobs: Sequence[Job],
+        term: int,
+        replica: str,
+        resources: Any,
+        group: TaskGroup,
+        ended: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._jobs = {job.name: job for job in jobs}
@@ -82,6 +90,7 @@ class Schedule:
         self._replica = replica
         self._resources = resources
         self._group = group
+        self._ended = ended
         # Each holds a connection of the engine's own, of which there are few.
         self._room = {True: anyio.CapacityLimiter(_AT_ONCE), False: anyio.CapacityLimiter(1)}
 
@@ -110,6 +119,8 @@ class Schedule:
         bound = log.bind(job=job.name)
         async with self._room[job.in_transaction]:
             await self._perform(job, due, bound)
+        # Its next moment may be near, or past already; the timer leaves out what is under way.
+        self._ended()
 
     async def _perform(self, job: Job, due: datetime, bound: FilteringBoundLogger) -> None:
         try:

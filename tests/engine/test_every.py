@@ -38,6 +38,17 @@ async def test_a_job_runs_once_in_a_fleet_of_three(world: World) -> None:
     assert len(set(await world.notes())) == 3
 
 
+async def test_a_job_of_a_short_interval_does_not_wait_for_the_poll(world: World) -> None:
+    app = Reactor()
+
+    @app.every("200ms", name="often")
+    async def often(ctx: JobContext) -> None:
+        await ctx.db.execute(NOTE, "often")
+
+    async with world.running(app, poll_seconds=60):
+        await world.until("select count(*) >= 5 from public.ledger", within=10)
+
+
 async def test_missed_runs_are_skipped(world: World) -> None:
     clock = DatabaseClock(world.conn)
     await world.drain(app_with())

@@ -14,10 +14,12 @@ import pytest
 from reactor import Context, Event, Reactor
 from reactor.db import pool
 from reactor.engine.listener import Listener
-from reactor.engine.scope import Scope
+from reactor.engine.runner import _is_infrastructure
+from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.errors import ConnectError
 from reactor.settings import Settings
 from reactor.testing import running
+from reactor.upkeep.leader import Leader
 from tests.failure.proxy import Proxy
 
 
@@ -163,3 +165,36 @@ async def test_the_listener_outlives_a_driver_that_lost_its_thread(
             await asyncio.sleep(0.01)
     assert listener.healthy
     task.cancel()
+
+
+async def test_a_server_that_gives_no_connection_is_not_the_events_failure(
+    database_url: str, tenant: UUID
+) -> None:
+    handlers = await pool.create_pool(database_url, size=1, keep_session=True)
+    await handlers.close()
+    scope = Scope(handlers, tenant, uuid4())
+    scope.enter(None)
+    with pytest.raises(ScopeUnavailable) as refused:
+        await scope.use()
+    assert _is_infrastructure(refused.value, scope)
+
+
+@pytest.mark.parametrize(("lease", "longest"), [(3, 2.25), (30, 15), (3600, 15)])
+async def test_a_dead_leader_has_a_successor_before_the_leases_that_it_should_end_are_long_over(
+    conn: pool.Connection, database_url: str, lease: float, longest: float
+) -> None:
+    own = await pool.create_pool(database_url, size=2)
+    elected = asyncio.Event()
+
+    async def duties(_term: int) -> None:
+        elected.set()
+        await asyncio.Event().wait()
+
+    async with own:
+        leader = Leader(pool=own, replica="first", lease=timedelta(seconds=lease), duties=duties)
+        task = asyncio.create_task(leader.run())
+        await elected.wait()
+        left = await conn.fetchval("select expires_at - clock_timestamp() from reactor.leadership")
+        assert left <= timedelta(seconds=longest)
+        task.cancel()
+        await asyncio.wait([task])

@@ -704,6 +704,8 @@ CREATE FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer D
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer) OWNER TO reactor_owner;
@@ -768,6 +770,8 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
@@ -891,6 +895,8 @@ CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETUR
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     AS '…';
 
@@ -952,6 +958,8 @@ CREATE FUNCTION reactor.unpark(p_limit integer DEFAULT 5000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.unpark(p_limit integer) OWNER TO reactor_owner;

@@ -21,7 +21,7 @@ declare
     v_alone bigint[];
     v_group bigint[];
     v_holders pg_catalog.text[];
-    v_now timestamptz := reactor.now();
+    v_now pg_catalog.timestamptz := reactor.now();
 begin
     -- A handler may take its own tenant's lease (acquire_tenant_lock), and is told of no other's.
     if current_setting('role', true) = 'reactor_handler'

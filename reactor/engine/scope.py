@@ -137,9 +137,12 @@ class Scope:
             self._marked = self._opened_by_current = True
         elif not self._marked:
             previous = "release savepoint reactor_event; " if self.marks else ""
-            await self._run(
-                self._connection, f"{previous}savepoint reactor_event; select {self._cause_settings()}"
-            )
+            try:
+                await self._run(
+                    self._connection, f"{previous}savepoint reactor_event; select {self._cause_settings()}"
+                )
+            except TimeoutError as error:
+                raise ScopeUnavailable("the connection fell silent") from error
             self.marks += 1
             self._marked = True
         return self._connection
@@ -187,6 +190,7 @@ class Scope:
             self.broken = False
             return  # the connection was cut, which undoes as well
         except BaseException:
+            self.broken = False
             await self._discard(connection)
             raise
         await give_back(self._pool, connection)
@@ -224,6 +228,13 @@ class Scope:
         """A statement of ours, before or after a handler's."""
         try:
             await connection.execute(query, timeout=PATIENCE)
+        except TimeoutError:
+            # It lost its other end, and so did its neighbours in the pool: nothing more is asked of it.
+            self._connection = None
+            self.broken = True
+            await self._pool.expire_connections()
+            await self._discard(connection)
+            raise
         except asyncpg.InterfaceError as error:
             if is_gone(connection):
                 raise

@@ -118,6 +118,33 @@ async def test_a_handler_whose_connection_lost_its_other_end_does_not_hold_its_l
         assert await conn.fetchval("select count(*) from public.effects") == 1
 
 
+@pytest.mark.slow
+async def test_an_event_whose_turn_comes_on_a_silent_connection_is_interrupted_once_and_has_not_failed(
+    conn: pool.Connection, database_url: str, tenant: UUID, proxy: Proxy
+) -> None:
+    """The savepoint before it gets no answer; nothing else may be asked of that connection, for as long again."""
+    app = Reactor()
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.on("test.event")
+    async def handle(event: Event[Any], ctx: Context) -> None:
+        await ctx.db.execute("insert into public.effects values ($1, $2)", event.id, ctx.tenant_id)
+        if not reached.is_set():
+            reached.set()
+            await go_on.wait()
+
+    await conn.execute("select reactor.emit($1, 'test.event') from generate_series(1, 2)", tenant)
+    async with running(app, through(proxy, database_url), lease_seconds=120, drain_seconds=0):
+        await reached.wait()
+        proxy.forget_open(close_upstream=False)
+        go_on.set()
+        async with asyncio.timeout(14):
+            while await conn.fetchval("select count(*) from reactor.history") < 2:
+                await asyncio.sleep(0.05)
+        rows = await conn.fetch("select attempts, interruptions from reactor.history")
+        assert [tuple(row) for row in rows] == [(0, 1), (0, 1)]
+
+
 async def test_a_transaction_that_falls_silent_between_fence_and_commit_is_ended_by_the_server(
     conn: pool.Connection, database_url: str, tenant: UUID
 ) -> None:

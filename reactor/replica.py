@@ -40,6 +40,7 @@ from reactor.errors import ConnectError
 from reactor.handlers import HandlerSet, Job
 from reactor.settings import Settings
 from reactor.telemetry import names
+from reactor.upkeep.canary import Canary
 from reactor.upkeep.deadlines import Deadlines
 from reactor.upkeep.heartbeat import PATIENCE, Heartbeat
 from reactor.upkeep.housekeeping import Housekeeping
@@ -53,7 +54,8 @@ else:
 
 log = structlog.get_logger("reactor.replica")
 
-#: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, a spare.
+#: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, and a spare,
+#: which the canary has for a moment.
 _OWN_CONNECTIONS = 9
 
 
@@ -68,6 +70,8 @@ class Health:
     pooled: bool = False
     leading: bool = False
     draining: bool = False
+    #: for how long no canary came through, when that is too long
+    silence: timedelta | None = None
     runs: int = 0
     peers: list[str] = field(default_factory=list)
 
@@ -88,7 +92,8 @@ class Replica:
         self._dsn = dsn
         self._listen_dsn = listen_dsn
         self._settings = settings
-        self._handlers = handlers
+        self._canary = Canary(every=settings.canary, is_busy=lambda: not self._dispatcher.has_spare)
+        self._handlers = self._canary.added_to(handlers)
         self._jobs = jobs
         self._resources = resources
         self._name = settings.replica
@@ -191,6 +196,7 @@ class Replica:
             pooled=listener.pooled,
             leading=self._leading,
             draining=self._drain_asked.is_set(),
+            silence=self._canary.silence,
             runs=len(dispatcher.active),
             peers=list(heartbeat.peers),
         )
@@ -231,6 +237,7 @@ class Replica:
                     until_drain.start_soon(listener.run, name="listener")
                 until_drain.start_soon(claimer.run, name="claimer")
                 until_drain.start_soon(leader.run, name="leader")
+                until_drain.start_soon(self._canary.run, own, name="canary")
                 await heartbeat.beat()
                 self._started = True
                 log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     # Seconds between looks at the outbox while notifications work; never more than 1 while they do
     # not. Never zero. Default 30.
     poll_seconds: float = Field(30, ge=0.05, le=3600)
+    # Seconds between canaries, events of our own that show that events are handled; readiness looks at them.
+    # 0: none. Default 60.
+    canary_seconds: float = Field(60, ge=0, le=3600)
     # Seconds that a stopping replica waits for what is in flight. 0: not at all. Default 25, which is
     # less than the 30 that Kubernetes gives.
     drain_seconds: float = Field(25, ge=0, le=3600)
@@ -160,6 +163,11 @@ class Settings(BaseSettings):
     def poll(self) -> timedelta:
         """How often to look at the outbox while notifications work."""
         return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def canary(self) -> timedelta:
+        """How often to send a canary; zero: never."""
+        return timedelta(seconds=self.canary_seconds)
 
     @property
     def drain(self) -> timedelta:

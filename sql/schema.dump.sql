@@ -947,6 +947,13 @@ CREATE FUNCTION reactor.tenant_backlog(p_tenants uuid[]) RETURNS TABLE(tenant_id
 
 ALTER FUNCTION reactor.tenant_backlog(p_tenants uuid[]) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.tend_canary(p_every interval) RETURNS TABLE(age interval, silence interval)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.tend_canary(p_every interval) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.trace_event(p_id bigint, p_limit integer DEFAULT 200) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1219,6 +1226,20 @@ CREATE TABLE reactor.alert_deliveries (
 
 ALTER TABLE reactor.alert_deliveries OWNER TO reactor_owner;
 
+CREATE TABLE reactor.canary (
+    only_row boolean DEFAULT true NOT NULL,
+    event_id bigint,
+    tenant_id uuid,
+    sent_at timestamp with time zone,
+    unheard_since timestamp with time zone,
+    heard_at timestamp with time zone,
+    took interval,
+    CONSTRAINT canary_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='50', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE reactor.canary OWNER TO reactor_owner;
+
 CREATE UNLOGGED SEQUENCE reactor.doorbell
     START WITH 1
     INCREMENT BY 1
@@ -1369,6 +1390,9 @@ ALTER TABLE ONLY reactor.alert_deliveries
 
 ALTER TABLE ONLY reactor.alert_deliveries
     ADD CONSTRAINT alert_deliveries_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY reactor.canary
+    ADD CONSTRAINT canary_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY reactor.dead_events
     ADD CONSTRAINT dead_events_pkey PRIMARY KEY (id);
@@ -2277,6 +2301,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor_hand
 
 REVOKE ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.tend_canary(p_every interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.tend_canary(p_every interval) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.trace_event(p_id bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.trace_event(p_id bigint, p_limit integer) TO reactor;

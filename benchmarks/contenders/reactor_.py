@@ -48,7 +48,9 @@ class Ours:
             handle(event.payload["sent"])
 
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: app.run(Settings(database_url=url), handle_signals=False))
+            group.start_soon(
+                lambda: app.run(Settings(database_url=url, canary_seconds=0), handle_signals=False)
+            )
             await done.wait()
             app.drain()
 

@@ -22,6 +22,8 @@ _OLDEST, _NEWEST = 15, 18
 _QUEUE_REMARK, _QUEUE_WRONG = 0.1, 0.5
 _SKEW_REMARK = 2.0
 _OLD_TRANSACTION = 300
+#: Seconds without a canary, three of the default intervals; a replica knows its own setting better.
+_SILENT = 180
 
 _SERVER: LiteralString = """
 select pg_catalog.pg_is_in_recovery() as standby,
@@ -272,6 +274,16 @@ async def fleet(connection: Connection) -> list[Finding]:
         found.append(
             Finding(
                 "leader", "remark", "no replica leads just now", "look again; if it stays so, read the logs"
+            )
+        )
+    silent = status["canary"]["silent_seconds"]
+    if live and silent is not None and silent > _SILENT:
+        found.append(
+            Finding(
+                "canary",
+                "wrong",
+                f"no canary event came through for {silent:.0f} s: events are not handled, or very late",
+                "`reactor status` shows what waits, `reactor locks list` who holds it; read the logs",
             )
         )
     if not status["gate"]["open"]:

@@ -95,6 +95,7 @@ def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
         if leader["leads"]
         else "none: nothing happens on time",
     )
+    facts.add_row("canary", _canary(found["canary"], now))
     parts: list[Table | Text] = [facts, Text(), _replicas(found, now)]
     if found["types"]:
         parts += [Text(), _types(found["types"])]
@@ -103,6 +104,17 @@ def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
 
 def _gate(gate: dict[str, Any]) -> str:
     return "off" if gate["open"] else f"ON: {gate['reason'] or 'it was never switched off'}"
+
+
+def _canary(canary: dict[str, Any], now: Any) -> str:
+    """The event that shows that events are handled, see docs/telemetry.md."""
+    if canary["sent_at"] is None:
+        return "none was sent"
+    last = "none came through"
+    if canary["heard_at"] is not None:
+        last = f"the last took {lasting(canary['seconds'])}, {ago(canary['heard_at'], now)}"
+    waits = canary["silent_seconds"]
+    return last if waits is None else f"{last}; none for {lasting(waits)}"
 
 
 def _rate(found: dict[str, Any], before: dict[str, Any]) -> str:

@@ -201,6 +201,18 @@ async def open_writers(connection: Connection, *, timer: bool = False) -> set[st
     return set(await connection.fetchval("select reactor.open_writers($1)", timer, timeout=PATIENCE))
 
 
+async def tend_canary(connection: Connection, every: timedelta) -> tuple[float | None, float | None]:
+    """Seconds since one was last sent (none ever was), and for which none came through (the last one did)."""
+    row = await connection.fetchrow(
+        "select extract(epoch from t.age)::float8 as age, extract(epoch from t.silence)::float8 as silence "
+        "from reactor.tend_canary($1) t",
+        every,
+        timeout=PATIENCE,
+    )
+    assert row is not None
+    return row["age"], row["silence"]
+
+
 async def lead(connection: Connection, replica: str, lease: timedelta) -> int | None:
     term: int | None = await connection.fetchval(
         "select reactor.lead($1, $2)", replica, lease, timeout=PATIENCE

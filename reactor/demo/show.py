@@ -221,6 +221,7 @@ def _settings(server: EmbeddedServer) -> Settings:
         email_from="Demo <demo@reactor.example>",
         webhook_allow_private=True,
         drain_seconds=10,
+        canary_seconds=0,
     )
 
 

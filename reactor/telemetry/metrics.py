@@ -1,6 +1,6 @@
 """Prometheus metrics: names start with reactor_, units are base units, no label holds a tenant."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -18,3 +18,14 @@ LISTENER_RECONNECTS = Counter(
     "reactor_listener_reconnects_total", "Times the listener had to connect again.", registry=REGISTRY
 )
 LEADER = Gauge("reactor_leader", "1 while this replica leads.", registry=REGISTRY)
+CANARY_SECONDS = Histogram(
+    "reactor_canary_seconds",
+    "From the commit of a canary event to its handler.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+    registry=REGISTRY,
+)
+CANARY_HEARD = Gauge(
+    "reactor_canary_heard_timestamp_seconds",
+    "When the last canary event that came through was sent, in Unix time.",
+    registry=REGISTRY,
+)

@@ -47,9 +47,14 @@ class Left:
 async def running(app: Reactor, database_url: str, **settings: Any) -> AsyncIterator[None]:
     """The app runs inside the block, as a replica of its own, and is drained at its end.
 
-    ``settings`` are those of Settings, by field name.
+    ``settings`` are those of Settings, by field name. No canary is sent unless they say so.
     """
-    options: dict[str, Any] = {"database_url": database_url, "drain_seconds": 5, **settings}
+    options: dict[str, Any] = {
+        "database_url": database_url,
+        "drain_seconds": 5,
+        "canary_seconds": 0,
+        **settings,
+    }
     try:
         async with anyio.create_task_group() as group:
 

@@ -6,6 +6,7 @@ for this machine, and for whoever has REACTOR_DASHBOARD_TOKEN.
 
 import hmac
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -30,6 +31,8 @@ class Health(Protocol):
     def listening(self) -> bool: ...
     @property
     def draining(self) -> bool: ...
+    @property
+    def silence(self) -> timedelta | None: ...
 
 
 def routes(health: Callable[[], Iterable[Health]], *, listens: bool, token: SecretStr | None) -> list[Route]:
@@ -73,6 +76,9 @@ def _reasons(replicas: Iterable[Health], *, listens: bool) -> Iterable[str]:
         yield "the database does not answer"
     if listens and not all(h.listening for h in found):
         yield "notifications do not arrive"
+    for silence in (h.silence for h in found):
+        if silence is not None:
+            yield f"no canary event came through for {silence.total_seconds():.0f} s, though slots are free"
 
 
 def _answer(reasons: list[str]) -> Response:

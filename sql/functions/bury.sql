@@ -69,14 +69,14 @@ begin
         returning id, tenant_id, event_type, reason
     )
     -- One alert an hour for a tenant and event type, however many die. The death of an alert's
-    -- delivery raises none: it would be delivered the same way.
+    -- delivery raises none: it would be delivered the same way. Of a canary the tenant is to know nothing.
     insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata)
     select d.tenant_id, 'dead_event', 'critical',
         format('%s event%s of type %s cannot be handled: %s', count(*), case when count(*) > 1 then 's' else '' end,
             d.event_type, min(d.reason)),
         jsonb_build_object('event_type', d.event_type, 'event_ids', jsonb_agg(d.id))
     from dead d
-    where d.event_type not like 'alert.%' and not exists (
+    where d.event_type not like 'alert.%' and d.event_type <> 'reactor.canary' and not exists (
         select from public.agent_alerts a
         where a.tenant_id = d.tenant_id and a.alert_type = 'dead_event'
             and a.metadata ->> 'event_type' = d.event_type

@@ -83,6 +83,12 @@ begin
                 'replica', l.leader, 'term', l.term, 'leads', l.leader is not null and l.expires_at > v_now,
                 'expires_at', l.expires_at)
             from reactor.leadership l),
+        -- seconds: how long the last canary that came through took; silent_seconds: null when none is missing
+        'canary', (
+            select jsonb_build_object(
+                'heard_at', c.heard_at, 'seconds', round(extract(epoch from c.took), 3), 'sent_at', c.sent_at,
+                'silent_seconds', round(extract(epoch from v_now - c.unheard_since), 3))
+            from reactor.canary c),
         'locks', (
             select jsonb_build_object(
                 'held', count(*) filter (where l.expires_at > v_now),

@@ -52,6 +52,7 @@ async def replica(url: str, **settings: object) -> AsyncIterator[ReplicaProcess]
         **os.environ,
         "REACTOR_DATABASE_URL": url,
         "REACTOR_LOG_LEVEL": "warning",
+        "REACTOR_CANARY_SECONDS": "0",
         **{
             (name if name.startswith("FLEET_") else f"REACTOR_{name.upper()}"): str(value)
             for name, value in settings.items()

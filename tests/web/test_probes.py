@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import SimpleNamespace
 
 import anyio
@@ -78,8 +79,15 @@ async def test_a_replica_without_its_listener_is_not_ready_and_soon_is_again(
         await until(client, "/readyz", 200)
 
 
-async def ask(path: str, *, client: tuple[str, int], token: str | None, given: str = "") -> httpx2.Response:
-    ready = SimpleNamespace(started=True, connected=True, listening=True, draining=False)
+async def ask(
+    path: str,
+    *,
+    client: tuple[str, int],
+    token: str | None,
+    given: str = "",
+    silence: timedelta | None = None,
+) -> httpx2.Response:
+    ready = SimpleNamespace(started=True, connected=True, listening=True, draining=False, silence=silence)
     app = Starlette(routes=routes(lambda: [ready], listens=True, token=SecretStr(token) if token else None))
     transport = httpx2.ASGITransport(app=app, client=client)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x") as asked:
@@ -102,6 +110,13 @@ async def test_metrics_are_for_this_machine_or_for_the_token(
     answer = await ask("/metrics", client=(client, 1), token=token, given=given)
     assert answer.status_code == status
     assert (await ask("/readyz", client=(client, 1), token=token)).status_code == 200
+
+
+async def test_a_replica_that_should_have_handled_a_canary_and_has_not_is_not_ready() -> None:
+    answer = await ask("/readyz", client=("10.1.2.3", 1), token=None, silence=timedelta(seconds=200))
+    assert answer.status_code == 503
+    assert answer.text == "no canary event came through for 200 s, though slots are free\n"
+    assert (await ask("/livez", client=("10.1.2.3", 1), token=None)).status_code == 200
 
 
 def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_it() -> None:

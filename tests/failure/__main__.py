@@ -21,12 +21,21 @@ def main() -> int:
     parser.add_argument("--tenants", type=int, default=200)
     parser.add_argument("--rate", type=float, default=200, help="events a second (200)")
     parser.add_argument("--every", type=float, default=1.5, help="mean seconds between faults (1.5)")
-    parser.add_argument("--only", action="append", default=[], choices=list(FAULTS), metavar="KIND")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        type=_kind,
+        metavar="KIND",
+        help="a fault, or how its name begins",
+    )
+    parser.add_argument("--faults", type=int, help="end after so many faults instead")
     parser.add_argument("--json", metavar="FILE", help="write the result here as well")
     chosen = parser.parse_args()
     plan = Plan(
         seed=chosen.seed,
         seconds=chosen.minutes * 60,
+        faults=chosen.faults,
         replicas=chosen.replicas,
         tenants=chosen.tenants,
         rate=chosen.rate,
@@ -40,6 +49,17 @@ def main() -> int:
     if chosen.json:
         as_json(result, chosen.json)
     return 0 if result.is_clean else 1
+
+
+def _kind(text: str) -> str:
+    fitting = [kind for kind in FAULTS if kind == text or kind.startswith(text)]
+    if text in fitting:
+        return text
+    if len(fitting) != 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is {'several of' if fitting else 'none of'} {list(FAULTS)}"
+        )
+    return fitting[0]
 
 
 def _table(plan: Plan, progress: Progress) -> Table:

@@ -1,7 +1,8 @@
 """The app that the proof's replicas run, and the process around it: ``python -m tests.failure.app``.
 
 Each event leaves exactly one effect. The kinds differ in what they do around it: sleep in the middle of the
-transaction, fail at first, commit early, emit another event, reach for other tenants, end the process.
+transaction, fail at first, commit early, emit another event, call a webhook, send an email, reach for other
+tenants, end the process.
 """
 
 import asyncio
@@ -18,8 +19,9 @@ import anyio
 from reactor import Context, Event, Reactor
 from reactor.engine.listener import Listener
 from reactor.errors import ReactorError, Retry
+from tests.failure.sending import outside
 
-app = Reactor()
+app = Reactor(lifespan=outside)
 _NAME = os.environ.get("REACTOR_REPLICA", "?")
 #: How long a slow handler sleeps at most, in seconds.
 _SLEEP = float(os.environ.get("PROOF_SLEEP", "0.25"))
@@ -40,6 +42,18 @@ async def _effect(event: Event[Any], ctx: Context, kind: str) -> None:
     )
     if made is None:
         await _violation("doubled", event, ctx, f"a second {kind} of event {event.id}")
+
+
+async def _intend(event: Event[Any], ctx: Context) -> None:
+    """Committed before the effect, and without the acknowledgement."""
+    await ctx.db.execute(
+        "insert into public.proof_intents values ($1, $2, $3, $4)",
+        event.subject_id,
+        ctx.tenant_id,
+        event.id,
+        ctx.run_id,
+    )
+    await ctx.checkpoint()
 
 
 async def _violation(kind: str, event: Event[Any], ctx: Context, detail: str) -> None:
@@ -74,15 +88,15 @@ async def row(event: Event[Any], ctx: Context) -> None:
                 raise Retry(after=timedelta(seconds=0.3), reason="not yet")
             await _effect(event, ctx, kind)
         case "intent":
-            await ctx.db.execute(
-                "insert into public.proof_intents values ($1, $2, $3, $4)",
-                event.subject_id,
-                ctx.tenant_id,
-                event.id,
-                ctx.run_id,
-            )
-            await ctx.checkpoint()
+            await _intend(event, ctx)
             await asyncio.sleep(random.uniform(0, 0.1))
+            await _effect(event, ctx, kind)
+        case "call":
+            await ctx.resources.call(event, ctx)
+            await _effect(event, ctx, kind)
+        case "mail":
+            await _intend(event, ctx)
+            await ctx.resources.mail(event, ctx)
             await _effect(event, ctx, kind)
         case "chain":
             await _effect(event, ctx, kind)

@@ -21,6 +21,7 @@ from reactor.db.borrow import LOST
 from reactor.db.migrate import migrate
 from reactor.db.pool import connect, connected
 from tests.failure.proxy import Proxy
+from tests.failure.receivers import Receivers
 from tests.failure.writer import tenants_of
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,7 @@ class Fleet:
     directory: Path
     tenants: list[UUID]
     settings: dict[str, str]
+    receivers: Receivers
     slots: list[Slot] = field(default_factory=list)
     writers: list[asyncio.subprocess.Process] = field(default_factory=list)
     #: per writer, the last number whose commit the server confirmed
@@ -113,6 +115,10 @@ class Fleet:
         self.slots.append(slot)
         await self.start(slot)
         return slot
+
+    async def add_receivers(self) -> None:
+        """Before the replicas, which are told where they are."""
+        self.settings |= await self.receivers.start()
 
     async def start(self, slot: Slot) -> None:
         """A new replica in this place."""
@@ -200,6 +206,7 @@ class Fleet:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        await self.receivers.stop()
         for task in list(self._tasks):
             task.cancel()
 
@@ -220,7 +227,7 @@ async def running(
     async with embedded.running(settings=_SERVER) as server:
         async with connected(server.url()) as connection:
             await connection.execute("create database proof")
-        fleet = Fleet(server, directory, tenants_of(tenants), settings)
+        fleet = Fleet(server, directory, tenants_of(tenants), dict(settings), Receivers(directory))
         await migrate(lambda: connect(fleet.database, name="proof"))
         async with connected(fleet.database) as connection:
             await connection.executemany(

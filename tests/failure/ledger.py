@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 #: Kinds whose events wait or fail on purpose, so that others may overtake them.
-_EXCUSED = "('flaky', 'later', 'probe', 'child', 'poison')"
+_EXCUSED = "('flaky', 'later', 'probe', 'child', 'poison', 'call', 'mail')"
 
 # Each query returns (tenant_id, subject, detail) of what is wrong.
 CHECKS: dict[str, str] = {
@@ -17,6 +17,9 @@ CHECKS: dict[str, str] = {
             and not exists (
                 select from public.proof_effects e where e.subject = s.subject and e.kind = s.kind)
             and not exists (select from reactor.dead_events d where d.subject_id = s.subject)
+            and not exists (
+                select from reactor.events w
+                where w.subject_id = s.subject and w.event_type in ('proof.row', 'proof.batch'))
         union all
         select s.tenant_id, s.subject, 'the event that this one caused'
         from public.proof_source s
@@ -39,6 +42,7 @@ CHECKS: dict[str, str] = {
         from public.proof_source s
         where s.kind = 'poison'
             and not exists (select from reactor.dead_events d where d.subject_id = s.subject)
+            and not exists (select from reactor.events w where w.subject_id = s.subject)
         """,
     "dead": """
         select d.tenant_id, d.subject_id, d.reason || ': ' || d.errors::text
@@ -131,6 +135,34 @@ CHECKS: dict[str, str] = {
         select s.tenant_id, s.subject, 'changed by another tenant''s handler'
         from public.proof_source s where s.kind = 'stolen'
         """,
+    "not sent": """
+        select e.tenant_id, e.subject, format('%s was handled, and nothing arrived', e.kind)
+        from public.proof_effects e
+        where e.kind in ('call', 'mail')
+            and not exists (
+                select from public.proof_arrivals a
+                where a.subject = e.subject and a.answer in ('ok', 'late')
+                    and a.channel = case e.kind when 'call' then 'http' else 'smtp' end)
+        """,
+    "sent under another key": """
+        select s.tenant_id, a.subject, format('keys %s', string_agg(distinct a.key, ', '))
+        from public.proof_arrivals a
+        left join public.proof_source s on s.subject = a.subject
+        left join public.proof_effects e on e.subject = s.subject and e.kind = s.kind
+        left join reactor.history h on h.id = e.event_id
+        group by s.tenant_id, a.subject
+        having count(distinct a.key) > 1 or bool_or(a.key <> h.event_id::text)
+        """,
+    "sent out of nothing": """
+        select null::uuid, a.subject, format('%s for a row that is not there', a.channel)
+        from public.proof_arrivals a
+        where not exists (select from public.proof_source s where s.subject = a.subject)
+        union all
+        select null, a.subject, 'an email without a committed intent'
+        from public.proof_arrivals a
+        where a.channel = 'smtp'
+            and not exists (select from public.proof_intents i where i.subject = a.subject)
+        """,
     "left behind": """
         select l.tenant_id, null::uuid, format('a lease of %s until %s', l.lock_holder, l.expires_at)
         from public.agent_tenant_locks l
@@ -155,6 +187,12 @@ class Ledger:
     takeovers: int = 0
     runs: int = 0
     poisoned: int = 0
+    #: of events that reach outside the database: how many, what arrived, and what arrived again — in all, and
+    #: after a yes that no receiver took back
+    outside: int = 0
+    arrived: int = 0
+    repeated: int = 0
+    repeated_after_yes: int = 0
 
     @property
     def is_clean(self) -> bool:
@@ -183,7 +221,12 @@ async def read(connection: asyncpg.Connection, confirmed: Mapping[int, int]) -> 
         "(select count(*) from reactor.history where attempts > 0) as retried, "
         "(select count(*) from public.agent_autonomous_runs where status = 'timeout') as takeovers, "
         "(select count(*) from public.proof_leases where what = 'taken') as runs, "
-        "(select count(*) from public.proof_source where kind = 'poison') as poisoned"
+        "(select count(*) from public.proof_source where kind = 'poison') as poisoned, "
+        "(select count(*) from public.proof_effects where kind in ('call', 'mail')) as outside, "
+        "a.* from (select count(*) as arrived, count(*) - count(distinct subject) as repeated, "
+        "count(*) filter (where position > first_yes) as repeated_after_yes from ("
+        "select subject, position, min(position) filter (where answer in ('ok', 'late')) "
+        "over (partition by subject) as first_yes from public.proof_arrivals) x) a"
     )
     assert row is not None
     for name, value in row.items():

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-import asyncpg
-
 from tests.failure import fleet as fleets
-from tests.failure.faults import FAULTS, Fault, Monkey
+from tests.failure.faults import FAULTS
 from tests.failure.fleet import Fleet, Surprise
 from tests.failure.ledger import Ledger, read
+from tests.failure.monkey import Fault, Monkey
+from tests.failure.recovery import Recovery, recoveries, stories
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Plan:
 
     seed: int = 1
     seconds: float = 60
+    #: when given, the run ends after so many, however long that takes
+    faults: int | None = None
     replicas: int = 3
     tenants: int = 200
     writers: int = 2
@@ -50,9 +52,10 @@ class Result:
     faults: list[Fault]
     ledger: Ledger
     surprises: list[Surprise]
-    #: seconds by fault kind, one entry a probe
-    recoveries: dict[str, list[float]]
+    recoveries: list[Recovery]
     settled: bool
+    #: seconds from the last fault until nothing was left to do
+    settling: float
     directory: Path
     #: what happened to the tenants of the slowest probes meanwhile
     slowest: list[list[str]] = field(default_factory=list)
@@ -81,7 +84,7 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
         signal.signal(number, signal.SIG_IGN)
     chance = random.Random(plan.seed)
     directory = Path(tempfile.mkdtemp(prefix="reactor-proof-"))
-    settings = {
+    settings: dict[str, str] = {
         "REACTOR_LEASE_SECONDS": str(plan.lease),
         "REACTOR_BATCH_SIZE": "50",
         "REACTOR_CONCURRENCY": "8",
@@ -91,6 +94,7 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
         **dict(plan.environment),
     }
     async with fleets.running(directory, tenants=plan.tenants, settings=settings, patch=plan.patch) as fleet:
+        await fleet.add_receivers()
         for number in range(plan.replicas):
             await fleet.add_slot(through_proxy=number > 0)
         for number in range(plan.writers):
@@ -101,45 +105,64 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
         try:
             await _play(monkey, plan)
             await fleet.stop_writers()
+            last = monotonic()
             settled = await _settle(fleet, plan.settle_within)
+            settling = monotonic() - last
         finally:
             watcher.cancel()
         ended = datetime.now(UTC)
         connection = await fleet.connect()
         try:
+            await fleet.receivers.load(connection)
             ledger = await read(connection, fleet.confirmed)
-            recoveries = await _recoveries(connection, monkey.done)
-            slowest = await _slowest(connection, monkey.done)
+            carried_out = [fault for fault in monkey.done if fault.healed is not None]
+            recovered = await recoveries(connection, carried_out)
+            told = await stories(connection, recovered, monkey.done, plan.lease)
         finally:
             await connection.close()
         return Result(
             plan=plan,
             began=began,
             ended=ended,
-            faults=[fault for fault in monkey.done if fault.healed is not None],
+            faults=carried_out,
             ledger=ledger,
             surprises=fleet.surprises,
-            recoveries=recoveries,
+            recoveries=recovered,
             settled=settled,
+            settling=settling,
             directory=directory,
-            slowest=slowest,
+            slowest=told,
             undrained=sum(f.detail == "did not drain" for f in monkey.done),
         )
 
 
 async def _play(monkey: Monkey, plan: Plan) -> None:
-    """Faults at random moments until the time is up, then wait until the last one has healed."""
+    """Faults at random moments until the time is up, or there were enough; then wait for the last to heal."""
     kinds = list(plan.kinds) or list(FAULTS)
     weights = [FAULTS[kind][1] for kind in kinds]
     until = monotonic() + plan.seconds
-    async with asyncio.TaskGroup() as group:
-        await asyncio.sleep(min(3, plan.seconds / 10))
-        while (left := until - monotonic()) > 0:
-            kind = monkey.chance.choices(kinds, weights)[0]
-            fault = Fault(len(monkey.done) + 1, kind, datetime.now(UTC))
-            monkey.done.append(fault)
-            group.create_task(FAULTS[kind][0](monkey, fault), name=kind)
-            await asyncio.sleep(min(left, monkey.chance.expovariate(1 / plan.every)))
+
+    def left() -> float:
+        if plan.faults is None:
+            return until - monotonic()
+        # One that cannot be carried out (everybody is in trouble already) does not count.
+        under_way = sum(fault.healed is not None or fault.over is None for fault in monkey.done)
+        return plan.every * 10 if under_way < plan.faults else 0
+
+    await asyncio.sleep(min(3, plan.seconds / 10))
+    while left() > 0:
+        async with asyncio.TaskGroup() as group:
+            while (rest := left()) > 0:
+                kind = monkey.chance.choices(kinds, weights)[0]
+                fault = Fault(len(monkey.done) + 1, kind, datetime.now(UTC))
+                monkey.done.append(fault)
+                group.create_task(_inject(monkey, fault), name=kind)
+                await asyncio.sleep(min(rest, monkey.chance.expovariate(1 / plan.every)))
+
+
+async def _inject(monkey: Monkey, fault: Fault) -> None:
+    await FAULTS[fault.kind][0](monkey, fault)
+    fault.over = datetime.now(UTC)
 
 
 async def _settle(fleet: Fleet, within: float) -> bool:
@@ -159,62 +182,12 @@ async def _settle(fleet: Fleet, within: float) -> bool:
     return False
 
 
-async def _recoveries(connection: asyncpg.Connection, faults: list[Fault]) -> dict[str, list[float]]:
-    """How long probes took, from the moment of the fault (or its end) to the commit of their effect."""
-    rows = await connection.fetch(
-        "select subject, pg_xact_commit_timestamp(xmin) as at from public.proof_effects where kind = 'probe'"
-    )
-    at = {row["subject"]: row["at"] for row in rows}
-    found: dict[str, list[float]] = {}
-    for fault in faults:
-        times = [(at[s] - fault.healed).total_seconds() for s in fault.probes if s in at and fault.healed]
-        if times:
-            found.setdefault(fault.kind, []).append(max(times))
-    return found
-
-
-async def _slowest(connection: asyncpg.Connection, faults: list[Fault]) -> list[list[str]]:
-    """The stories of the five slowest probes: leases of their tenants, and faults, while they waited."""
-    by_probe = {probe: fault for fault in faults for probe in fault.probes}
-    rows = await connection.fetch(
-        "select e.subject, e.tenant_id, e.interruptions, e.attempts, h.created_at, "
-        "pg_xact_commit_timestamp(e.xmin) as at from public.proof_effects e "
-        "join reactor.history h on h.id = e.event_id where e.kind = 'probe' "
-        "order by pg_xact_commit_timestamp(e.xmin) - h.created_at desc limit 5"
-    )
-    stories = []
-    for row in rows:
-        fault = by_probe.get(row["subject"])
-        leases = await connection.fetch(
-            "select l.at, concat_ws(' ', l.holder, l.what, r.status, r.error_message) "
-            "from public.proof_leases l left join public.agent_autonomous_runs r on r.id = l.run_id "
-            "where l.tenant_id = $1 and l.at between $2::timestamptz - interval '5 s' and $3 order by l.at",
-            row["tenant_id"],
-            row["created_at"],
-            row["at"],
-        )
-        met = [
-            (other.began, f"fault: {other.kind} {other.victim} {other.detail}")
-            for other in faults
-            if row["created_at"] <= other.began <= row["at"]
-        ]
-        story = sorted([*((lease[0], lease[1]) for lease in leases), *met])
-        stories.append(
-            [
-                f"probe of {fault.kind if fault else 'nothing'}, {fault.victim if fault else ''}",
-                f"{row['created_at']:%T.%f} written",
-                *(f"{at:%T.%f} {what}" for at, what in story),
-                f"{row['at']:%T.%f} handled after {row['interruptions']} interruptions",
-            ]
-        )
-    return stories
-
-
 async def _watch(fleet: Fleet, monkey: Monkey, tell: Callable[[Progress], None]) -> None:
     began = monotonic()
     while True:
         rows = await monkey.ask(
-            "select (select count(*) from public.proof_effects) as handled, "
+            # What was tried, rather: counting the rows themselves would be a load of its own.
+            "select (select last_value from public.proof_effects_position_seq) as handled, "
             "(select count(*) from reactor.events where event_type like 'proof.%') as waiting"
         )
         handled, waiting = (rows[0]["handled"], rows[0]["waiting"]) if rows else (0, 0)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.failure.proof import Result
+from tests.failure.recovery import by_kind, limit
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -18,13 +19,19 @@ def percentile(values: list[float], share: float) -> float:
 
 def print_result(console: Console, result: Result) -> None:
     table = Table(title=f"seed {result.plan.seed}: recovery, seconds")
-    for name in ("fault", "times", "p50", "p99", "longest"):
+    for name in ("fault", "times", "p50", "p99", "longest", "alone", "longest alone", "limit"):
         table.add_column(name, justify="left" if name == "fault" else "right")
-    for kind, times in sorted(result.recoveries.items()):
+    alone = by_kind(result.recoveries, alone=True)
+    for kind, times in sorted(by_kind(result.recoveries).items()):
+        promised = limit(kind, result.plan.lease)
+        by_itself = alone.get(kind, [])
         table.add_row(
             kind,
             str(sum(f.kind == kind for f in result.faults)),
             *(f"{x:.2f}" for x in (percentile(times, 0.5), percentile(times, 0.99), max(times))),
+            str(len(by_itself)),
+            f"{max(by_itself):.2f}" if by_itself else "",
+            f"{promised:g}" if promised else "",
         )
     console.print(table)
     ledger = result.ledger
@@ -32,6 +39,11 @@ def print_result(console: Console, result: Result) -> None:
         f"{len(result.faults)} faults, {ledger.events} events, {ledger.runs} runs, "
         f"{ledger.takeovers} takeovers, {ledger.interrupted} interrupted, {ledger.retried} retried, "
         f"{ledger.poisoned} poisonous"
+    )
+    console.print(
+        f"{ledger.outside} events with an effect outside: {ledger.arrived} arrived, "
+        f"{ledger.repeated} of them repetitions, {ledger.repeated_after_yes} after a yes; "
+        f"all was settled {result.settling:.0f} s after the last fault"
     )
     console.print(", ".join(f"{name} {count}" for name, count in ledger.counts.items()))
     for name, cases in ledger.cases.items():
@@ -52,12 +64,23 @@ def as_json(result: Result, path: str) -> None:
         "began": result.began.isoformat(),
         "ended": result.ended.isoformat(),
         "clean": result.is_clean,
+        "settled": result.settled,
+        "settling": result.settling,
         "ledger": asdict(result.ledger),
         "undrained": result.undrained,
-        "recoveries": result.recoveries,
+        "recoveries": by_kind(result.recoveries),
+        "alone": by_kind(result.recoveries, alone=True),
+        "limits": {kind: limit(kind, result.plan.lease) for kind in by_kind(result.recoveries)},
         "slowest": result.slowest,
         "faults": [
-            {"kind": f.kind, "at": f.began.isoformat(), "victim": f.victim, "detail": f.detail}
+            {
+                "kind": f.kind,
+                "at": f.began.isoformat(),
+                "healed": f.healed.isoformat() if f.healed else None,
+                "over": f.over.isoformat() if f.over else None,
+                "victim": f.victim,
+                "detail": f.detail,
+            }
             for f in result.faults
         ],
     }

@@ -122,7 +122,7 @@ async def test_a_handler_whose_connection_lost_its_other_end_does_not_hold_its_l
 async def test_an_event_whose_turn_comes_on_a_silent_connection_is_interrupted_once_and_has_not_failed(
     conn: pool.Connection, database_url: str, tenant: UUID, proxy: Proxy
 ) -> None:
-    """The savepoint before it gets no answer; nothing else may be asked of that connection, for as long again."""
+    """The savepoint before it gets no answer; nothing else may be asked of that connection."""
     app = Reactor()
     reached, go_on = asyncio.Event(), asyncio.Event()
 

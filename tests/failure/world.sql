@@ -82,3 +82,12 @@ select reactor.watch('public.proof_source', 'proof.row', subject_column => 'subj
 create role proof_replica login in role reactor;
 create role proof_writer login in role service_role;
 grant insert, select on public.proof_source to proof_writer;
+
+-- What arrived outside the database, from the receivers' books, when all is over.
+create table public.proof_arrivals (
+    position bigint generated always as identity,
+    channel text not null,
+    subject uuid not null,
+    key text not null,
+    answer text not null
+);

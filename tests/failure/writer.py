@@ -18,7 +18,7 @@ from reactor.db.borrow import LOST
 
 #: What a row asks of its handler, and how often.
 KINDS = {
-    "fast": 55,
+    "fast": 53,
     "batch": 20,
     "slow": 5,
     "lazy": 4,
@@ -27,6 +27,8 @@ KINDS = {
     "intent": 4,
     "chain": 4,
     "spy": 2,
+    "call": 1,
+    "mail": 1,
 }
 _INSERT = (
     "insert into public.proof_source (subject, tenant_id, writer, n, kind, emitted, after_subject, delayed) "

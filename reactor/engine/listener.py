@@ -11,11 +11,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
+import asyncpg
 import structlog
 from pydantic import SecretStr
 
 from reactor.db.borrow import LOST
-from reactor.db.pool import connect
+from reactor.db.pool import Connection, connect
 from reactor.errors import ReactorError
 from reactor.telemetry import metrics, names
 
@@ -73,14 +74,15 @@ class Listener:
         self._on_timer()
 
     async def _listen(self) -> None:
-        connection = await connect(self._url, name=f"{self._name} listener", patience=timedelta(0))
+        connection = await self._connect()
         gone = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: gone.set())
             await connection.add_listener(CHANNEL, self._heard)
             async with asyncio.timeout(_PATIENCE):
-                heard = await connection.fetchval(
-                    "select $1 = any (array(select pg_catalog.pg_listening_channels()))", CHANNEL
+                session = await _listening_session(connection)
+                heard = session is not None and (
+                    session == connection.get_server_pid() or await self._is_ours(connection, session)
                 )
             if not heard:
                 self.pooled = True
@@ -107,10 +109,40 @@ class Listener:
                 except TimeoutError:
                     pass
                 async with asyncio.timeout(_PATIENCE):
-                    await connection.execute("select 1")
+                    now = await _listening_session(connection)
+                if now != session:
+                    raise ConnectionResetError("the session that listened is another client's now")
         finally:
             self.healthy = False
             connection.terminate()
+
+    async def _connect(self) -> Connection:
+        # A pooler may be in between, so no prepared statement outlives its call.
+        return await connect(
+            self._url, name=f"{self._name} listener", patience=timedelta(0), pooler="transaction"
+        )
+
+    async def _is_ours(self, connection: Connection, session: int) -> bool:
+        """Whether a session behind a pooler is this connection's alone.
+
+        In transaction mode it is anybody's as soon as it is idle, and while nobody else is there, every
+        statement of ours meets it again. So somebody else comes, and stays for a transaction.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE / 2):
+                other = await self._connect()
+                try:
+                    async with other.transaction():
+                        if await other.fetchval("select pg_catalog.pg_backend_pid()") == session:
+                            return False
+                        return await _listening_session(connection) == session
+                finally:
+                    other.terminate()
+        except TimeoutError:
+            # No room for a second one, so sessions are what it pools; the beat looks again.
+            return True
+        except asyncpg.PostgresError:
+            return False  # in statement mode there are no transactions
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         # Anybody may notify on any channel, so the payload chooses what to look at, and is never believed.
@@ -121,3 +153,13 @@ class Listener:
                 self._on_gate()
             case _:
                 self._on_work()
+
+
+async def _listening_session(connection: Connection) -> int | None:
+    """The process of the server that answers; None when it does not listen."""
+    process: int | None = await connection.fetchval(
+        "select pg_catalog.pg_backend_pid() "
+        "where $1 = any (array(select pg_catalog.pg_listening_channels()))",
+        CHANNEL,
+    )
+    return process

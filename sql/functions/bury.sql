@@ -70,11 +70,11 @@ begin
     )
     -- One alert an hour for a tenant and event type, however many die. The death of an alert's
     -- delivery raises none: it would be delivered the same way. Of a canary the tenant is to know nothing.
-    insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata)
+    insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
     select d.tenant_id, 'dead_event', 'critical',
         format('%s event%s of type %s cannot be handled: %s', count(*), case when count(*) > 1 then 's' else '' end,
             d.event_type, min(d.reason)),
-        jsonb_build_object('event_type', d.event_type, 'event_ids', jsonb_agg(d.id))
+        jsonb_build_object('event_type', d.event_type, 'event_ids', jsonb_agg(d.id)), reactor.now()
     from dead d
     where d.event_type not like 'alert.%' and d.event_type <> 'reactor.canary' and not exists (
         select from public.agent_alerts a

@@ -150,9 +150,11 @@ class Fleet:
         """Starts another one when a replica ended, whoever ended it."""
         code = await process.wait()
         poisoned = code == -signal.SIGKILL  # its own doing, while a poisonous event is about
-        if not slot.expected_end and not self.ending and not poisoned and code not in _MAY_EXIT:
+        if not slot.expected_end and not self.ending and not poisoned:
             log = self.log_of(name).read_text(errors="replace")[-3000:]
-            self.surprises.append(Surprise(name, code, log))
+            # The program under it was changed while it ran: nothing that follows says anything.
+            if code not in _MAY_EXIT or "NotMigrated" in log:
+                self.surprises.append(Surprise(name, code, log))
         if not self.ending and slot.process is process:
             if code:
                 await asyncio.sleep(0.1)

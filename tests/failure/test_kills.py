@@ -9,9 +9,20 @@ from tests.failure.test_short_proof import told
 @pytest.mark.slow
 async def test_ten_kills_at_random_moments_lose_and_double_nothing() -> None:
     """A hundred: make proof PROOF_ARGS="--only kill --faults 100"."""
-    result = await prove(
-        Plan(seed=4, seconds=5, faults=10, kinds=("kill -9",), tenants=40, rate=80, every=1, lease=1.0)
+    plan = Plan(
+        seed=4,
+        seconds=5,
+        faults=10,
+        kinds=("kill -9",),
+        rows=("fast", "slow", "lazy", "intent", "call", "mail"),
+        # Long enough that a kill meets handlers at work.
+        environment=(("PROOF_SLEEP", "0.5"),),
+        tenants=40,
+        rate=80,
+        every=1,
+        lease=1.0,
     )
+    result = await prove(plan)
     assert result.is_clean, told(result)
     assert len(result.faults) >= 10
     assert result.ledger.interrupted > 0, "no kill met a run"

@@ -26,6 +26,7 @@ from reactor.db.borrow import LOST, borrow, closing
 from reactor.db.migrate import check_migrated
 from reactor.db.pool import connected, create_pool, explain
 from reactor.db.pool import describe as describe_server
+from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.listener import Listener
@@ -155,11 +156,13 @@ class Replica:
             released=self._work_bell.ring,
         )
         self._settler = settler
+        caps = Caps(self._handlers)
         runner = Runner(
             pool=handler_pool,
             settler=settler,
             handlers=self._handlers,
             limits=Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions),
+            caps=caps,
             resources=self._resources,
             may_keep=lambda: dispatcher.has_spare,
             is_draining=lambda: dispatcher.draining,
@@ -213,6 +216,7 @@ class Replica:
             lease=self._lease,
             poll=settings.poll,
             gated=gated,
+            free=lambda: caps.free(dispatcher.waiting),
         )
 
         async def duties(term: int) -> None:

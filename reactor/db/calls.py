@@ -4,7 +4,7 @@ State changes happen in SQL; see sql/functions for what each one does and who ca
 limit: a connection that lost its other end would wait for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -62,9 +62,11 @@ async def claim(
     after: UUID,
     gated: Sequence[str],
     peers: Sequence[str] | None,
+    free: Mapping[str, int] | None = None,
 ) -> list[Record]:
+    """``free``: how many more tenants may begin with each capped event type."""
     return await connection.fetch(
-        "select * from reactor.claim($1, $2, $3, $4, $5, $6, $7)",
+        "select * from reactor.claim($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         replica,
         tenants,
         batch,
@@ -72,6 +74,8 @@ async def claim(
         after,
         gated,
         peers,
+        list(free or ()),
+        list(free.values()) if free else [],
         timeout=PATIENCE,
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -53,6 +53,7 @@ class Claimer:
         lease: timedelta,
         poll: timedelta,
         gated: Sequence[str],
+        free: Callable[[], Mapping[str, int]],
     ) -> None:
         self._pool = pool
         self._dispatcher = dispatcher
@@ -66,6 +67,7 @@ class Claimer:
         self._lease = lease
         self._poll = poll.total_seconds()
         self._gated = list(gated)
+        self._free = free
         # Replicas begin at different places, so that they do not all reach for the same tenants.
         self._after = UUID(int=random.getrandbits(128))
         self._rang_at = 0.0
@@ -116,6 +118,7 @@ class Claimer:
                 after=self._after,
                 gated=self._gated,
                 peers=peers if only_mine and len(peers) > 1 else None,
+                free=self._free(),
             )
             metrics.CLAIMS.labels("yes" if rows else "no").inc()
             if not rows:

@@ -6,7 +6,7 @@ given back, so that another replica with a free slot can take them.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -56,6 +56,11 @@ class Dispatcher:
     @property
     def is_idle(self) -> bool:
         return not self.active and not self._queue
+
+    @property
+    def waiting(self) -> Iterable[Run]:
+        """Runs that were claimed ahead and have not begun."""
+        return self._queue
 
     def held(self) -> list[Run]:
         """All runs whose leases this replica holds."""

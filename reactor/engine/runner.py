@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from reactor.context import Context, RunCounters
 from reactor.db.borrow import LOST, is_gone
+from reactor.engine.caps import Caps
 from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Run, Segment
 from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
@@ -80,6 +81,7 @@ class Runner:
         settler: Settler,
         handlers: HandlerSet,
         limits: Limits,
+        caps: Caps,
         resources: Any,
         may_keep: Callable[[], bool],
         is_draining: Callable[[], bool],
@@ -88,12 +90,12 @@ class Runner:
         self._settler = settler
         self._handlers = handlers
         self._limits = limits
+        self._caps = caps
         self._resources = resources
         self._may_keep = may_keep
         self._is_draining = is_draining
         #: grows when a gate moved; a segment that began before ends early
         self.gate_moves = 0
-        self._slots = {id(s): asyncio.Semaphore(s.concurrency) for s in handlers if s.concurrency is not None}
 
     async def work(self, run: Run) -> None:
         """Everything this replica does under one lease. Never raises but for cancellation by the drain."""
@@ -159,30 +161,39 @@ class Runner:
         limits = self._limits
         while at < len(rows):
             kind = rows[at]["event_type"]
-            subscriptions = by_type.get(kind, ())
-            size = 1 if solo else max((s.batch or 1 for s in subscriptions), default=1)
-            events: list[Event[Any]] = []
-            while at < len(rows) and len(events) < size and rows[at]["event_type"] == kind:
-                event: Event[Any] = Event(rows[at])
-                at += 1
-                unfit = (
-                    decide_unfit(
-                        event,
-                        subscriptions,
-                        max_attempts=limits.max_attempts,
-                        max_interruptions=limits.max_interruptions,
+            if solo:
+                await self._caps.wait(kind)
+            elif not self._caps.take(kind):
+                run.capped = True
+                break
+            run.capped = run.capped or self._caps.is_capped(kind)
+            try:
+                subscriptions = by_type.get(kind, ())
+                size = 1 if solo else max((s.batch or 1 for s in subscriptions), default=1)
+                events: list[Event[Any]] = []
+                while at < len(rows) and len(events) < size and rows[at]["event_type"] == kind:
+                    event: Event[Any] = Event(rows[at])
+                    at += 1
+                    unfit = (
+                        decide_unfit(
+                            event,
+                            subscriptions,
+                            max_attempts=limits.max_attempts,
+                            max_interruptions=limits.max_interruptions,
+                        )
+                        if event.was_tried or not subscriptions
+                        else None
                     )
-                    if event.was_tried or not subscriptions
-                    else None
-                )
-                if unfit is None:
-                    events.append(event)
-                else:
-                    self._note(segment, event, unfit)
-                    if solo:
-                        break
-            if events:
-                segment = await self._unit(run, scope, segment, subscriptions, events)
+                    if unfit is None:
+                        events.append(event)
+                    else:
+                        self._note(segment, event, unfit)
+                        if solo:
+                            break
+                if events:
+                    segment = await self._unit(run, scope, segment, subscriptions, events)
+            finally:
+                self._caps.give_back(kind)
             if (
                 solo
                 or self._is_draining()
@@ -331,9 +342,6 @@ class Runner:
         run.handler = subscription.name
         run.event = events[0]
         run.limit = subscription.timeout.total_seconds()
-        slots = self._slots.get(id(subscription))
-        if slots is not None:
-            await slots.acquire()
         run.calling_since = asyncio.get_running_loop().time()
         try:
             if self._handlers.middleware or subscription.layers:
@@ -349,8 +357,6 @@ class Runner:
             run.calling_since = 0.0
             if isinstance(ctx.used_db, ScopedDb):
                 ctx.used_db.close()
-            if slots is not None:
-                slots.release()
         return ctx
 
     async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:
@@ -388,7 +394,8 @@ class Runner:
         keep = (
             wanted
             and not self._is_draining()
-            and (solo or spare or (left and room > 0 and turn < _LONGEST_TURN))
+            # Who waits for a place under a cap holds no lease, so each turn ends with giving it up.
+            and (solo or (not run.capped and (spare or (left and room > 0 and turn < _LONGEST_TURN))))
         )
         batch = 1 if solo else max(1, min(room, max(_MOST_SAVEPOINTS, 2 * taken))) if left else None
         if scope.connection is not None:

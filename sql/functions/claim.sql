@@ -6,6 +6,8 @@
 --              (tenant_id, …) from there, round robin, whatever their backlogs are
 -- p_gated      event types that wait while the tenant, or everything, is switched off
 -- p_peers      live replicas; when given, only tenants whose rendezvous hash names p_replica
+-- p_capped     event types that only so many tenants more may begin with here, and p_free how many; a tenant
+--              whose turn is another one of these waits, and takes no slot meanwhile
 -- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
 -- side to parse when it needs it. No row: nothing to do.
 --
@@ -18,7 +20,9 @@ create or replace function reactor.claim(
     p_lease interval,
     p_after uuid,
     p_gated text[],
-    p_peers text[] default null
+    p_peers text[] default null,
+    p_capped text[] default '{}',
+    p_free int[] default '{}'
 ) returns table (
     tenant_id uuid,
     run_id uuid,
@@ -53,6 +57,8 @@ declare
     v_closed uuid[];
     v_marked uuid[];
     v_has_marked boolean;
+    v_held_back boolean := false;
+    v_fit uuid[];
     v_orphans uuid[];
     v_shut uuid[] := '{}';
     v_wanted uuid[] := '{}';
@@ -147,9 +153,30 @@ begin
                     v_has_marked := true;
                 end if;
             end if;
+            -- Only a tenant's first event is looked at: its events go in order.
+            if cardinality(p_capped) > 0 and cardinality(v_found) > 0 then
+                v_fit := array(
+                    select x.t
+                    from (
+                        select f.t, f.n, k.kind, row_number() over (partition by k.kind order by f.n) as nth
+                        from unnest(v_wanted || v_found) with ordinality as f (t, n)
+                        cross join lateral (
+                            select e.event_type as kind from reactor.events e
+                            where e.tenant_id = f.t and e.available_at is null
+                                and (f.t <> all (v_shut) or e.event_type <> all (p_gated))
+                            order by e.tenant_id, e.priority, e.id limit 1) k) x
+                    where x.n > cardinality(v_wanted)
+                        and coalesce(x.nth <= p_free[array_position(p_capped, x.kind)], true)
+                    order by x.n);
+                v_held_back := cardinality(v_fit) < cardinality(v_found);
+                v_found := v_fit;
+                if v_held_back then
+                    v_chunk := 500;
+                end if;
+            end if;
             v_wanted := v_wanted || v_found[1 : p_tenants - cardinality(v_wanted)];
             exit look when cardinality(v_wanted) >= p_tenants;
-            continue look when v_orphans is not null or v_closed is not null or cardinality(v_marked) > 0;
+            continue look when v_orphans is not null or v_closed is not null or cardinality(v_marked) > 0 or v_held_back;
         end if;
         exit look when v_wrapped;
         v_wrapped := true;
@@ -233,5 +260,5 @@ begin
 end;
 $$;
 
-revoke all on function reactor.claim(text, int, int, interval, uuid, text[], text[]) from public;
-grant execute on function reactor.claim(text, int, int, interval, uuid, text[], text[]) to reactor;
+revoke all on function reactor.claim(text, int, int, interval, uuid, text[], text[], text[], int[]) from public;
+grant execute on function reactor.claim(text, int, int, interval, uuid, text[], text[], text[], int[]) to reactor;

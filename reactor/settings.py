@@ -222,13 +222,21 @@ def load(**overrides: object) -> Settings:
     """The settings; ``overrides``, by field name, win. Raises SettingError, one line."""
     _refuse_misspelt()
     # Read here and not by Settings(): its constructor has no type that takes a mapping.
-    found = DotEnvSettingsSource(Settings)() | EnvSettingsSource(Settings)()
+    found = _file() | EnvSettingsSource(Settings)()
     if "database_url" in overrides:
         found = {key: value for key, value in found.items() if key not in _DATABASE_URL}
     try:
         return Settings.model_validate(found | overrides)
     except ValidationError as error:
         raise _as_setting_error(error) from None
+
+
+def _file() -> dict[str, object]:
+    try:
+        return DotEnvSettingsSource(Settings)()
+    except (UnicodeDecodeError, OSError) as error:
+        why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise SettingError(f"the file .env cannot be read: {why}", hint="mend or remove it") from None
 
 
 def variable(name: str) -> str:
@@ -240,8 +248,11 @@ def _check_url(url: str, schemes: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"it cannot be read as a URL ({str(error).split(':')[0]})") from None
+    except ValueError:
+        # Never with the parser's words: what it takes for the port may be a piece of the password.
+        raise ValueError(
+            "it cannot be read as a URL; in a password write / as %2F, ? as %3F, # as %23, @ as %40"
+        ) from None
     if parts.scheme not in schemes:
         kinds = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ValueError(f"it does not begin with {kinds}")
@@ -264,9 +275,14 @@ def _as_setting_error(error: ValidationError) -> SettingError:
         .removeprefix("Input ")
     )
     if not _is_secret(name):
-        text = f"'{str(first['input'])[:60]}' {text}"
+        text = f"'{_printable(str(first['input'])[:60])}' {text}"
     more = f" (and {len(problems) - 1} more settings are wrong)" if len(problems) > 1 else ""
     return SettingError(f"{shown} is wrong: {text}{more}", hint=_right(name, first["input"]))
+
+
+def _printable(text: str) -> str:
+    """As it may stand in one line on a terminal."""
+    return "".join(ch if ch.isprintable() else "\N{REPLACEMENT CHARACTER}" for ch in text)
 
 
 def _is_secret(name: str) -> bool:
@@ -300,4 +316,4 @@ def _refuse_misspelt() -> None:
         if given.startswith(PREFIX) and given not in known:
             meant = difflib.get_close_matches(given, known, n=1, cutoff=0.92)
             if meant:
-                raise SettingError(f"{given} is not a setting", hint=f"did you mean {meant[0]}?")
+                raise SettingError(f"{_printable(given)} is not a setting", hint=f"did you mean {meant[0]}?")

@@ -29,6 +29,7 @@ from reactor.outbound import intents
 from reactor.outbound.email import BadAddress, Email, SendFailed, Verdict, one_line
 from reactor.outbound.mailer import CircuitOpen
 from reactor.outbound.webhook import Outcome
+from reactor.telemetry import metrics
 
 _LOAD: LiteralString = """
 select d.status, d.tries, exists (
@@ -169,9 +170,11 @@ async def _try_email(
 
 async def _conclude(ctx: Context, alert: Alert, plan: DeliverPayload, tried: Tried, *, tries: int) -> None:
     settle = (alert.id, plan.step, plan.channel)
+    kind = plan.channel.partition(":")[0]
     match tried.outcome:
         case Outcome.DELIVERED:
             await ctx.db.execute(_TRIED, *settle, "delivered", tried.http_status, None)
+            metrics.ALERTS_DELIVERED.labels(kind).inc()
         case Outcome.RETRY if not tried.counts:
             raise Retry(tried.again, tried.detail, counts=False)
         case Outcome.RETRY if tries <= len(RETRY_PAUSES):
@@ -181,10 +184,12 @@ async def _conclude(ctx: Context, alert: Alert, plan: DeliverPayload, tried: Tri
         case Outcome.RETRY | Outcome.REFUSED:
             await ctx.db.execute(_TRIED, *settle, "failed", tried.http_status, tried.detail[:1000])
             await _say_failed(ctx, alert, plan.channel, "alert_channel_failed", tried.detail)
+            metrics.ALERTS_FAILED.labels(kind).inc()
         case Outcome.GONE:
             await ctx.db.execute(_TRIED, *settle, "failed", tried.http_status, tried.detail[:1000])
             await ctx.db.execute(_SWITCH_OFF, ctx.tenant_id, plan.channel, tried.detail)
             await _say_failed(ctx, alert, plan.channel, "alert_channel_off", tried.detail)
+            metrics.ALERTS_FAILED.labels(kind).inc()
         case _:
             assert_never(tried.outcome)
 

@@ -19,6 +19,7 @@ from reactor.automation.tenant_settings import Severity
 from reactor.context import Context, TenantDb
 from reactor.errors import Discard, Retry
 from reactor.events import Event
+from reactor.telemetry import metrics
 
 DELIVER_EVENT = "alert.deliver"
 ESCALATE_EVENT = "alert.escalate"
@@ -76,6 +77,7 @@ async def deliver_alert(event: Event[Any], ctx: Context) -> None:
     """Handles one alert.created; its subject is the row of agent_alerts."""
     alert = await load_alert(ctx.db, ctx.tenant_id, event.subject_id)
     if alert.acknowledged:
+        metrics.ALERTS_CREATED.labels(alert.severity.value).inc()
         return
     tenant = await load_tenant(ctx)
     dedup = tenant.loaded.settings.alerts.dedup(resources_of(ctx).alert_dedup)
@@ -85,6 +87,7 @@ async def deliver_alert(event: Event[Any], ctx: Context) -> None:
         await ctx.emit(
             ESCALATE_EVENT, subject_id=alert.id, delay=FIRST_REPEAT, dedup_key=f"{ESCALATE_EVENT}:{alert.id}"
         )
+    metrics.ALERTS_CREATED.labels(alert.severity.value).inc()
 
 
 async def escalate_alert(event: Event[Any], ctx: Context) -> None:
@@ -102,6 +105,7 @@ async def escalate_alert(event: Event[Any], ctx: Context) -> None:
         step = int(await ctx.db.fetchval(_NEXT_STEP, alert.id))
         await _bring(ctx, tenant, alert, step=step, delivered_lately=False)
         await ctx.checkpoint()
+        metrics.ALERTS_ESCALATED.inc()
     raise Retry(LATER_REPEATS, "not acknowledged", counts=False)
 
 

@@ -15,7 +15,9 @@ from reactor.automation import policies
 from reactor.automation.policies import Action, Facts, Slot, Suppressions, Violation
 from reactor.automation.tenant_settings import ActionType, AgentSettings
 from reactor.context import Context, TenantDb
-from reactor.telemetry import names
+from reactor.telemetry import metrics, names
+
+_KNOWN = frozenset(ActionType)
 
 _SUPPRESSED: LiteralString = """
 select s.contact_id, lower(btrim(s.email)) as email
@@ -139,6 +141,10 @@ async def record(ctx: Context, decisions: Sequence[Decision]) -> None:
     rows = [_row(decision.action, decision.violation) for decision in blocked if decision.violation]
     await ctx.db.execute(_RECORD, ctx.tenant_id, ctx.run_id, rows)
     ctx.run.blocked += len(blocked)
+    for row in rows:
+        # A user's handler may ask for anything; a label holds what is known only.
+        known = row["action_type"] if row["action_type"] in _KNOWN else "other"
+        metrics.ACTIONS_BLOCKED.labels(known, row["violation_type"]).inc()
     ctx.log.info(names.ACTIONS_BLOCKED, policies=Counter(str(row["violation_type"]) for row in rows))
 
 

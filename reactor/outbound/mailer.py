@@ -12,6 +12,7 @@ password: it is never logged, and no error repeats it.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
@@ -23,7 +24,7 @@ from reactor.outbound.circuit import Circuit, CircuitState
 from reactor.outbound.email import Email, EmailProvider, SendFailed, Verdict, check_address
 from reactor.outbound.resend import ResendProvider
 from reactor.outbound.smtp import COMMAND_TIMEOUT, SmtpProvider
-from reactor.telemetry import names
+from reactor.telemetry import metrics, names
 
 log = structlog.get_logger("reactor.email")
 
@@ -84,16 +85,21 @@ class Mailer:
 
     async def send(self, email: Email) -> str:
         """The provider's id for the message; SendFailed otherwise. Call check() first."""
+        provider = self.provider.name
+        began = time.monotonic()
         try:
             provider_id = await self.provider.send(email)
         except SendFailed as error:
+            metrics.EMAIL_SEND_SECONDS.labels(provider).observe(time.monotonic() - began)
+            metrics.EMAILS_FAILED.labels(provider, error.error_type.value).inc()
             # A refused recipient says nothing about the provider's health.
             if error.verdict is Verdict.PERMANENT:
-                self.circuit.succeeded()
+                self._works()
             elif self.circuit.failed(at_once=error.verdict is Verdict.PROVIDER):
+                metrics.EMAIL_CIRCUIT_OPEN.set(1)
                 log.warning(
                     names.EMAIL_CIRCUIT_OPENED,
-                    provider=self.provider.name,
+                    provider=provider,
                     error_type=error.error_type,
                     error=str(error),
                 )
@@ -101,10 +107,17 @@ class Mailer:
         except BaseException:
             self.circuit.abandoned()
             raise
+        metrics.EMAIL_SEND_SECONDS.labels(provider).observe(time.monotonic() - began)
+        metrics.EMAILS_SENT.labels(provider).inc()
+        self._works()
+        return provider_id
+
+    def _works(self) -> None:
+        """The provider gave an answer that says nothing against it."""
         if self.circuit.state is not CircuitState.CLOSED:
             log.warning(names.EMAIL_CIRCUIT_CLOSED, provider=self.provider.name)
         self.circuit.succeeded()
-        return provider_id
+        metrics.EMAIL_CIRCUIT_OPEN.set(0)
 
     async def aclose(self) -> None:
         await self.provider.aclose()

@@ -29,3 +29,48 @@ CANARY_HEARD = Gauge(
     "When the last canary event that came through was sent, in Unix time.",
     registry=REGISTRY,
 )
+
+EMAILS_SENT = Counter(
+    "reactor_emails_sent_total",
+    "Emails that a provider accepted, those that deliver alerts included.",
+    ["provider"],
+    registry=REGISTRY,
+)
+EMAILS_FAILED = Counter(
+    "reactor_emails_failed_total",
+    "Tries to send an email that failed, by class of failure.",
+    ["provider", "error_type"],
+    registry=REGISTRY,
+)
+EMAIL_SEND_SECONDS = Histogram(
+    "reactor_email_send_seconds",
+    "How long the provider took to answer, whatever it said.",
+    ["provider"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30),
+    registry=REGISTRY,
+)
+EMAIL_CIRCUIT_OPEN = Gauge(
+    "reactor_email_circuit_open",
+    "1 from the opening of this replica's circuit until an email has gone out again.",
+    registry=REGISTRY,
+)
+ACTIONS_BLOCKED = Counter(
+    "reactor_actions_blocked_total",
+    "Actions that a policy blocked.",
+    ["action", "policy"],
+    registry=REGISTRY,
+)
+ALERTS_CREATED = Counter(
+    "reactor_alerts_created_total", "Alerts that were raised, by anybody.", ["severity"], registry=REGISTRY
+)
+ALERTS_DELIVERED = Counter(
+    "reactor_alerts_delivered_total", "Alerts that a channel took.", ["channel"], registry=REGISTRY
+)
+ALERTS_FAILED = Counter(
+    "reactor_alerts_failed_total", "Alerts that were given up for a channel.", ["channel"], registry=REGISTRY
+)
+ALERTS_ESCALATED = Counter(
+    "reactor_alerts_escalated_total",
+    "Repetitions of critical alerts that nobody acknowledged.",
+    registry=REGISTRY,
+)

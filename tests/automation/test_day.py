@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +59,12 @@ async def runs_of(day: World) -> list[Run]:
     return [Run(day.name(r[0]), day.minute(r["completed_at"]), r["failed"], r["ms"]) for r in rows]
 
 
+def differences(found: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> dict[Any, tuple[Any, Any]]:
+    """Where the day and the count differ: (found, wanted) by key. An absent number is 0."""
+    pairs = {key: (found.get(key, 0), wanted.get(key, 0)) for key in {*found, *wanted}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
 async def counted(day: World, query: str, *arguments: Any) -> Counter[Any]:
     """Rows as a Counter: the first column is a tenant, the last the number."""
     rows = [tuple(row) for row in await day.conn.fetch(query, *arguments)]
@@ -85,14 +92,13 @@ async def check_counters(day: World, oracle: Oracle) -> None:
         for row in rows
         for name in COUNTERS
     }
-    assert +Counter(found) == +Counter(
-        {
-            (tenant, hour, name): counts[name]
-            for (tenant, hour), counts in oracle.hours.items()
-            for name in COUNTERS
-            if hour >= 0
-        }
-    )
+    wanted = {
+        (tenant, hour, name): counts[name]
+        for (tenant, hour), counts in oracle.hours.items()
+        for name in COUNTERS
+        if hour >= 0
+    }
+    assert differences(found, wanted) == {}
     # The script must be a day on which something of everything happened.
     for name in METRICS:
         assert sum(oracle.total(tenant, name) for tenant in TENANTS) >= 5, name
@@ -127,22 +133,28 @@ async def check_tables(day: World, oracle: Oracle) -> None:
     )
     assert [tuple(row) for row in scores] == [("e0", 15)]  # an owner, not yet a day late
 
-    assert await by(day, "agent_policy_violations", "violation_type") == oracle.violations
+    violations = await by(day, "agent_policy_violations", "violation_type")
+    assert differences(violations, oracle.violations) == {}
     pending = Counter({(name, "pending"): len(state.orders) for name, state in oracle.states.items()})
-    assert await by(day, "order_processing_queue", "status", since="queued_at") == +oracle.queue + +pending
-    assert await by(day, "order_processing_exceptions", "exception_type", "severity") == oracle.exceptions
+    queue = await by(day, "order_processing_queue", "status", since="queued_at")
+    assert differences(queue, oracle.queue + pending) == {}
+    exceptions = await by(day, "order_processing_exceptions", "exception_type", "severity")
+    assert differences(exceptions, oracle.exceptions) == {}
     resolved = await day.conn.fetch("select order_id from order_processing_exceptions where resolved")
     assert [row[0] for row in resolved] == [day.named["mended"]]
     windows = await day.conn.fetch("select * from agent_rate_limits where window_start >= $1", day.midnight)
-    assert +oracle.windows == {
+    taken = {
         (day.name(row["tenant_id"]), row["action_type"], day.minute(row["window_start"])): row["action_count"]
         for row in windows
     }
-    assert await by(day, "agent_alerts", "alert_type", "severity", "acknowledged") == Counter(
+    assert differences(taken, oracle.windows) == {}
+    raised = Counter(
         (name, alert.type, alert.severity, alert.acknowledged is not None)
         for name, state in oracle.states.items()
         for alert in state.alerts
     )
+    alerts = await by(day, "agent_alerts", "alert_type", "severity", "acknowledged")
+    assert differences(alerts, raised) == {}
     assert await by(day, "email_provider_failures", "error_type") == oracle.failures
     [config] = await day.conn.fetch("select key, value ->> 'global_enabled' from system_config")
     assert tuple(config) == ("agent_config", "true")
@@ -176,7 +188,7 @@ async def check_reflections(day: World, oracle: Oracle) -> None:
             metric: (row["summary"][metric], delta) for metric, delta in row["metrics_delta"].items()
         }
     assert len(found) == len(rows)
-    assert found == expected
+    assert differences(found, expected) == {}
     assert len({hour for _, hour in found}) == last + 2  # and the hour before the day
 
 
@@ -189,12 +201,12 @@ async def check_what_left_the_house(day: World, oracle: Oracle) -> None:
             for n in range(tenant.alert_emails)
         }
     )
-    assert Counter(day.postbox.recipients) == oracle.recipients + alerts
+    assert differences(Counter(day.postbox.recipients), oracle.recipients + alerts) == {}
     assert max(oracle.recipients.values()) == 1
     assert len({message["Message-ID"] for message in day.postbox.messages}) == len(day.postbox.messages)
     assert day.postbox.refused == oracle.failures["outage", "5xx"]
-    assert await by(day, "reactor.email_intents", "status") == oracle.intents
-    assert day.webhooks == oracle.webhooks
+    assert differences(await by(day, "reactor.email_intents", "status"), oracle.intents) == {}
+    assert differences(day.webhooks, oracle.webhooks) == {}
     assert max(day.webhook_ids.values()) == 1
     assert day.refused_webhooks == oracle.refused_webhooks == Counter(hooked=6)
     assert await day.conn.fetchval("select count(*) from reactor.dead_events") == oracle.dead == 1

@@ -101,7 +101,12 @@ def parse_duration(text: str | timedelta) -> timedelta:
         compact = text.strip().lower()
         if not compact or _DURATION.sub("", compact).strip():
             raise BadArgument(f"{text!r} is no duration", hint="write it like 30s, 5m, 1h30m or 1d")
-        duration = timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(compact)))
+        try:
+            duration = timedelta(
+                seconds=sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(compact))
+            )
+        except OverflowError:
+            raise BadArgument(f"{text!r} is longer than any calendar") from None
     if duration <= timedelta(0):
         raise BadArgument(f"the duration {text!r} must be longer than zero")
     return duration

@@ -7,7 +7,7 @@ from rich.console import Console
 from reactor import settings
 from reactor.cli import checks, checks_schema
 from reactor.cli.checks import Finding
-from reactor.cli.output import print_json
+from reactor.cli.output import plain, print_json
 from reactor.cli.words import many
 from reactor.db import pool
 from reactor.db.pool import Connection
@@ -98,9 +98,9 @@ def _tell(found: list[Finding], wrong: int) -> None:
     for finding in found:
         mark = _MARKS[finding.level] + " " * (6 - len(finding.level))
         console.print(f"{mark}  {finding.check:<{width}}  ", end="")
-        console.print(finding.finding, markup=False)
+        console.print(plain(finding.finding), markup=False)
         if finding.mend is not None and finding.level != "ok":
-            console.print(f"{'':8}{'':{width}}  → {finding.mend}", markup=False)
+            console.print(f"{'':8}{'':{width}}  → {plain(finding.mend)}", markup=False)
     remarks = sum(finding.level == "remark" for finding in found)
     if wrong:
         print(f"\n{wrong} of {len(found)} checks found something wrong.")

@@ -88,11 +88,12 @@ def _chosen(argv: Sequence[str]) -> str | None:
 
 
 def _complain(message: str, hint: str | None, code: int) -> int:
+    from reactor.cli.output import say
     from reactor.db.pool import redact
 
-    print(f"reactor: {redact(message)}", file=sys.stderr)
+    say(f"reactor: {redact(message)}", aside=True)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        say(f"  hint: {hint}", aside=True)
     return code
 
 
@@ -108,6 +109,9 @@ def _known(error: Exception) -> ReactorError | None:
             return inner
         return _known(inner) if isinstance(inner, Exception) else None
     match error:
+        case UnicodeEncodeError():
+            # The shell hands bytes over as they are; no text of the database can hold these.
+            return ReactorError("an argument is not UTF-8 text", exit_code=_USAGE)
         case asyncpg.InsufficientPrivilegeError():
             refused: MissingPrivilege = missing_privilege(error)
             return refused

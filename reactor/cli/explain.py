@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from reactor.cli.arguments import event_number, no_event
-from reactor.cli.output import print_json
+from reactor.cli.output import print_json, say
 from reactor.cli.session import session
 from reactor.cli.story import print_errors, print_facts
 from reactor.cli.words import ago, lasting, many, moment
@@ -34,7 +34,7 @@ async def explain(event: str, /, *, json: bool = False) -> int:
     if json:
         print_json(found | {"sentence": sentence(found)})
         return 0
-    print(sentence(found))
+    say(sentence(found))
     about, now = found["event"], moment(found["at"])
     print()
     print_facts(

@@ -6,7 +6,7 @@ import socket
 from typing import Literal
 
 from reactor import settings
-from reactor.cli.output import print_json
+from reactor.cli.output import print_json, say
 from reactor.db import operations, pool
 from reactor.db.migrate import check_migrated
 from reactor.errors import ReactorError
@@ -43,7 +43,7 @@ async def health(
     if json:
         print_json({"healthy": well, "asked": asked, "said": said})
     else:
-        print(("healthy: " if well else "unhealthy: ") + said)
+        say(("healthy: " if well else "unhealthy: ") + said)
     return 0 if well else 1
 
 
@@ -83,7 +83,8 @@ async def _ask_database(chosen: Settings) -> tuple[bool, str]:
         await check_migrated(connection)
         replicas = await operations.list_replicas(connection)
     if "replica" in chosen.model_fields_set:
-        mine = [one for one in replicas if one["replica"] == chosen.replica]
+        # One that found its name taken has another, and says whose it was to be.
+        mine = [one for one in replicas if chosen.replica in (one["replica"], one["info"].get("name"))]
         name = f"replica {chosen.replica}"
     else:
         mine = [one for one in replicas if one["replica"].startswith(f"{socket.gethostname()}-")]

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from reactor.cli.arguments import group
-from reactor.cli.output import print_json
+from reactor.cli.output import print_json, say
 from reactor.cli.session import session
 from reactor.db import operations
 from reactor.db.pool import Connection
@@ -69,6 +69,6 @@ async def _tell(connection: Connection, *, json: bool) -> int:
     elif gate["open"]:
         print(f"The kill switch is off: {tenants['enabled']:,} of {tenants['total']:,} tenants are served.")
     else:
-        print(f"The kill switch is on: {gate['reason'] or 'it was never switched off'}.")
+        say(f"The kill switch is on: {gate['reason'] or 'it was never switched off'}.")
         print(f"{parked:,} events are parked. `reactor kill-switch off` lets them go on.")
     return 0

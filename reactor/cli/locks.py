@@ -7,7 +7,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from reactor.cli.arguments import group
-from reactor.cli.output import print_json, print_rows
+from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
 from reactor.cli.words import ago, many
 from reactor.db import operations
@@ -85,7 +85,7 @@ async def release(lock: UUID, /, *, force: bool = False, json: Json = False) -> 
         print_json(dict(row))
     else:
         again = f"; {many(row['in_flight'], 'event')} will be tried again" if row["in_flight"] else ""
-        print(f"Tenant {row['tenant_id']} is free; {row['lock_holder']} held it{again}.")
+        say(f"Tenant {row['tenant_id']} is free; {row['lock_holder']} held it{again}.")
     return 0
 
 

@@ -7,8 +7,25 @@ from datetime import datetime
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from reactor.db.pool import to_json
+
+
+def plain(text: str) -> str:
+    """Text of any origin as it may reach a terminal: names and reasons that people typed in hold escape
+    sequences, line breaks and marks that turn the direction of reading."""
+    return "".join(ch if ch.isprintable() else "\N{REPLACEMENT CHARACTER}" for ch in text)
+
+
+def say(text: str, *, aside: bool = False) -> None:
+    """One line on stdout, or on stderr."""
+    print(plain(text), file=sys.stderr if aside else sys.stdout)
+
+
+def cell(text: str) -> Text:
+    """For a table: nothing in it is taken for markup."""
+    return Text(plain(text))
 
 
 def print_json(value: object) -> None:
@@ -29,7 +46,7 @@ def print_rows(
         table.add_column(name.replace("_", " "), overflow="fold")
     count = 0
     for row in rows:
-        table.add_row(*(_text(row[name]) for name in columns))
+        table.add_row(*(cell(_text(row[name])) for name in columns))
         count += 1
     # A pipe has no width: lines must not be folded for a program that reads them.
     console = Console(width=None if sys.stdout.isatty() else 250, highlight=False)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reactor.cli.arguments import Duration
-from reactor.cli.output import print_json
+from reactor.cli.output import cell, print_json
 from reactor.cli.session import session
 from reactor.cli.words import ago, lasting, many, moment
 from reactor.db import operations
@@ -70,7 +70,7 @@ def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
     events, tenants = found["events"], found["tenants"]
     runs, alerts, leader = found["runs_last_hour"], found["alerts"], found["leader"]
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("kill switch", _gate(found["gate"]))
+    facts.add_row("kill switch", cell(_gate(found["gate"])))
     facts.add_row("tenants", f"{tenants['enabled']:,} of {tenants['total']:,} enabled")
     facts.add_row(
         "events",
@@ -91,7 +91,7 @@ def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
     )
     facts.add_row(
         "leader",
-        f"{leader['replica']} (term {leader['term']})"
+        cell(f"{leader['replica']} (term {leader['term']})")
         if leader["leads"]
         else "none: nothing happens on time",
     )
@@ -131,7 +131,7 @@ def _replicas(found: dict[str, Any], now: Any) -> Table | Text:
         table.add_column(name, overflow="fold")
     for replica in found["replicas"]:
         table.add_row(
-            replica["replica"],
+            cell(replica["replica"]),
             "yes" if replica["alive"] else "no",
             ago(replica["started_at"], now),
             ago(replica["seen_at"], now),
@@ -151,5 +151,5 @@ def _types(types: list[dict[str, Any]]) -> Table:
     table.add_column("oldest ready", justify="right")
     for kind in types:
         row = [f"{kind[name]:,}" for name in counts]
-        table.add_row(kind["event_type"], *row, lasting(kind["oldest_seconds"]))
+        table.add_row(cell(kind["event_type"]), *row, lasting(kind["oldest_seconds"]))
     return table

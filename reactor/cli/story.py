@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from reactor.cli.output import print_rows
+from reactor.cli.output import print_rows, say
 from reactor.cli.words import ago, shorten
 from reactor.db.pool import to_json
 
@@ -15,7 +15,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, known), default=0)
     for name, value in known.items():
         text = to_json(value) if isinstance(value, dict | list) else str(value)
-        print(f"{name:<{width}}  {text}")
+        say(f"{name:<{width}}  {text}")
 
 
 def print_errors(errors: Sequence[Mapping[str, Any]], now: datetime) -> None:

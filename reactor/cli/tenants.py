@@ -7,7 +7,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from reactor.cli.arguments import group
-from reactor.cli.output import print_json, print_rows
+from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
 from reactor.db import operations
 from reactor.errors import BadArgument
@@ -123,9 +123,9 @@ async def _set(tenants: tuple[UUID, ...], *, enabled: bool, json: bool) -> int:
         return 0
     for row in rows:
         already = "already " if row["was_enabled"] == enabled else ""
-        print(f"{row['name']} ({row['tenant_id']}) is {already}{word}d.")
+        say(f"{row['name']} ({row['tenant_id']}) is {already}{word}d.")
         if enabled and not row["is_active"]:
-            print(f"{row['name']} is not active, so nothing is done for it yet.", file=sys.stderr)
+            say(f"{row['name']} is not active, so nothing is done for it yet.", aside=True)
     if not gate["open"]:
         print("The kill switch is on, so nothing is done yet: see `reactor kill-switch`.", file=sys.stderr)
     return 0

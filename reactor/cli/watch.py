@@ -1,6 +1,5 @@
 """``reactor watch``, ``unwatch`` and ``watches``."""
 
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, LiteralString
@@ -8,7 +7,7 @@ from typing import Annotated, LiteralString
 import asyncpg
 from cyclopts import Parameter
 
-from reactor.cli.output import print_json, print_rows
+from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
 from reactor.cli.words import ago
 from reactor.db import operations
@@ -91,12 +90,12 @@ async def watch(
     if json:
         print_json({"table": found.name, "event_type": emit, "operations": kinds})
     else:
-        print(f"{found.name} emits {emit} on {', '.join(kinds)}.")
+        say(f"{found.name} emits {emit} on {', '.join(kinds)}.")
     if not found.protected:
-        print(
+        say(
             f"Handlers cannot reach {found.name} yet. "
             f"Let them, each for its own tenant: select reactor.protect('{found.name}', '{tenant_column}')",
-            file=sys.stderr,
+            aside=True,
         )
     return 0
 
@@ -134,9 +133,9 @@ async def unwatch(table: str, /, *, emit: str | None = None, json: bool = False)
     if json:
         print_json({"table": found.name, "removed": removed})
     elif removed:
-        print(f"{found.name} no longer emits {removed[0]}.")
+        say(f"{found.name} no longer emits {removed[0]}.")
     else:
-        print(f"{found.name} does not emit {emit or 'anything'}.", file=sys.stderr)
+        say(f"{found.name} does not emit {emit or 'anything'}.", aside=True)
     return 0 if removed else 1
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from reactor.cli.arguments import group
+from reactor.cli.channels import channels, enable_channel
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
 from reactor.cli.words import ago, many, shorten
@@ -27,7 +28,13 @@ limit $4
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
-app = group("alerts", "What an operator must hear of: list, ack.", "reactor alerts list --severity critical")
+app = group(
+    "alerts",
+    "What an operator must hear of: list, ack, channels, enable-channel.",
+    "reactor alerts list --severity critical",
+)
+app.command(channels)
+app.command(enable_channel)
 
 
 @app.command(name="list")

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from reactor.cli.arguments import group
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
+from reactor.cli.tenant_check import check
 from reactor.db import operations
 from reactor.errors import BadArgument
 
@@ -32,9 +33,10 @@ Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
 app = group(
     "tenants",
-    "For whom the built-in automations may act: list, enable, disable.",
+    "For whom the built-in automations may act: list, enable, disable, check.",
     "reactor tenants list --disabled",
 )
+app.command(check)
 
 
 @app.command(name="list")

@@ -1,0 +1,99 @@
+"""``reactor tenants check``: whether agent_settings can be used, before or after they are saved."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, LiteralString
+from uuid import UUID
+
+import orjson
+from cyclopts import Parameter
+
+from reactor.automation.tenant_settings import check_settings, parse_settings
+from reactor.cli.output import print_json, print_rows
+from reactor.cli.session import session
+from reactor.cli.words import many
+from reactor.errors import BadArgument
+
+_SETTINGS: LiteralString = """
+select t.id, t.name, t.agent_settings
+from public.tenants t
+where $1::uuid[] is null or t.id = any ($1)
+order by t.name, t.id
+"""
+
+Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
+
+
+async def check(
+    *tenants: UUID,
+    all_: Annotated[bool, Parameter(name="--all", help="Every tenant.")] = False,
+    settings: str | None = None,
+    json: Json = False,
+) -> int:
+    """Says what is wrong with tenants' agent_settings: templates, channels, limits, unknown keys.
+
+    Exits 1 when something is; an unknown key alone stops nothing, but is often a slip of the pen.
+
+    Example: ``reactor tenants check --all`` or ``reactor tenants check --settings new.json``
+
+    Parameters
+    ----------
+    tenants
+        Their ids.
+    settings
+        A file with settings that were not saved yet (JSON; `-` for stdin), which needs no database.
+    """
+    if (bool(tenants) + all_ + (settings is not None)) != 1:
+        raise BadArgument(
+            "which settings?", hint="name tenants by their ids, or say --all or --settings FILE"
+        )
+    if settings is not None:
+        return _report([_judged(None, settings, _read(settings))], json=json)
+    async with session("tenants check") as connection:
+        rows = await connection.fetch(_SETTINGS, None if all_ else list(tenants))
+    missing = set(tenants) - {row["id"] for row in rows}
+    if missing:
+        raise BadArgument(f"there is no tenant {min(missing)}", hint="`reactor tenants list` shows their ids")
+    return _report([_judged(row["id"], row["name"], row["agent_settings"]) for row in rows], json=json)
+
+
+def _judged(tenant: UUID | None, name: str, raw: object) -> dict[str, object]:
+    return {
+        "tenant_id": tenant,
+        "name": name,
+        "usable": parse_settings(raw).usable,
+        "problems": check_settings(raw),
+    }
+
+
+def _report(found: list[dict[str, object]], *, json: bool) -> int:
+    wrong = [row for row in found if row["problems"]]
+    if json:
+        print_json(found)
+        return 1 if wrong else 0
+    lines = [
+        {"tenant": row["name"], "stops automation": not row["usable"], "problem": problem}
+        for row in wrong
+        for problem in _texts(row["problems"])
+    ]
+    if lines:
+        print_rows(lines, ["tenant", "stops automation", "problem"])
+    else:
+        print(f"{many(len(found), 'tenant')} checked, nothing is wrong." if found else "There is no tenant.")
+    return 1 if wrong else 0
+
+
+def _texts(problems: object) -> list[str]:
+    return [str(problem) for problem in problems] if isinstance(problems, list) else []
+
+
+def _read(path: str) -> object:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArgument(f"{path} cannot be read: {error}") from None
+    try:
+        parsed: object = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadArgument(f"{path} is not JSON: {error}") from None
+    return parsed

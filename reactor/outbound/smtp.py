@@ -119,7 +119,7 @@ class SmtpProvider:
             await client.connect()
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
-            raise _unreached(error) from error
+            raise _turned_away(error) from error
         except BaseException:
             client.close()
             raise
@@ -153,6 +153,14 @@ def _answered(error: aiosmtplib.SMTPResponseException) -> SendFailed:
     if isinstance(error, aiosmtplib.SMTPRecipientRefused):
         return SendFailed(ErrorType.REFUSED, Verdict.PERMANENT, text)
     return SendFailed(ErrorType.SERVER, Verdict.PERMANENT, text)
+
+
+def _turned_away(error: Exception) -> SendFailed:
+    """No conversation came about. A 5xx here is said to us, not to the message: that must not be given up."""
+    failed = _unreached(error)
+    if failed.verdict is Verdict.PERMANENT:
+        return SendFailed(failed.error_type, Verdict.PROVIDER, str(failed))
+    return failed
 
 
 def _unreached(error: Exception) -> SendFailed:

@@ -93,7 +93,9 @@ def _complain(message: str, hint: str | None, code: int) -> int:
 
     say(f"reactor: {redact(message)}", aside=True)
     if hint:
-        say(f"  hint: {hint}", aside=True)
+        # A hint may be several lines to copy.
+        for line in f"hint: {hint}".split("\n"):
+            say(f"  {line}", aside=True)
     return code
 
 

@@ -4,6 +4,7 @@ What libraries log through the standard library goes the same way. Secrets are h
 the key they are under, and wherever the text of one of our own settings' secrets turns up.
 """
 
+import json
 import logging
 import re
 import sys
@@ -27,6 +28,8 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
 _KEY_IN_URL = re.compile(r"\b(resend|smtps?|https?)://[^\s/@]+@")
 #: A shorter password would blank out ordinary words.
 _SHORTEST = 5
+#: What is nested deeper is not looked into.
+_DEEPEST = 20
 
 #: Libraries that say too much at info.
 _NOISY = ("asyncio", "httpx2", "httpcore2", "aiosmtplib", "uvicorn.access")
@@ -91,16 +94,18 @@ def hider(secrets: Iterable[str]) -> Callable[[WrappedLogger, str, EventDict], E
     def hide(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {key: value if key[:1] == "_" else clean(key, value) for key, value in event.items()}
 
-    def clean(key: str, value: object) -> object:
+    def clean(key: str, value: object, depth: int = 0) -> object:
+        if depth > _DEEPEST:
+            return f"<{type(value).__name__}>"
         if _SECRET_KEY.search(key) and not isinstance(value, bool | int | float | None):
             return _HIDDEN
         match value:
             case str():
                 return text(value)
             case Mapping():
-                return {str(name): clean(str(name), item) for name, item in value.items()}
+                return {str(name): clean(str(name), item, depth + 1) for name, item in value.items()}
             case list() | tuple() | set() | frozenset():
-                return [clean("", item) for item in value]
+                return [clean("", item, depth + 1) for item in value]
             case bool() | int() | float() | None:
                 return value
             case _:
@@ -134,4 +139,18 @@ def _renderer(settings: Settings) -> Processor:
 
 def _dumps(event: EventDict, default: Callable[[object], object]) -> str:
     first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
-    return orjson.dumps(first | dict(event), default=default, option=orjson.OPT_NON_STR_KEYS).decode()
+    whole = first | dict(event)
+    try:
+        return orjson.dumps(whole, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Half a surrogate pair, or a number beyond 64 bits. Whoever logs must not fail because of it.
+        return json.dumps({str(key): _as_text(value) for key, value in whole.items()})
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return f"<{type(value).__name__}>"

@@ -3,7 +3,9 @@
 from hypothesis import strategies as st
 
 #: Any text that Python can hold, halves of surrogate pairs and NUL included.
-any_text = st.text(st.characters(exclude_categories=()), max_size=40)
+any_text = st.text(st.characters(exclude_categories=()), max_size=40) | st.text(
+    st.sampled_from("ab<&\"'{}%[]/\\;:@,.=\r\n\t\0\x1b\x85\u2028\u202e\ud800\udfff\ufeffé😀"), max_size=12
+)
 #: Text that PostgreSQL can hold.
 sane_text = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
 #: What breaks quoting, formats, terminals, headers and markup.

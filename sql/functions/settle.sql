@@ -105,15 +105,16 @@ begin
             where c.run_id = any (v_kept)
         ),
         noted as (
-            insert into reactor.in_flight as f (tenant_id, run_id, ids)
-            select p.tenant_id, p.run_id, array_agg(p.id) from picked p group by p.tenant_id, p.run_id
+            insert into reactor.in_flight as f (tenant_id, run_id, ids, noted_at)
+            select p.tenant_id, p.run_id, array_agg(p.id), v_began from picked p group by p.tenant_id, p.run_id
             on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
         )
         select p.* from picked p;
-        -- A gate may have closed between the two statements: what was not noted is not kept.
+        -- A gate may have closed between the two statements: what was not noted is not kept. (Our own mark, and
+        -- not a later time: clocks are set back.)
         v_kept := array(
             select f.run_id from reactor.in_flight f
-            where f.tenant_id = any (p_tenants) and f.run_id = any (v_kept) and f.noted_at >= v_began);
+            where f.tenant_id = any (p_tenants) and f.run_id = any (v_kept) and f.noted_at = v_began);
     end if;
 
     -- The fence, on the runs that end here: deleting the lease is the check.

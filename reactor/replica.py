@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -98,6 +99,7 @@ class Replica:
         self._jobs = jobs
         self._resources = resources
         self._name = settings.replica
+        self._process = uuid4().hex
         self._lease = settings.lease
         self._slot = 0
         self._work_bell = Bell()
@@ -332,13 +334,30 @@ class Replica:
                 await self._settler.abandon(late, interrupted=False, reason=None)
 
     async def _enlist(self, own: Pool) -> None:
-        async with borrow(own) as connection:
+        async with borrow(own) as connection, connection.transaction():
+            name = await calls.free_name(connection, self._name, self._process)
+            if name != self._name:
+                log.warning(
+                    names.REPLICA_RENAMED,
+                    replica=name,
+                    hint=f"a live process is called {self._name}: give each its own REACTOR_REPLICA, or none",
+                )
+                if self._slot:
+                    # While we were cut off another took our name, and everybody here knows us by it.
+                    self.drain()
+                    return
+                self._name = name
             self._slot = await calls.enlist(
                 connection,
                 self._name,
                 patience=self._lease * PATIENCE,
                 version=version("reactor"),
-                info={"concurrency": self._settings.concurrency, "types": sorted(self._handlers.by_type)},
+                info={
+                    "concurrency": self._settings.concurrency,
+                    "types": sorted(self._handlers.by_type),
+                    "name": self._settings.replica,
+                    "process": self._process,
+                },
             )
         # The bit of a replica that was retired is cleared: whoever sleeps here must look and arm again.
         self._pace.armed = False

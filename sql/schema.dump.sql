@@ -416,6 +416,13 @@ CREATE FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) RET
 
 ALTER FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.free_name(p_replica text, p_process text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.free_name(p_replica text, p_process text) OWNER TO reactor_owner;
+
 CREATE TABLE public.agent_alerts (
     id uuid DEFAULT reactor.uuid7() NOT NULL,
     tenant_id uuid NOT NULL,
@@ -2097,6 +2104,9 @@ GRANT ALL ON FUNCTION reactor.find_event(p_event_id uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.free_name(p_replica text, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.free_name(p_replica text, p_process text) TO reactor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_alerts TO service_role;

@@ -175,6 +175,13 @@ async def busy_backends(connection: Connection, pids: Sequence[int]) -> tuple[in
     return row["own"], set(row["busy"])
 
 
+async def free_name(connection: Connection, replica: str, process: str) -> str:
+    name: str = await connection.fetchval(
+        "select reactor.free_name($1, $2)", replica, process, timeout=PATIENCE
+    )
+    return name
+
+
 async def enlist(
     connection: Connection, replica: str, *, patience: timedelta, version: str, info: dict[str, Any]
 ) -> int:

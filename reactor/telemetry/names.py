@@ -1,6 +1,7 @@
 """The names of log events: one place, documented as a table in docs/telemetry.md."""
 
 REPLICA_STARTED = "replica_started"
+REPLICA_RENAMED = "replica_renamed"
 REPLICA_DRAINING = "replica_draining"
 REPLICA_STOPPED = "replica_stopped"
 LISTENER_CONNECTED = "listener_connected"

@@ -209,3 +209,26 @@ async def test_the_leases_of_a_dead_replica_end_in_time_whatever_the_poll(world:
                 "select * from reactor.claim('dead', 1, 10, '1 second', $1, '{}')", tenant
             )
         await world.until("select count(*) = 1 from public.ledger", within=6)
+
+
+async def test_a_bell_that_forgot_its_bits_is_armed_again_after_a_poll_that_found_work_unrung(
+    world: World,
+) -> None:
+    """As after a crash of a server behind a pooler: nobody tells the replica that its bit is gone."""
+    tenant = await world.tenant()
+    async with world.running(simple(), poll_seconds=2):
+        await world.until(ASLEEP)
+        await world.conn.execute("select setval('reactor.doorbell', 1)")
+        await world.emit(tenant, "work")
+        assert not await world.conn.fetchval(ASLEEP), "armed again already: this shows nothing"
+        await world.until("select count(*) = 1 from public.ledger", within=8)
+        await world.until(ASLEEP, within=8)
+
+
+async def test_a_bell_that_forgot_its_bits_is_armed_again_after_a_poll_that_found_nothing(
+    world: World,
+) -> None:
+    async with world.running(simple(), poll_seconds=2):
+        await world.until(ASLEEP)
+        await world.conn.execute("select setval('reactor.doorbell', 1)")
+        await world.until(ASLEEP, within=8)

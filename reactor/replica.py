@@ -24,6 +24,7 @@ from anyio.abc import TaskStatus
 from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow, closing
+from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.migrate import check_migrated
 from reactor.db.pool import connected, create_pool, explain
 from reactor.db.pool import describe as describe_server
@@ -178,6 +179,7 @@ class Replica:
         heartbeat: Heartbeat[Run] = Heartbeat(
             pool=own,
             replica=self._name,
+            process=self._process,
             lease=self._lease,
             runs=lambda: [*dispatcher.held(), *settler.settling],
             lost=self._lost,
@@ -334,7 +336,7 @@ class Replica:
                 await self._settler.abandon(late, interrupted=False, reason=None)
 
     async def _enlist(self, own: Pool) -> None:
-        async with borrow(own) as connection, connection.transaction():
+        async with asyncio.timeout(ANSWER_SECONDS), borrow(own) as connection, connection.transaction():
             name = await calls.free_name(connection, self._name, self._process)
             if name != self._name:
                 log.warning(

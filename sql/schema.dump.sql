@@ -146,12 +146,12 @@ CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean) RETURNS void
 
 ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval) RETURNS TABLE(lost uuid[], peers text[])
+CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text DEFAULT NULL::text) RETURNS TABLE(lost uuid[], peers text[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS '…';
 
-ALTER FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.begin_email(p_intent uuid, p_provider text) RETURNS void
     LANGUAGE plpgsql
@@ -2013,8 +2013,8 @@ GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_
 REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval) TO reactor;
+REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) TO reactor;

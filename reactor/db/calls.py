@@ -140,14 +140,16 @@ async def beat(
     *,
     lease: timedelta,
     patience: timedelta,
+    process: str | None = None,
 ) -> tuple[set[UUID], list[str]]:
     row = await connection.fetchrow(
-        "select lost, peers from reactor.beat($1, $2, $3, $4, $5)",
+        "select lost, peers from reactor.beat($1, $2, $3, $4, $5, $6)",
         replica,
         tenants,
         runs,
         lease,
         patience,
+        process,
         timeout=PATIENCE,
     )
     assert row is not None

@@ -55,6 +55,7 @@ class Heartbeat(Generic[R]):
         *,
         pool: Pool,
         replica: str,
+        process: str,
         lease: timedelta,
         runs: Callable[[], Iterable[R]],
         lost: Callable[[R], None],
@@ -62,6 +63,7 @@ class Heartbeat(Generic[R]):
     ) -> None:
         self._pool = pool
         self._replica = replica
+        self._process = process
         self._lease = lease
         self._runs = runs
         self._lost = lost
@@ -90,6 +92,7 @@ class Heartbeat(Generic[R]):
                         list(runs),
                         lease=self._lease,
                         patience=self._lease * PATIENCE,
+                        process=self._process,
                     )
         except LOST as error:
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
@@ -101,7 +104,8 @@ class Heartbeat(Generic[R]):
         self.peers = peers
         self._cancel(lost, runs)
         if self._replica not in peers:
-            # Cut off for so long that the leader retired us: back into the fleet, now or at the next beat.
+            # Cut off for so long that the leader retired us: back into the fleet, now or at the next beat. If
+            # another process took our name meanwhile, that drains us.
             with suppress(*LOST):
                 await self._enlist()
         return True

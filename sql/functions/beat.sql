@@ -2,8 +2,10 @@
 -- A replica's heartbeat: extends the leases of its runs, says it is alive, and hears which runs are
 -- lost and who else lives. Called by upkeep/heartbeat a few times a lease. Commits without waiting
 -- for the disk, like a claim.
+--
+-- p_process    what it enlisted with as its own; a replica whose name another process has is no peer of itself
 create or replace function reactor.beat(
-    p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval
+    p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text default null
 ) returns table (lost uuid[], peers text[])
 language plpgsql security definer set search_path = ''
 as $$
@@ -12,7 +14,7 @@ begin
     -- One that was cut off for so long that another took its bit of the doorbell is not seen: it enlists anew.
     update reactor.replicas r
     set seen_at = reactor.now(), patience = p_patience
-    where r.replica = p_replica and not exists (
+    where r.replica = p_replica and (p_process is null or r.info ->> 'process' is not distinct from p_process) and not exists (
         select from reactor.replicas o
         where o.slot = r.slot and o.slot <= 61 and o.replica <> r.replica and o.seen_at > reactor.now() - o.patience);
 
@@ -36,10 +38,13 @@ begin
             where l.tenant_id = r.tenant_id and l.run_id = r.run_id and l.expires_at > reactor.now()));
 
     peers := array(
-        select r.replica from reactor.replicas r where r.seen_at > reactor.now() - r.patience order by r.replica);
+        select r.replica from reactor.replicas r
+        where r.seen_at > reactor.now() - r.patience
+            and (r.replica <> p_replica or p_process is null or r.info ->> 'process' is not distinct from p_process)
+        order by r.replica);
     return next;
 end;
 $$;
 
-revoke all on function reactor.beat(text, uuid[], uuid[], interval, interval) from public;
-grant execute on function reactor.beat(text, uuid[], uuid[], interval, interval) to reactor;
+revoke all on function reactor.beat(text, uuid[], uuid[], interval, interval, text) from public;
+grant execute on function reactor.beat(text, uuid[], uuid[], interval, interval, text) to reactor;

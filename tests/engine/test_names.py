@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from reactor import Context, Event, Reactor
 from reactor.cli.health import health
 from reactor.db import calls, pool
-from tests.engine.conftest import World, enter
+from tests.engine.conftest import World, enter, until
 
 
 def simple() -> Reactor:
@@ -68,6 +68,23 @@ async def test_a_name_is_free_again_when_its_process_has_drained_or_is_dead(worl
         await world.conn.execute("update reactor.replicas set seen_at = seen_at - interval '1 hour'")
         async with world.running(simple(), replica="same"):
             assert await world.conn.fetchval("select array_agg(replica) from reactor.replicas") == ["same"]
+
+
+async def test_a_replica_whose_name_was_taken_while_it_was_cut_off_drains(world: World) -> None:
+    tenant = await world.tenant()
+    app = simple()
+    with capture_logs() as said:
+        async with world.running(app, replica="same", lease_seconds=1):
+            (replica,) = app.replicas
+            await world.conn.execute('update reactor.replicas set info = info || \'{"process": "another"}\'')
+
+            async def drains() -> bool:
+                return replica.health.draining
+
+            await until(drains)
+            await world.emit(tenant, "work")
+    assert [line["log_level"] for line in said if line["event"] == "replica_renamed"] == ["warning"]
+    assert await world.count("reactor.events") == 1, "it claimed on under a name that is not its own"
 
 
 async def test_the_health_of_a_renamed_replica_is_found_by_the_name_it_was_given(

@@ -189,6 +189,18 @@ def test_dead_events_and_a_fleet_without_a_leader_are_remarks(cli, db):
     assert found["dead events"][0]["finding"] == "dead: 1 event"
 
 
+def test_a_canary_that_nobody_handles_is_wrong_and_status_says_since_when(cli, db):
+    db.tenant()
+    db.enlist("worker")
+    db.run("select * from reactor.tend_canary('1 minute')")
+    assert "canary" not in findings(cli("doctor", "--json"))
+    db.run("update reactor.canary set unheard_since = unheard_since - interval '10 minutes'")
+    (found,) = findings(cli("doctor", "--json"))["canary"]
+    assert found["level"] == "wrong"
+    assert "events are not handled" in found["finding"]
+    assert "none came through; none for 10 min" in cli("status").out
+
+
 async def test_an_old_transaction_is_named(conn, database_url, monkeypatch):
     monkeypatch.setattr(checks, "_OLD_TRANSACTION", 0)
     async with pool.connected(database_url, name="idler") as idler:

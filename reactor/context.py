@@ -105,7 +105,7 @@ class Context:
         *,
         tenant_id: UUID,
         run_id: UUID,
-        open_db: Callable[[], TenantDb],
+        open_db: Callable[[str], TenantDb],
         handler: str = "",
         events: Sequence[Event[Any]] = (),
         resources: Any = None,
@@ -128,7 +128,7 @@ class Context:
     def db(self) -> TenantDb:
         """The tenant's transaction."""
         if self._db is None:
-            self._db = self._open_db()
+            self._db = self._open_db(self.handler)
         return self._db
 
     @property

@@ -41,6 +41,33 @@ class Subscription:
     concurrency: int | None = None
     #: Middleware of the included app that it came from; the including app's is around it.
     layers: tuple[Middleware, ...] = ()
+    #: ``timeout`` in seconds, which the watchdog compares at every call
+    seconds: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", self.timeout.total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How events of one type are handled, worked out once: it is asked for at every event."""
+
+    subscriptions: tuple[Subscription, ...]
+    #: at most so many events are handled together
+    size: int
+    #: the longest that one of its handlers may take
+    limit: timedelta
+    #: whether no handler wants its payload as a model
+    is_plain: bool
+
+    @classmethod
+    def of(cls, subscriptions: tuple[Subscription, ...]) -> "Plan":
+        return cls(
+            subscriptions,
+            size=max(s.batch or 1 for s in subscriptions),
+            limit=max(s.timeout for s in subscriptions),
+            is_plain=all(s.model is None for s in subscriptions),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +106,10 @@ class HandlerSet:
             )
         both = sorted((*known, subscription), key=lambda s: s.priority)
         self.by_type[subscription.event_type] = tuple(both)
+
+    def plans(self) -> dict[str, Plan]:
+        """One for each event type that has a handler."""
+        return {kind: Plan.of(subscriptions) for kind, subscriptions in self.by_type.items()}
 
     @property
     def gated_types(self) -> list[str]:

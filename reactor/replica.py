@@ -9,7 +9,7 @@ connection stop neither heartbeat nor settling.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -26,15 +26,16 @@ from reactor.db import calls
 from reactor.db.borrow import LOST, borrow, closing
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.migrate import check_migrated
-from reactor.db.pool import connected, create_pool, explain
+from reactor.db.pool import connected, create_pool, explain, find_pooler
 from reactor.db.pool import describe as describe_server
+from reactor.engine.caller import Caller, Limits
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.listener import Listener
 from reactor.engine.outcome import describe
 from reactor.engine.run import Run, Segment
-from reactor.engine.runner import Limits, Runner, judge_given_up
+from reactor.engine.runner import Runner, judge_given_up
 from reactor.engine.settler import Settler
 from reactor.engine.silence import Silence
 from reactor.engine.wakeup import Pace, poll_seconds
@@ -124,20 +125,20 @@ class Replica:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until drained. Raises ConnectError or NotMigrated when it cannot start at all."""
         settings = self._settings
-        async with connected(self._dsn, name=self._name, pooler=settings.pooler) as connection:
+        async with connected(self._dsn, name=self._name, pooler="transaction") as connection:
             await check_migrated(connection)
+            pooler = await find_pooler(connection) if settings.pooler == "auto" else settings.pooler
         async with AsyncExitStack() as pools:
             try:
-                own = await create_pool(
-                    self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=settings.pooler
-                )
+                own = await create_pool(self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=pooler)
                 await pools.enter_async_context(closing(own))
                 handlers = await create_pool(
                     self._dsn,
                     size=settings.pool_size or settings.concurrency,
                     name=f"{self._name} handlers",
-                    pooler=settings.pooler,
+                    pooler=pooler,
                     keep_session=True,
+                    ready=0,
                 )
                 await pools.enter_async_context(closing(handlers))
                 await self._enlist(own)
@@ -160,13 +161,20 @@ class Replica:
         )
         self._settler = settler
         caps = Caps(self._handlers)
+        limits = Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions)
+        self._caller = Caller(
+            settler=settler,
+            handlers=self._handlers,
+            limits=limits,
+            caps=caps,
+            resources=self._resources,
+            is_draining=lambda: dispatcher.draining,
+        )
         runner = Runner(
             pool=handler_pool,
             settler=settler,
-            handlers=self._handlers,
-            limits=Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions),
-            caps=caps,
-            resources=self._resources,
+            caller=self._caller,
+            limits=limits,
             may_keep=lambda: dispatcher.has_spare,
             is_draining=lambda: dispatcher.draining,
         )
@@ -174,7 +182,6 @@ class Replica:
             slots=settings.concurrency, work=runner.work, settling=lambda: len(settler.settling)
         )
         self._dispatcher = dispatcher
-        self._runner = runner
 
         heartbeat: Heartbeat[Run] = Heartbeat(
             pool=own,
@@ -240,6 +247,7 @@ class Replica:
             )
             group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
             group.start_soon(self._hand_back, name="hand back")
+            group.start_soon(_warm, handler_pool, name="warm")
             async with anyio.create_task_group() as until_drain:
                 if settings.notify != "off":
                     until_drain.start_soon(listener.run, name="listener")
@@ -369,7 +377,7 @@ class Replica:
         self._gate_opened()
         # A claim that began before the gate opened may be setting events aside just now.
         asyncio.get_running_loop().call_later(1.0, self._gate_opened)
-        self._runner.gate_moves += 1
+        self._caller.gate_moves += 1
         self._work_bell.ring()
 
     def _gate_opened(self) -> None:
@@ -402,6 +410,13 @@ class Replica:
             log.warning(
                 names.RUN_LOST, run_id=str(segment.run.run_id), **describe(error, segment.run.handler)
             )
+
+
+async def _warm(pool: Pool) -> None:
+    """The first handler shall not wait for its connection."""
+    with suppress(*LOST):
+        async with borrow(pool):
+            pass
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

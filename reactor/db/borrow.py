@@ -49,6 +49,46 @@ async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed
         await give_back(pool, connection)
 
 
+class Held:
+    """One connection kept between calls that follow each other closely: a pool cleans it after each loan.
+
+    Used by one task. :meth:`release` gives it back when there is nothing to do for a while; a silence of
+    seconds may have cost it its other end.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._connection: Borrowed | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self._connection is None
+
+    @asynccontextmanager
+    async def use(self, within: float = PATIENCE) -> AsyncIterator[Borrowed]:
+        """The connection for the block, and after it unless it failed. Raises as :func:`borrow` does."""
+        if self._connection is not None and is_gone(self._connection):
+            await self.release()
+        if self._connection is None:
+            self._connection = await self._pool.acquire(timeout=within)
+        try:
+            yield self._connection
+        except asyncpg.PostgresError:
+            raise
+        except BaseException as error:
+            cut(self._connection)
+            if isinstance(error, TimeoutError):
+                await self._pool.expire_connections()
+            await self.release()
+            raise
+
+    async def release(self) -> None:
+        """Give it back, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await give_back(self._pool, connection)
+
+
 @asynccontextmanager
 async def closing(pool: Pool) -> AsyncIterator[Pool]:
     """Closes it at the end of the block; connections that do not answer are cut, not waited for."""

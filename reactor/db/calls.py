@@ -37,6 +37,8 @@ class Settlement:
     done: list[int]
     verdicts: list[dict[str, Any]]
     counts: list[dict[str, Any]]
+    #: events that kept runs have in hand already, while these are settled
+    ahead: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ async def settle(
     scope: UUID | None = None,
 ) -> list[Record]:
     return await connection.fetch(
-        "select * from reactor.settle($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb, $7, $8, $9, $10)",
+        "select * from reactor.settle("
+        "$1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb, $7, $8, $9, $10, $11)",
         settlement.tenants,
         settlement.runs,
         settlement.more,
@@ -101,6 +104,7 @@ async def settle(
         lease,
         gated,
         scope,
+        settlement.ahead,
         timeout=PATIENCE,
     )
 

@@ -107,24 +107,27 @@ async def create_pool(
     pooler: Pooler = "auto",
     patience: timedelta = timedelta(seconds=2),
     keep_session: bool = False,
+    ready: int = 1,
 ) -> Pool:
-    """A pool of at most ``size`` connections, opened as needed. A first one is tried at once.
+    """A pool of at most ``size`` connections, opened as needed, the first ``ready`` of them at once.
 
     ``keep_session`` saves the round trip that cleans a connection when it is given back; whoever takes it
     cleans it then.
 
-    ``pooler="auto"`` looks whether something sits between us and the server, see :func:`is_pooled`;
-    if so, statements are prepared anew at each call, because the next one may meet another session.
+    ``pooler="auto"`` first looks with a connection of its own whether something sits between us and the server,
+    see :func:`find_pooler`; if so, statements are prepared anew at each call, because the next one may meet
+    another session.
     """
-    async with connected(dsn, name=name, patience=patience, pooler="transaction") as probe:
-        pooled = pooler == "transaction" or (pooler == "auto" and await is_pooled(probe))
+    if pooler == "auto":
+        async with connected(dsn, name=name, patience=patience, pooler="transaction") as probe:
+            pooler = await find_pooler(probe)
     return await asyncpg.create_pool(
         _plain(dsn),
-        min_size=1,
+        min_size=ready,
         max_size=size,
         timeout=_CONNECT_SECONDS,
         max_inactive_connection_lifetime=300,
-        statement_cache_size=0 if pooled else 100,
+        statement_cache_size=0 if pooler == "transaction" else 100,
         server_settings={"application_name": name[:63]},
         init=init,
         reset=_leave_as_it_is if keep_session else None,
@@ -133,6 +136,11 @@ async def create_pool(
 
 async def _leave_as_it_is(_connection: Connection) -> None:
     """What a pool runs instead of RESET ALL."""
+
+
+async def find_pooler(connection: Connection) -> Pooler:
+    """What ``"auto"`` means for whatever answers on ``connection``."""
+    return "transaction" if await is_pooled(connection) else "none"
 
 
 async def is_pooled(connection: Connection) -> bool:

@@ -15,8 +15,10 @@ from reactor.engine.run import Run
 from reactor.telemetry import metrics
 
 #: How far ahead to claim, in seconds of work, and at most how many tenants.
-_AHEAD = 0.05
-_MOST_AHEAD = 500
+_AHEAD = 0.1
+_MOST_AHEAD = 1000
+#: … and how many in one claim: while it runs, the others are handled.
+_MOST_AT_ONCE = 500
 _LONGEST_WAIT = 1.0
 
 
@@ -45,8 +47,8 @@ class Dispatcher:
             return 0
         ahead = min(_MOST_AHEAD, int(self._rate * _AHEAD))
         room = self._slots + ahead - len(self.active) - len(self._queue)
-        # Many small runs are claimed by the dozen, not each time a single one ends.
-        return room if room > ahead // 2 else 0
+        # Many small runs are claimed by the hundred, not each time a single one ends.
+        return min(room, _MOST_AT_ONCE) if room > ahead // 2 else 0
 
     @property
     def has_spare(self) -> bool:
@@ -102,8 +104,9 @@ class Dispatcher:
                 await self._work(run)
             finally:
                 self.active.discard(run)
-                metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
                 self._measure(clock())
+                if not self._queue:
+                    metrics.RUNS_ACTIVE.set(len(self.active))
                 self.freed.set()
 
     def _measure(self, now: float) -> None:

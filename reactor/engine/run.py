@@ -1,19 +1,22 @@
 """One holding of a lease, as this replica sees it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 
-from reactor.context import RunCounters
+from reactor.context import Context, RunCounters
 from reactor.engine.outcome import Outcome
 from reactor.events import Event
 
 if TYPE_CHECKING:
     from reactor.engine.scope import Scope
+
+
+Rows = Sequence[asyncpg.Record]
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +25,7 @@ class Run:
 
     tenant_id: UUID
     run_id: UUID
-    rows: Sequence[asyncpg.Record]
+    rows: Rows
     #: loop time when it was claimed, and when the current call of a handler began (0: none runs)
     claimed_at: float
     calling_since: float = 0.0
@@ -42,6 +45,12 @@ class Run:
     #: events that a checkpoint acknowledged
     acknowledged: set[int] = field(default_factory=set)
     scope: "Scope | None" = None
+    #: what is being handled, and what ``ctx.checkpoint()`` calls
+    segment: "Segment | None" = None
+    checkpoint: Callable[[Context], Awaitable[None]] | None = None
+    #: a settlement that nobody waits for yet: the events that it will bring, and those that it settles
+    coming: asyncio.Future[Rows] | None = None
+    on_its_way: Rows = ()
 
     @property
     def started(self) -> bool:

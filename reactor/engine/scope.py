@@ -78,7 +78,7 @@ class Scope:
         self._marked = False
         self._opened_by_current = False
         self._cause: Event[Any] | None = None
-        self._silence_ms = 0
+        self._limit = timedelta(minutes=1)
         self.depth = 0
         #: since when a handler waits for an answer, in loop seconds; 0: it does not
         self.asked_at = 0.0
@@ -98,10 +98,14 @@ class Scope:
         next holder of the lease.
         """
         self._cause = cause
-        self._silence_ms = int(min(limit + _CLEARANCE, timedelta(days=1)).total_seconds() * 1000)
+        self._limit = limit
         self._marked = False
         self._opened_by_current = False
         self.depth = 0
+
+    def db(self, handler: str) -> "ScopedDb":
+        """``ctx.db`` for one call of a handler."""
+        return ScopedDb(self, handler)
 
     async def use(self) -> Connection:
         """The connection, with the transaction open and the current event's savepoint made."""
@@ -151,9 +155,10 @@ class Scope:
         cause = self._cause
         cause_id = str(cause.id) if cause else ""
         depth = str(cause.depth) if cause else ""
+        silence = int(min(self._limit + _CLEARANCE, timedelta(days=1)).total_seconds() * 1000)
         trace = re.sub(r"[^0-9a-fA-F-]", "", cause.traceparent or "") if cause else ""
         return (
-            f"set_config('idle_in_transaction_session_timeout', '{self._silence_ms}', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{silence}', true), "
             f"set_config('reactor.cause_id', '{cause_id}', true), "
             f"set_config('reactor.depth', '{depth}', true), "
             f"set_config('reactor.traceparent', '{trace}', true)"

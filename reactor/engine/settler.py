@@ -7,6 +7,7 @@ commit is on its way to the disk, the next group gathers.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -16,9 +17,9 @@ import asyncpg
 import structlog
 
 from reactor.db import calls
-from reactor.db.borrow import LOST, borrow
+from reactor.db.borrow import LOST, Held, borrow
 from reactor.engine.outcome import storable
-from reactor.engine.run import Run, Segment
+from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope
 from reactor.errors import Fenced, ScopeBroken, from_sqlstate
 from reactor.telemetry import metrics, names
@@ -32,9 +33,21 @@ log = structlog.get_logger("reactor.settler")
 
 #: At most so many runs in one settling statement.
 _GROUP = 500
+#: For so many seconds after a settlement its connection is kept for the next.
+_LINGER = 0.5
 
-#: A segment, whether the run goes on, its next batch, and who waits for that (nobody: handed over).
-_Waiting = tuple[Segment, bool, int, asyncio.Future[list[asyncpg.Record]] | None]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """What one run wants settled."""
+
+    segment: Segment
+    #: whether the run goes on, with at most so many events, beside those that it has in hand
+    more: bool
+    batch: int
+    ahead: Rows
+    #: who waits for its next events; nobody: handed over
+    future: asyncio.Future[Rows] | None
 
 
 class Settler:
@@ -50,7 +63,7 @@ class Settler:
         released: Callable[[], None],
     ) -> None:
         self._pool = pool
-        # Rung after every settlement: an event that came while its tenant was leased rang when a claim
+        # An event that came while its tenant was leased rang when a claim
         # could not take it, and nobody else would look for it before the next poll.
         #: called when leases were given back or lost: there may be something to claim
         self.released = released
@@ -64,15 +77,24 @@ class Settler:
         #: set whenever some of those are settled
         self.settled = asyncio.Event()
 
-    async def settle(self, segment: Segment, *, more: bool, batch: int | None = None) -> list[asyncpg.Record]:
-        """Settle a run that wrote nothing, together with others. Returns its next events, same lease.
+    def submit(
+        self, segment: Segment, *, more: bool = True, batch: int | None = None, ahead: Rows = ()
+    ) -> asyncio.Future[Rows]:
+        """Settle a run that wrote nothing, together with others; the future holds its next events.
 
-        Raises Fenced when the lease was lost, and the driver's error when the connection was.
+        ``ahead``: events under the same lease that the run has in hand already. The future raises Fenced
+        when the lease was lost, and the driver's error when the connection was.
         """
-        future: asyncio.Future[list[asyncpg.Record]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((segment, more, batch or self._batch, future))
+        future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        # Whoever ends early need not ask how it ended.
+        future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        self._waiting.append(_Waiting(segment, more, batch or self._batch, ahead, future))
         self._arrived.set()
-        return await future
+        return future
+
+    async def settle(self, segment: Segment, *, more: bool, batch: int | None = None) -> Rows:
+        """:meth:`submit`, and wait for it."""
+        return await self.submit(segment, more=more, batch=batch)
 
     def hand_over(self, segment: Segment) -> None:
         """Settle and release a run that wrote nothing, without anybody waiting for it.
@@ -80,12 +102,12 @@ class Settler:
         A lost lease is logged, a lost connection ends in :meth:`abandon`: either way the events are safe.
         """
         self.settling.add(segment.run)
-        self._waiting.append((segment, False, self._batch, None))
+        self._waiting.append(_Waiting(segment, False, self._batch, (), None))
         self._arrived.set()
 
     async def settle_scope(
         self, scope: Scope, segment: Segment, *, more: bool, batch: int | None = None
-    ) -> list[asyncpg.Record]:
+    ) -> Rows:
         """Settle a run in its handler's transaction, and commit that.
 
         Raises Fenced or ScopeBroken when nothing was committed, the driver's error when a deferred
@@ -95,7 +117,7 @@ class Settler:
             connection = await scope.leave_role()
             rows = await calls.settle(
                 connection,
-                _settlement([(segment, more)]),
+                _settlement([segment], [more]),
                 batch=batch or self._batch,
                 lease=self._lease,
                 gated=self._gated,
@@ -105,14 +127,15 @@ class Settler:
             raise _ours(error) or error from None
         await scope.commit()
         _count([segment])
-        self.released()
+        if not rows:
+            self.released()
         return rows
 
     async def checkpoint(self, scope: Scope, segment: Segment) -> None:
         """Commit what the handler wrote so far, fenced; of the segment, what came before is acknowledged."""
         try:
             connection = await scope.leave_role()
-            await calls.checkpoint(connection, _settlement([(segment, True)]))
+            await calls.checkpoint(connection, _settlement([segment], [True]))
         except asyncpg.PostgresError as error:
             raise _ours(error) or error from None
         await scope.commit()
@@ -140,24 +163,37 @@ class Settler:
 
     async def run(self) -> None:
         """One settling task; the engine starts two."""
-        while True:
-            while not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+        held = Held(self._pool)
+        try:
+            while True:
+                while not self._waiting:
+                    self._arrived.clear()
+                    try:
+                        async with asyncio.timeout(None if held.is_empty else _LINGER):
+                            await self._arrived.wait()
+                    except TimeoutError:
+                        await held.release()
+                group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                with anyio.CancelScope(shield=True):
+                    await self._settle_group(group, held)
+                    self.settling.difference_update([waiting.segment.run for waiting in group])
+                    self.settled.set()
+        finally:
             with anyio.CancelScope(shield=True):
-                await self._settle_group(group)
-                self.settling.difference_update([segment.run for segment, _, _, _ in group])
-                self.settled.set()
+                await held.release()
 
-    async def _settle_group(self, group: list[_Waiting]) -> None:
+    async def _settle_group(self, group: list[_Waiting], held: Held) -> None:
         while group:
-            batch = min(size for _, _, size, _ in group)
+            batch = min(waiting.batch for waiting in group)
             try:
-                async with borrow(self._pool) as connection:
+                async with held.use() as connection:
                     rows = await calls.settle(
                         connection,
-                        _settlement([(segment, more) for segment, more, _, _ in group]),
+                        _settlement(
+                            [waiting.segment for waiting in group],
+                            [waiting.more for waiting in group],
+                            [row["id"] for waiting in group for row in waiting.ahead],
+                        ),
                         batch=batch,
                         lease=self._lease,
                         gated=self._gated,
@@ -167,34 +203,36 @@ class Settler:
                     await self._fail(group, _ours(error) or error)
                     return
                 lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}
-                gone = [entry for entry in group if entry[0].run.run_id in lost]
+                gone = [waiting for waiting in group if waiting.segment.run.run_id in lost]
                 if not isinstance(_ours(error), Fenced) or not gone:
                     # Nobody knows whose fault it is, and the others must not bear it.
-                    for entry in group:
-                        await self._settle_group([entry])
+                    for waiting in group:
+                        await self._settle_group([waiting], held)
                     return
                 # Those that lost their lease are told; the others settle without them.
                 await self._fail(gone, Fenced("the lease was lost: nothing is committed"))
-                group = [entry for entry in group if entry not in gone]
+                group = [waiting for waiting in group if waiting not in gone]
             except LOST as error:
                 await self._fail(group, error)
                 return
             else:
-                _count([segment for segment, _, _, _ in group])
-                self.released()
+                _count([waiting.segment for waiting in group])
                 next_rows: dict[UUID, list[asyncpg.Record]] = {}
                 for row in rows:
                     next_rows.setdefault(row["run_id"], []).append(row)
-                for segment, _, _, future in group:
+                for waiting in group:
+                    future = waiting.future
                     if future is not None and not future.done():
-                        future.set_result(next_rows.get(segment.run.run_id, []))
+                        future.set_result(next_rows.get(waiting.segment.run.run_id, []))
+                if any(w.segment.run.run_id not in next_rows and not w.ahead for w in group):
+                    self.released()
                 return
 
     async def _fail(self, group: Sequence[_Waiting], error: BaseException) -> None:
-        handed_over = [segment.run for segment, _, _, future in group if future is None]
-        for _, _, _, future in group:
-            if future is not None and not future.done():
-                future.set_exception(error)
+        handed_over = [waiting.segment.run for waiting in group if waiting.future is None]
+        for waiting in group:
+            if waiting.future is not None and not waiting.future.done():
+                waiting.future.set_exception(error)
         if not handed_over:
             return
         if isinstance(error, Fenced):
@@ -206,15 +244,18 @@ class Settler:
             await self.abandon(handed_over, interrupted=True, reason=str(error) or type(error).__name__)
 
 
-def _settlement(segments: Sequence[tuple[Segment, bool]]) -> calls.Settlement:
+def _settlement(segments: Sequence[Segment], more: list[bool], ahead: Sequence[int] = ()) -> calls.Settlement:
     done: list[int] = []
     verdicts = []
     counts = []
-    for segment, _ in segments:
+    for segment in segments:
         done += segment.done
-        verdicts += [outcome.as_json() for outcome in segment.outcomes]
+        if segment.outcomes:
+            verdicts += [outcome.as_json() for outcome in segment.outcomes]
         counters = segment.counters
-        failed = next((o.reason for o in segment.outcomes if o.is_failure), None)
+        failed = (
+            next((o.reason for o in segment.outcomes if o.is_failure), None) if segment.outcomes else None
+        )
         if counters or failed:
             counts.append(
                 {
@@ -229,12 +270,13 @@ def _settlement(segments: Sequence[tuple[Segment, bool]]) -> calls.Settlement:
                 }
             )
     return calls.Settlement(
-        tenants=[segment.run.tenant_id for segment, _ in segments],
-        runs=[segment.run.run_id for segment, _ in segments],
-        more=[more for _, more in segments],
+        tenants=[segment.run.tenant_id for segment in segments],
+        runs=[segment.run.run_id for segment in segments],
+        more=more,
         done=done,
         verdicts=verdicts,
         counts=counts,
+        ahead=ahead,
     )
 
 

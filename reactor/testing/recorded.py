@@ -45,7 +45,7 @@ class RecordedContext(Context):
         resources: Any = None,
         handler: str = "",
     ) -> None:
-        def open_db() -> TenantDb:
+        def open_db(_handler: str) -> TenantDb:
             if db is None:
                 raise ReactorError(
                     "this context has no database",

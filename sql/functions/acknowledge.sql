@@ -10,6 +10,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_finished int;
+    v_now constant timestamptz := reactor.now();
 begin
     if cardinality(p_done) > 0 then
         with gone as (
@@ -19,9 +20,9 @@ begin
             id, event_id, tenant_id, event_type, subject_id, payload, priority, attempts, interruptions, created_at,
             finished_at, outcome, run_id, errors, traceparent, cause_id, depth)
         select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority, g.attempts,
-            g.interruptions, g.created_at, reactor.now(), 'handled', p_runs[array_position(p_tenants, g.tenant_id)],
-            g.errors, g.traceparent, g.cause_id, g.depth
-        from gone g;
+            g.interruptions, g.created_at, v_now, 'handled', r.run_id, g.errors, g.traceparent, g.cause_id, g.depth
+        from gone g
+        left join unnest(p_tenants, p_runs) as r (tenant_id, run_id) on r.tenant_id = g.tenant_id;
         get diagnostics v_finished = row_count;
         -- Only the holder of the lease takes events out, so a missing one means another run has it.
         if v_finished <> cardinality(p_done) then

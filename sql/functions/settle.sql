@@ -13,6 +13,7 @@
 -- p_verdicts   [{id, verdict: retry | interrupted | dead | discard, counts, delay (seconds), reason, error}]
 -- p_counts     [{run, planned, executed, blocked, emails_sent, cards_created, phase, error}]
 -- p_scope      the tenant whose scope this transaction must still be in
+-- p_ahead      events in flight that the kept runs have still in hand: they stay noted, and are not returned again
 -- Returns the next events of the kept tenants, as reactor.claim does.
 create or replace function reactor.settle(
     p_tenants uuid[],
@@ -24,7 +25,8 @@ create or replace function reactor.settle(
     p_batch int,
     p_lease interval,
     p_gated text[],
-    p_scope uuid default null
+    p_scope uuid default null,
+    p_ahead bigint[] default '{}'
 ) returns table (
     tenant_id uuid,
     run_id uuid,
@@ -49,7 +51,7 @@ as $$
 #variable_conflict use_column
 declare
     v_shut uuid[] := '{}';
-    v_began constant timestamptz := clock_timestamp();
+    v_now constant timestamptz := reactor.now();
     v_kept uuid[] := '{}';
     v_released uuid[] := '{}';
 begin
@@ -67,19 +69,16 @@ begin
                 select m.tenant_id from unnest(p_tenants, p_more) as m (tenant_id, more)
                 where m.more and not reactor.is_open(m.tenant_id));
         end if;
-        -- The runs that still hold their lease and have more to do. What this statement extended is kept;
-        -- it returns the ids itself, because in a handler's transaction a savepoint may be open, so that
-        -- the rows cannot be told by the transaction that wrote them.
+        -- The runs that still hold their lease. What this statement extended may be kept; it returns
+        -- the ids itself, because in a handler's transaction a savepoint may be open, so
+        -- that the rows cannot be told by the transaction that wrote them.
         with extended as (
             update public.agent_tenant_locks l
-            set expires_at = reactor.now() + p_lease
+            set expires_at = v_now + p_lease
             from (
                 select c.tenant_id, c.run_id
                 from unnest(p_tenants, p_runs, p_more) as c (tenant_id, run_id, more)
-                where c.more and exists (
-                    select from reactor.events w
-                    where w.tenant_id = c.tenant_id and w.available_at is null
-                        and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated)))
+                where c.more
                 order by c.tenant_id) n
             where l.tenant_id = n.tenant_id and l.run_id = n.run_id and l.expires_at > reactor.now()
             returning l.run_id
@@ -96,6 +95,7 @@ begin
                 from reactor.events w
                 where w.tenant_id = c.tenant_id and w.available_at is null
                     and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
+                    and w.id not in (select a.id from unnest(p_ahead) as a (id))
                 order by w.tenant_id, w.priority, w.id
                 limit case when exists (
                     select from reactor.events s
@@ -105,16 +105,22 @@ begin
             where c.run_id = any (v_kept)
         ),
         noted as (
-            insert into reactor.in_flight as f (tenant_id, run_id, ids, noted_at)
-            select p.tenant_id, p.run_id, array_agg(p.id), v_began from picked p group by p.tenant_id, p.run_id
-            on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
+            insert into reactor.in_flight as f (tenant_id, run_id, ids)
+            select k.tenant_id, k.run_id, coalesce(p.ids, '{}')
+            from unnest(p_tenants, p_runs) as k (tenant_id, run_id)
+            left join (select g.run_id, array_agg(g.id) as ids from picked g group by g.run_id) p on p.run_id = k.run_id
+            where k.run_id = any (v_kept)
+            on conflict (tenant_id) do update set
+                run_id = excluded.run_id, noted_at = excluded.noted_at,
+                ids = excluded.ids || array(
+                    select i.id from unnest(f.ids) as i (id)
+                    where f.run_id = excluded.run_id and i.id in (select a.id from unnest(p_ahead) as a (id)))
         )
         select p.* from picked p;
-        -- A gate may have closed between the two statements: what was not noted is not kept. (Our own mark, and
-        -- not a later time: clocks are set back.)
+        -- What has nothing more in flight ends here.
         v_kept := array(
             select f.run_id from reactor.in_flight f
-            where f.tenant_id = any (p_tenants) and f.run_id = any (v_kept) and f.noted_at = v_began);
+            where f.tenant_id = any (p_tenants) and f.run_id = any (v_kept) and cardinality(f.ids) > 0);
     end if;
 
     -- The fence, on the runs that end here: deleting the lease is the check.
@@ -141,13 +147,13 @@ begin
     set
         status = case when r.error_message is null then 'completed' else 'failed' end,
         phase = case when r.error_message is null then 'completed' else 'failed' end,
-        completed_at = reactor.now(),
-        duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int
+        completed_at = v_now,
+        duration_ms = least(extract(epoch from greatest(v_now - r.started_at, interval '0')) * 1000, 2147483647)::int
     where r.id = any (v_released) and r.completed_at is null;
 end;
 $$;
 
 revoke all on function reactor.settle(
-    uuid[], uuid[], boolean[], bigint[], jsonb, jsonb, int, interval, text[], uuid) from public;
+    uuid[], uuid[], boolean[], bigint[], jsonb, jsonb, int, interval, text[], uuid, bigint[]) from public;
 grant execute on function reactor.settle(
-    uuid[], uuid[], boolean[], bigint[], jsonb, jsonb, int, interval, text[], uuid) to reactor;
+    uuid[], uuid[], boolean[], bigint[], jsonb, jsonb, int, interval, text[], uuid, bigint[]) to reactor;

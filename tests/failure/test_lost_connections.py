@@ -13,8 +13,8 @@ import pytest
 
 from reactor import Context, Event, Reactor
 from reactor.db import pool
+from reactor.engine.caller import is_infrastructure
 from reactor.engine.listener import Listener
-from reactor.engine.runner import _is_infrastructure
 from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.errors import ConnectError
 from reactor.settings import Settings
@@ -203,7 +203,7 @@ async def test_a_server_that_gives_no_connection_is_not_the_events_failure(
     scope.enter(None)
     with pytest.raises(ScopeUnavailable) as refused:
         await scope.use()
-    assert _is_infrastructure(refused.value, scope)
+    assert is_infrastructure(refused.value, scope)
 
 
 @pytest.mark.parametrize(("lease", "longest"), [(3, 2.25), (30, 15), (3600, 15)])

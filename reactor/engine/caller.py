@@ -1,0 +1,363 @@
+"""Calls the handlers of a run's events, one after the other, and decides what became of each."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+from pydantic import ValidationError
+
+from reactor.context import Context, RunCounters
+from reactor.db.borrow import is_gone
+from reactor.engine.caps import Caps
+from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
+from reactor.engine.run import Rows, Run, Segment
+from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
+from reactor.engine.settler import Settler
+from reactor.errors import Fenced, ReactorError, ScopeBroken
+from reactor.events import Event
+from reactor.handlers import HandlerSet, Plan, Subscription
+from reactor.telemetry import names
+
+log = structlog.get_logger("reactor.caller")
+
+MOST_SAVEPOINTS = 32
+_LONGEST_SEGMENT = 0.1
+
+# The server or the way to it failed, not the handler: admin_shutdown, crash_shutdown, cannot_connect_now,
+# read_only_sql_transaction (a failover is under way), disk_full, out_of_memory, too_many_connections.
+_INFRASTRUCTURE = {"57P01", "57P02", "57P03", "25006", "53100", "53200", "53300"}
+#: The class of lost and refused connections.
+_CONNECTION_CLASS = "08"
+
+_LOGGED: dict[Verdict, str] = {
+    "dead": names.EVENT_DEAD,
+    "discard": names.EVENT_DISCARDED,
+    "retry": names.EVENT_FAILED,
+    "interrupted": names.EVENT_FAILED,
+}
+
+
+class Interrupted(Exception):
+    """The infrastructure cut a run short; its events are not to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about a run."""
+
+    batch: int
+    max_attempts: int
+    max_interruptions: int
+
+
+class Caller:
+    """Shared by all runs of a replica; what belongs to one is in its Run, Segment and Scope."""
+
+    def __init__(
+        self,
+        *,
+        settler: Settler,
+        handlers: HandlerSet,
+        limits: Limits,
+        caps: Caps,
+        resources: Any,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._settler = settler
+        self._handlers = handlers
+        self._plans = handlers.plans()
+        self._limits = limits
+        self._caps = caps
+        self._resources = resources
+        self._is_draining = is_draining
+        #: grows when a gate moved; a segment that began before ends early
+        self.gate_moves = 0
+
+    async def handle(self, run: Run, scope: Scope, segment: Segment, rows: Rows, *, solo: bool) -> int:
+        """Handle rows from the front until the segment must end; how many were taken."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + _LONGEST_SEGMENT
+        moves = self.gate_moves
+        run.segment = segment
+        at = 0
+        while at < len(rows):
+            kind = rows[at]["event_type"]
+            capped = self._caps.is_capped(kind)
+            if capped:
+                run.capped = True
+                if solo:
+                    await self._caps.wait(kind)
+                elif not self._caps.take(kind):
+                    break
+            try:
+                at = await self._next(run, scope, segment, rows, at, solo=solo)
+            finally:
+                if capped:
+                    self._caps.give_back(kind)
+            if (
+                solo
+                or scope.marks >= MOST_SAVEPOINTS
+                or self.gate_moves != moves
+                or self._is_draining()
+                or clock() > ends
+            ):
+                break
+        return at
+
+    async def _next(
+        self, run: Run, scope: Scope, segment: Segment, rows: Rows, at: int, *, solo: bool
+    ) -> int:
+        """Handle the event at ``at``, or the batch that begins there; where the next one begins."""
+        row = rows[at]
+        kind = row["event_type"]
+        plan = self._plans.get(kind)
+        size = 1 if plan is None or solo else plan.size
+        events: list[Event[Any]] = []
+        while True:
+            at += 1
+            event: Event[Any] = Event(row)
+            unfit = self._unfit(event, plan) if plan is None or event.was_tried else None
+            if unfit is None:
+                events.append(event)
+            else:
+                self.note(segment, event, unfit)
+            if at == len(rows) or len(events) >= size or solo:
+                break
+            row = rows[at]
+            if row["event_type"] != kind:
+                break
+        if events and plan is not None:
+            await self._unit(run, scope, segment, plan, events)
+        return at
+
+    def _unfit(self, event: Event[Any], plan: Plan | None) -> Outcome | None:
+        return decide_unfit(
+            event,
+            plan.subscriptions if plan else (),
+            max_attempts=self._limits.max_attempts,
+            max_interruptions=self._limits.max_interruptions,
+        )
+
+    async def _unit(
+        self, run: Run, scope: Scope, segment: Segment, plan: Plan, events: list[Event[Any]]
+    ) -> None:
+        """One event, or one batch: all handlers of its type, all or none."""
+        error: BaseException | None = None
+        handler = ""
+        counters: RunCounters | None = None
+        failures: dict[int, BaseException] = {}
+        subscriptions = plan.subscriptions
+        scope.enter(events[0], plan.limit)
+        try:
+            # All payloads first: an event that does not fit one of its handlers is shown to none.
+            fitted = [events] * len(subscriptions)
+            if not plan.is_plain:
+                events, fitted = self._fit(segment, subscriptions, events)
+                if not events:
+                    return
+            for subscription, fit in zip(subscriptions, fitted, strict=True):
+                handler = subscription.name
+                size = subscription.batch or 1
+                for start in range(0, len(fit), size):
+                    part = fit if len(fit) <= size else fit[start : start + size]
+                    ctx = await self._call(run, scope, subscription, part)
+                    if counted := ctx.take_counters():
+                        counters = counters or RunCounters()
+                        counters.add(counted)
+                    if ctx.failures:
+                        failures |= ctx.failures
+            if failures and len(subscriptions) > 1:
+                # All handlers or none: what the others wrote for a failed event must not stay.
+                error = next(iter(failures.values()))
+        except asyncio.CancelledError:
+            if not run.timed_out:
+                if run.lost or _is_cancelled():
+                    raise
+                # Nobody cancelled us: the handler awaited something that was cancelled.
+                error = ReactorError(f"handler {handler} awaited a task that was cancelled")
+        except Fenced:
+            raise
+        except (Exception, SystemExit) as caught:
+            if is_infrastructure(caught, scope):
+                raise Interrupted(str(caught)) from caught
+            error = caught
+        finally:
+            run.calling_since = 0.0
+        if run.lost:
+            # It went on although it was cancelled; nothing of it can be committed.
+            forget_cancellation()
+            raise Fenced("the lease was lost while the handler ran")
+        if run.timed_out:
+            # Also when the handler swallowed the cancellation and returned.
+            run.timed_out = False
+            forget_cancellation()
+            error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
+        if error is None:
+            if counters:
+                segment.counters.add(counters)
+            for event in events:
+                failed = failures.get(event.id) if failures else None
+                if failed is None:
+                    segment.done.append(event.id)
+                else:
+                    self.note(segment, event, self.judge(event, failed, subscriptions, handler))
+            return
+        await scope.undo()
+        if len(events) == 1:
+            error = failures.get(events[0].id, error)
+            self.note(segment, events[0], self.judge(events[0], error, subscriptions, handler))
+            return
+        for event in events:
+            if self._is_draining():
+                break
+            await self._unit(run, scope, segment, plan, [event])
+
+    def _fit(
+        self, segment: Segment, subscriptions: tuple[Subscription, ...], events: list[Event[Any]]
+    ) -> tuple[list[Event[Any]], list[list[Event[Any]]]]:
+        """The events that fit every handler's model, and for each handler the same with their payloads
+        as its model. Those that do not fit are noted as dead."""
+        kept: list[Event[Any]] = []
+        fitted: list[list[Event[Any]]] = [[] for _ in subscriptions]
+        for event in events:
+            row = []
+            for subscription in subscriptions:
+                if subscription.model is None:
+                    row.append(event)
+                    continue
+                try:
+                    row.append(event.fitted(subscription.model.model_validate_json(event.raw_payload)))
+                except ValidationError as error:
+                    self.note(segment, event, self.judge(event, error, subscriptions, subscription.name))
+                    break
+            else:
+                kept.append(event)
+                for column, one in zip(fitted, row, strict=True):
+                    column.append(one)
+        return kept, fitted
+
+    async def _call(
+        self, run: Run, scope: Scope, subscription: Subscription, events: list[Event[Any]]
+    ) -> Context:
+        ctx = Context(
+            tenant_id=run.tenant_id,
+            run_id=run.run_id,
+            open_db=scope.db,
+            handler=subscription.name,
+            events=events,
+            resources=self._resources,
+            checkpoint=run.checkpoint,
+        )
+        argument: Any = events if subscription.batch else events[0]
+        run.handler = subscription.name
+        run.event = events[0]
+        run.limit = subscription.seconds
+        run.calling_since = asyncio.get_running_loop().time()
+        try:
+            if self._handlers.middleware or subscription.layers:
+                await self._through_middleware(subscription, argument, ctx)
+            else:
+                await subscription.function(argument, ctx)
+            if scope.depth:
+                raise ScopeBroken(
+                    f"handler {subscription.name} left {scope.depth} ctx.db.transaction() open",
+                    hint="use it as `async with ctx.db.transaction():`",
+                )
+        finally:
+            run.calling_since = 0.0
+            if isinstance(ctx.used_db, ScopedDb):
+                ctx.used_db.close()
+        return ctx
+
+    async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:
+        async def innermost() -> None:
+            await subscription.function(argument, ctx)
+
+        call = innermost
+        for layer in reversed((*self._handlers.middleware, *subscription.layers)):
+
+            def wrapped(layer: Any = layer, inner: Any = call) -> Any:
+                return layer(ctx.events, ctx, inner)
+
+            call = wrapped
+        await call()
+
+    async def checkpoint(self, run: Run, ctx: Context) -> None:
+        """Commit what the run wrote so far, and acknowledge what it handled before this event."""
+        scope, segment = run.scope, run.segment
+        assert scope is not None
+        assert segment is not None
+        if isinstance(ctx.used_db, ScopedDb):
+            ctx.used_db.check_open()
+        if scope.depth:
+            raise ScopeBroken(
+                f"handler {ctx.handler} called ctx.checkpoint() inside ctx.db.transaction()",
+                hint="leave the block first: a checkpoint commits",
+            )
+        if scope.connection is None:
+            return
+        if counted := ctx.take_counters():
+            segment.counters.add(counted)
+        await self._settler.checkpoint(scope, segment)
+        run.acknowledged.update(segment.done, (outcome.id for outcome in segment.outcomes))
+        segment.done.clear()
+        segment.outcomes.clear()
+        segment.counters = RunCounters()
+
+    def judge(
+        self,
+        event: Event[Any],
+        error: BaseException,
+        subscriptions: tuple[Subscription, ...],
+        handler: str,
+    ) -> Outcome:
+        """What a handler's error means for its event."""
+        return decide_failure(
+            event, error, subscriptions, max_attempts=self._limits.max_attempts, handler=handler
+        )
+
+    def fail(self, segment: Segment, event: Event[Any], error: BaseException) -> None:
+        """An event whose transaction could not be committed: that is its failure."""
+        plan = self._plans.get(event.type)
+        subscriptions = plan.subscriptions if plan else ()
+        handler = ", ".join(subscription.name for subscription in subscriptions)
+        self.note(segment, event, self.judge(event, error, subscriptions, handler))
+
+    def note(self, segment: Segment, event: Event[Any], outcome: Outcome) -> None:
+        """An event was not simply handled: it is settled with the segment, and logged."""
+        segment.outcomes.append(outcome)
+        log.warning(
+            _LOGGED[outcome.verdict],
+            event_id=event.id,
+            event_type=event.type,
+            tenant_id=str(event.tenant_id),
+            attempts=event.attempts,
+            reason=outcome.reason,
+        )
+
+
+def is_infrastructure(error: BaseException, scope: Scope) -> bool:
+    """Whether the server failed, or the way to it, and not a handler."""
+    if isinstance(error, ScopeUnavailable):
+        return True
+    if isinstance(error, asyncpg.PostgresError) and (
+        error.sqlstate in _INFRASTRUCTURE or (error.sqlstate or "").startswith(_CONNECTION_CLASS)
+    ):
+        return True
+    connection = scope.connection
+    return connection is not None and is_gone(connection)
+
+
+def forget_cancellation() -> None:
+    """The task goes on: what cancelled it has been dealt with."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -867,7 +867,7 @@ CREATE FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) 
 
 ALTER FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid DEFAULT NULL::uuid) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
+CREATE FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid DEFAULT NULL::uuid, p_ahead bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
@@ -875,7 +875,7 @@ CREATE FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[]
     SET jit TO 'off'
     AS '…';
 
-ALTER FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid, p_ahead bigint[]) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text DEFAULT NULL::text, p_error text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
@@ -1271,7 +1271,7 @@ CREATE TABLE reactor.in_flight (
     ids bigint[] NOT NULL,
     noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 )
-WITH (fillfactor='50', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_scale_factor='0.1', autovacuum_vacuum_cost_delay='0');
+WITH (fillfactor='50', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_scale_factor='0.1', autovacuum_vacuum_cost_delay='0', toast_tuple_target='8160');
 
 ALTER TABLE reactor.in_flight OWNER TO reactor_owner;
 
@@ -2288,8 +2288,8 @@ GRANT ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) TO re
 REVOKE ALL ON FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid) TO reactor;
+REVOKE ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid, p_ahead bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[], p_done bigint[], p_verdicts jsonb, p_counts jsonb, p_batch integer, p_lease interval, p_gated text[], p_scope uuid, p_ahead bigint[]) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor;

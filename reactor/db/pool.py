@@ -114,9 +114,9 @@ async def create_pool(
     ``keep_session`` saves the round trip that cleans a connection when it is given back; whoever takes it
     cleans it then.
 
-    ``pooler="auto"`` first looks with a connection of its own whether something sits between us and the server,
-    see :func:`find_pooler`; if so, statements are prepared anew at each call, because the next one may meet
-    another session.
+    ``pooler="auto"`` first looks with a connection of its own whether something sits between us and the
+    server, see :func:`find_pooler`; if so, statements are prepared anew at each call, because the next one
+    may meet another session.
     """
     if pooler == "auto":
         async with connected(dsn, name=name, patience=patience, pooler="transaction") as probe:

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import structlog
 from pydantic import ValidationError
 
 from reactor.context import Context, RunCounters
-from reactor.db.borrow import is_gone
 from reactor.engine.caps import Caps
+from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
 from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Rows, Run, Segment
-from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
+from reactor.engine.scope import Scope, ScopedDb
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
 from reactor.events import Event
@@ -26,22 +25,12 @@ log = structlog.get_logger("reactor.caller")
 MOST_SAVEPOINTS = 32
 _LONGEST_SEGMENT = 0.1
 
-# The server or the way to it failed, not the handler: admin_shutdown, crash_shutdown, cannot_connect_now,
-# read_only_sql_transaction (a failover is under way), disk_full, out_of_memory, too_many_connections.
-_INFRASTRUCTURE = {"57P01", "57P02", "57P03", "25006", "53100", "53200", "53300"}
-#: The class of lost and refused connections.
-_CONNECTION_CLASS = "08"
-
 _LOGGED: dict[Verdict, str] = {
     "dead": names.EVENT_DEAD,
     "discard": names.EVENT_DISCARDED,
     "retry": names.EVENT_FAILED,
     "interrupted": names.EVENT_FAILED,
 }
-
-
-class Interrupted(Exception):
-    """The infrastructure cut a run short; its events are not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +163,7 @@ class Caller:
                 error = next(iter(failures.values()))
         except asyncio.CancelledError:
             if not run.timed_out:
-                if run.lost or _is_cancelled():
+                if run.lost or is_cancelled():
                     raise
                 # Nobody cancelled us: the handler awaited something that was cancelled.
                 error = ReactorError(f"handler {handler} awaited a task that was cancelled")
@@ -337,27 +326,3 @@ class Caller:
             attempts=event.attempts,
             reason=outcome.reason,
         )
-
-
-def is_infrastructure(error: BaseException, scope: Scope) -> bool:
-    """Whether the server failed, or the way to it, and not a handler."""
-    if isinstance(error, ScopeUnavailable):
-        return True
-    if isinstance(error, asyncpg.PostgresError) and (
-        error.sqlstate in _INFRASTRUCTURE or (error.sqlstate or "").startswith(_CONNECTION_CLASS)
-    ):
-        return True
-    connection = scope.connection
-    return connection is not None and is_gone(connection)
-
-
-def forget_cancellation() -> None:
-    """The task goes on: what cancelled it has been dealt with."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -24,14 +24,8 @@ import asyncpg
 import structlog
 
 from reactor.db.borrow import LOST, PATIENCE
-from reactor.engine.caller import (
-    MOST_SAVEPOINTS,
-    Caller,
-    Interrupted,
-    Limits,
-    forget_cancellation,
-    is_infrastructure,
-)
+from reactor.engine.caller import MOST_SAVEPOINTS, Caller, Limits
+from reactor.engine.interruption import Interrupted, forget_cancellation, is_infrastructure
 from reactor.engine.outcome import Outcome, decide_failure
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope

@@ -13,7 +13,7 @@ import pytest
 
 from reactor import Context, Event, Reactor
 from reactor.db import pool
-from reactor.engine.caller import is_infrastructure
+from reactor.engine.interruption import is_infrastructure
 from reactor.engine.listener import Listener
 from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.errors import ConnectError

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactor.engine.scope import forbidden_statement
+from reactor.engine.forbidden import forbidden_statement
 
 ENDS = ["commit", "COMMIT WORK", "end", "abort", "rollback", "begin", "start transaction", "reset role",
         "reset all", "discard all", "set role none", "set local role x", "set session authorization y",

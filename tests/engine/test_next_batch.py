@@ -1,0 +1,171 @@
+"""A run with a long backlog has the next batch in hand while the last one is being settled."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import pytest
+
+from reactor import Context, Event, Reactor
+from reactor.db import calls
+from tests.engine.conftest import World, enter
+
+BATCH = 20
+
+
+async def test_a_long_backlog_is_handled_once_and_in_order(world: World) -> None:
+    app = Reactor()
+    seen: list[int] = []
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        seen.append(event.payload["n"])
+
+    await world.flood(await world.tenant(), "step", 1_010)
+    await world.drain(app, batch_size=BATCH)
+    assert seen == list(range(1, 1_011))
+    assert await world.count("reactor.history where outcome = 'handled'") == 1_010
+    assert await world.count("public.agent_tenant_locks") == 0
+
+
+async def test_a_batch_is_handled_while_the_one_before_is_settled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settlement that has events ahead waits, in the server's place, until one of those was handled."""
+    app = Reactor()
+    held: set[int] = set()
+    overlapped = asyncio.Event()
+    settle = calls.settle
+
+    async def slow(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
+        if settlement.ahead and not overlapped.is_set():
+            held.update(settlement.ahead)
+            await asyncio.wait_for(overlapped.wait(), 10)
+        return await settle(connection, settlement, **rest)
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        if event.id in held:
+            overlapped.set()
+
+    monkeypatch.setattr(calls, "settle", slow)
+    await world.flood(await world.tenant(), "step", 10 * BATCH)
+    await world.drain(app, batch_size=BATCH)
+    assert overlapped.is_set()
+    assert await world.count("reactor.history") == 10 * BATCH
+
+
+async def test_what_handlers_write_is_committed_in_order(world: World) -> None:
+    """Most events write nothing, and are settled ahead; every seventh writes."""
+    app = Reactor()
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        n = event.payload["n"]
+        if n % 7 == 0:
+            done = await ctx.db.fetchval("select count(*) from public.ledger")
+            await enter(event, ctx, f"{n} after {done}")
+
+    tenant = await world.tenant()
+    await world.flood(tenant, "step", 700)
+    await world.drain(app, batch_size=BATCH)
+    assert await world.notes(tenant) == [f"{n} after {n // 7 - 1}" for n in range(7, 701, 7)]
+    assert await world.count("reactor.history") == 700
+
+
+async def test_an_urgent_event_overtakes_all_but_two_batches(world: World) -> None:
+    app = Reactor()
+    seen: list[str] = []
+    tenant = await world.tenant()
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        seen.append("step")
+        if len(seen) == 5 * BATCH:
+            await world.emit(tenant, "urgent", priority=-1)
+
+    @app.on("urgent")
+    async def urgent(event: Event[Any], ctx: Context) -> None:
+        seen.append("urgent")
+
+    await world.flood(tenant, "step", 1_000)
+    await world.drain(app, batch_size=BATCH)
+    assert 5 * BATCH < seen.index("urgent") <= 8 * BATCH
+
+
+async def test_failures_among_them_are_retried_and_the_rest_is_done(world: World) -> None:
+    app = Reactor()
+    tries: Counter[int] = Counter()
+
+    @app.on("step", max_attempts=2)
+    async def step(event: Event[Any], ctx: Context) -> None:
+        n = event.payload["n"]
+        tries[n] += 1
+        if n % 50 == 0:
+            raise ValueError(f"{n} is round")
+
+    await world.flood(await world.tenant(), "step", 500)
+    async with world.running(app, batch_size=BATCH):
+        await world.until("select count(*) = 0 from reactor.events", within=30)
+    assert await world.count("reactor.history where outcome = 'handled'") == 490
+    assert len(await world.dead()) == 10
+    assert {n: t for n, t in tries.items() if t != 1} == dict.fromkeys(range(50, 501, 50), 2)
+
+
+async def test_a_run_that_lost_its_lease_settles_neither_batch(world: World) -> None:
+    """Another holder takes the tenant while a settlement waits and the next batch is in a handler."""
+    app = Reactor()
+    tenant = await world.tenant()
+    effects: Counter[int] = Counter()
+    stolen = False
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        nonlocal stolen
+        effects[event.id] += 1
+        if len(effects) == 5 * BATCH + 3 and not stolen:
+            stolen = True
+            await world.conn.execute("delete from public.agent_tenant_locks where tenant_id = $1", tenant)
+        if event.payload["n"] % 10 == 0:
+            await enter(event, ctx)
+
+    await world.flood(tenant, "step", 10 * BATCH)
+    async with world.running(app, batch_size=BATCH):
+        await world.until("select count(*) = 0 from reactor.events", within=30)
+    assert stolen
+    twice = await world.conn.fetch("select event_id from public.ledger group by 1 having count(*) > 1")
+    assert twice == []
+    assert await world.count("public.ledger") == BATCH
+    assert await world.count("reactor.history") == 10 * BATCH
+    assert all(times <= 2 for times in effects.values())
+
+
+async def test_what_a_run_has_in_hand_stays_noted(world: World) -> None:
+    """The SQL by itself: kept events stay in flight, are not returned again, and rescue marks them all."""
+    tenant = await world.tenant()
+    await world.flood(tenant, "step", 6)
+    claim = "select * from reactor.claim('r', 1, 4, '30 seconds', null, '{}')"
+    rows: list[asyncpg.Record] = await world.conn.fetch(claim)
+    run, ids = rows[0]["run_id"], [row["id"] for row in rows]
+    settle = (
+        "select * from reactor.settle(array[$1::uuid], array[$2::uuid], '{true}', $3, null, null, $4, "
+        "'30 seconds', '{}', null, $5)"
+    )
+    came = await world.conn.fetch(settle, tenant, run, ids[:2], 1, ids[2:])
+    assert [row["id"] for row in came] == [ids[3] + 1]
+    noted = "select array(select unnest(ids) order by 1) from reactor.in_flight where run_id = $1"
+    assert await world.conn.fetchval(noted, run) == [*ids[2:], ids[3] + 1]
+
+    # Nothing more to bring: the run goes on with what it has in hand, and ends with it.
+    came = await world.conn.fetch(settle, tenant, run, [ids[3] + 1], 4, [*ids[2:], ids[3] + 2])
+    assert came == []
+    assert await world.conn.fetchval(noted, run) == ids[2:]
+    assert await world.count("public.agent_tenant_locks") == 1
+
+    await world.conn.execute(
+        "update public.agent_tenant_locks set expires_at = now() - interval '1 second' where run_id = $1", run
+    )
+    await world.conn.fetch("select * from reactor.rescue()")
+    marks = await world.conn.fetch("select id, interruptions from reactor.events order by id")
+    assert [tuple(row) for row in marks] == [(ids[2], 1), (ids[3], 1), (ids[3] + 2, 0)]

@@ -135,7 +135,9 @@ async def _send(ctx: Context, mailer: Mailer, intent: Intent) -> None:
     try:
         provider_id = await mailer.send(intent.email)
     except BadAddress as error:
-        await _give_up(ctx, mailer, intent, SendFailed(ErrorType.OTHER, Verdict.PERMANENT, str(error)))
+        refused = SendFailed(ErrorType.OTHER, Verdict.PERMANENT, str(error))
+        refused.__cause__ = error
+        await _give_up(ctx, mailer, intent, refused)
         return
     except SendFailed as error:
         await _after_failure(ctx, mailer, intent, error)
@@ -195,13 +197,17 @@ async def _give_up(ctx: Context, mailer: Mailer, intent: Intent, error: SendFail
     """The provider will never take this email: a person gets it as a task."""
     await intents.settle(ctx.db, intent.id, "failed", error=str(error))
     await _note_failure(ctx, mailer, error)
-    await _make_card(
-        ctx,
-        intent,
-        title=f"{intent.email.to} cannot be written to",
-        description="Correct the address, or get in touch in another way.",
-        rationale=f"The email provider refused the follow-up: {error}",
-    )
+    if error.error_type is ErrorType.REFUSED or isinstance(error.__cause__, BadAddress):
+        title = f"{intent.email.to} cannot be written to"
+        description = "Correct the address, or get in touch in another way."
+    else:
+        title = f"Our email to {intent.email.to} was not accepted"
+        description = (
+            "The provider accepts neither this message nor its repetition. Look at its sender, "
+            f"{intent.email.sender}, and at its text; then get in touch in another way."
+        )
+    rationale = f"The email provider refused the follow-up: {error}"
+    await _make_card(ctx, intent, title=title, description=description, rationale=rationale)
 
 
 async def _ask_a_person(ctx: Context, intent: Intent, why: str) -> None:

@@ -1,11 +1,13 @@
 """Alerts reach their channels: real engine, real receivers on loopback, and channels that fail."""
 
+import asyncio
 import json
 from datetime import timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from reactor.cli import entry
 from reactor.testing import DatabaseClock, drain, running, settled
 from tests.automation.company import Company, automations
 from tests.automation.providers import Postbox, answer, http_receiver, smtp_server
@@ -156,6 +158,21 @@ async def test_an_unacknowledged_critical_alert_comes_again_after_15_minutes_the
     await conn.execute("update agent_alerts set acknowledged = true where id = $1", alert)
     left = await drain_now(conn, database_url)
     assert len(receiver.requests) == 4
+    assert (left.delayed, left.dead) == (0, 0)
+
+
+async def test_acknowledging_by_command_ends_the_repetitions(conn, database_url, receiver, monkeypatch):
+    company = await Company.found(conn, alerts=hook(receiver))
+    alert = await company.alert()
+    await drain(automations(), database_url, **PRIVATE)
+    await drain_now(conn, database_url)
+    assert len(receiver.requests) == 2
+
+    monkeypatch.setenv("REACTOR_DATABASE_URL", database_url)
+    assert await asyncio.to_thread(entry.run, ["alerts", "ack", str(alert)]) == 0
+
+    left = await drain_now(conn, database_url)
+    assert len(receiver.requests) == 2
     assert (left.delayed, left.dead) == (0, 0)
 
 

@@ -22,6 +22,7 @@ AGAIN, GIVEN_UP, NOBODY_KNOWS = "queued", "failed", "unknown"
         ("MAIL", "hang", "timeout", AGAIN, 1),
         ("MAIL", "452 4.3.1 no space", "5xx", AGAIN, 1),
         ("MAIL", "530 5.7.0 authentication required", "auth", AGAIN, 0),
+        ("MAIL", "553 5.7.1 sender not allowed", "5xx", GIVEN_UP, 0),
         ("RCPT", "close", "refused", AGAIN, 1),
         ("RCPT", "451 4.3.0 try again", "5xx", AGAIN, 1),
         ("RCPT", "450 4.7.1 too many messages", "rate_limit", AGAIN, 0),
@@ -55,7 +56,11 @@ async def test_each_failure_is_classified_recorded_and_tried_again_or_not(
             cards
             == {
                 AGAIN: [],
-                GIVEN_UP: ["ada@widgets.test cannot be written to"],
+                GIVEN_UP: [
+                    "ada@widgets.test cannot be written to"
+                    if at == "RCPT"
+                    else "Our email to ada@widgets.test was not accepted"
+                ],
                 NOBODY_KNOWS: ["Did our email reach ada@widgets.test?"],
             }[then]
         )

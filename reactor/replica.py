@@ -125,11 +125,11 @@ class Replica:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until drained. Raises ConnectError or NotMigrated when it cannot start at all."""
         settings = self._settings
-        async with connected(self._dsn, name=self._name, pooler="transaction") as connection:
-            await check_migrated(connection)
-            pooler = await find_pooler(connection) if settings.pooler == "auto" else settings.pooler
         async with AsyncExitStack() as pools:
             try:
+                async with connected(self._dsn, name=self._name, pooler="transaction") as connection:
+                    await check_migrated(connection)
+                    pooler = await find_pooler(connection) if settings.pooler == "auto" else settings.pooler
                 own = await create_pool(self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=pooler)
                 await pools.enter_async_context(closing(own))
                 handlers = await create_pool(

@@ -30,26 +30,57 @@ def results(document: dict[str, Any], plot: str) -> str:
     lines = [
         (
             f"Seed {plan['seed']}, {began:%Y-%m-%d}, {minutes:.0f} minutes: {plan['replicas']} replicas, "
-            f"{plan['tenants']} tenants, leases of {plan.get('lease', 3):g} s, "
+            f"{plan['tenants']} tenants, leases of {plan['lease']:g} s, "
             f"**{len(faults):,} faults** of {len(times)} kinds, **{ledger['events']:,} events** "
             f"in {ledger['runs']:,} runs. {ledger['takeovers']:,} leases ran out and were taken over, "
             f"{ledger['interrupted']:,} events were interrupted at least once, {ledger['retried']:,} failed "
-            "at least once and were tried again."
+            f"at least once and were tried again. {_end(document)}"
         ),
         "",
         "| must be 0 | found |",
         "| --- | ---: |",
         *(f"| {name} | {count} |" for name, count in ledger["counts"].items()),
         "",
-        "Recovery, in seconds:",
+        (
+            f"{ledger['outside']:,} of the events reached outside the database, as a webhook or an email: "
+            f"{ledger['arrived']:,} requests and emails arrived, {ledger['repeated']:,} of them repetitions "
+            f"({ledger['repeated_after_yes']:,} although a receiver had said yes), each with the key of the "
+            "first."
+            if not ledger["counts"]["sent under another key"]
+            else "Some repetitions had another key than the first."
+        ),
         "",
-        "| fault | times | p50 | p99 | longest |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "Recovery, in seconds. *Alone* are those that met no other fault on their way (see below); the limit "
+        "is theirs.",
+        "",
+        "| fault | times | p50 | p99 | longest | alone | p99 alone | limit | over it, alone |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(_row(kind, times[kind], document) for kind in sorted(document["recoveries"])),
     ]
-    for kind, found in sorted(document["recoveries"].items()):
-        p50, p99 = percentile(found, 0.5), percentile(found, 0.99)
-        lines.append(f"| {kind} | {times[kind]} | {p50:.2f} | {p99:.2f} | {max(found):.2f} |")
     return "\n".join([*lines, "", f"![Recovery times by kind of fault, on a logarithmic axis]({plot})"])
+
+
+def _end(document: dict[str, Any]) -> str:
+    """How it ended: a run that did not end well says so first."""
+    if not document["settled"]:
+        return "**The outbox was not empty when the time to settle was over.**"
+    ended = "" if document["clean"] else " **Not clean: see the counts, or a replica ended by itself.**"
+    return f"The outbox was empty {document['settling']:.0f} s after the last fault.{ended}"
+
+
+def _row(kind: str, times: int, document: dict[str, Any]) -> str:
+    found, alone = document["recoveries"][kind], document["alone"].get(kind, [])
+    limit = document["limits"].get(kind)
+    cells = [
+        kind,
+        f"{times}",
+        *(f"{x:.2f}" for x in (percentile(found, 0.5), percentile(found, 0.99), max(found))),
+        f"{len(alone)}",
+        f"{percentile(alone, 0.99):.2f}" if alone else "",
+        f"{limit:g}" if limit else "",
+        f"{sum(x > limit for x in alone)}" if limit else "",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def draw(recoveries: dict[str, list[float]]) -> str:

@@ -66,8 +66,10 @@ async def recoveries(connection: asyncpg.Connection, faults: Sequence[Fault]) ->
         holders: set[str] = {fault.victim} if fault.victim else set()
         if meanwhile:
             held = await connection.fetch(
-                "select distinct holder from public.proof_leases "
-                "where tenant_id = $1 and at between $2::timestamptz - interval '60 s' and $3",
+                "select distinct l.holder from public.proof_leases l "
+                "where l.tenant_id = $1 and l.what = 'taken' and l.at <= $3 and not exists ("
+                "select from public.proof_leases e "
+                "where e.run_id = l.run_id and e.what = 'ended' and e.at < $2)",
                 tenant,
                 healed,
                 at,

@@ -1,19 +1,21 @@
 """A long transaction pins the vacuum horizon while events pass: ``python -m tests.failure.soak --rate 500``.
 
 One replica, and a REPEATABLE READ reader that keeps its snapshot open. Finished events stay in the outbox as
-dead rows that vacuum may not remove, and claims walk over them. Prints, minute by minute before, during and after:
-how long a claim takes, how long an event waits, and how large the outbox is.
+dead rows that vacuum may not remove, and claims walk over them. Prints, minute by minute before, during and
+after, how long a claim takes, how long an event waits, and how large the outbox is.
 """
 
 import argparse
 import asyncio
 import json
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
@@ -70,7 +72,9 @@ class Clock:
 async def soak(minutes: int, rate: int, tenants: int, *, length: float = 60) -> list[Minute]:
     """One minute before, ``minutes`` pinned, two after. ``length``: seconds of such a minute."""
     settings = {"autovacuum_naptime": "10s", "shared_buffers": "128MB", "max_wal_size": "2GB"}
-    clock, found = Clock(), []
+    clock = Clock()
+    found: list[Minute] = []
+    everybody = tenants_of(tenants)
     async with embedded.running(settings=settings) as server:
         async with pool.connected(server.url()) as admin:
             await admin.execute("create database soak")
@@ -79,36 +83,37 @@ async def soak(minutes: int, rate: int, tenants: int, *, length: float = 60) -> 
         async with pool.connected(url, name="soak") as conn, pool.connected(url, name="reader") as reader:
             await conn.executemany(
                 "insert into public.tenants (id, name) values ($1, 'soak')",
-                [(tenant,) for tenant in tenants_of(tenants)],
+                [(tenant,) for tenant in everybody],
             )
             claim = calls.claim
             calls.claim = clock.time(claim)
             try:
                 async with running(app, url), asyncio.TaskGroup() as group:
-                    writer = group.create_task(_write(url, rate))
-                    found.append(await _measure(conn, clock, "before", length))
-                    await reader.execute("begin isolation level repeatable read read only")
-                    await reader.fetchval("select count(*) from reactor.events")
-                    for number in range(1, minutes + 1):
-                        found.append(await _measure(conn, clock, f"pinned, minute {number}", length))
-                    await reader.execute("commit")
-                    for number in (1, 2):
-                        found.append(await _measure(conn, clock, f"after, minute {number}", length))
+                    writer = group.create_task(_write(url, rate, everybody))
+                    for minute in range(-1, minutes + 2):
+                        if minute == 0:
+                            await reader.execute("begin isolation level repeatable read read only")
+                            await reader.fetchval("select count(*) from reactor.events")
+                        elif minute == minutes:
+                            await reader.execute("commit")
+                        phase = "before" if minute < 0 else "pinned" if minute < minutes else "after"
+                        found.append(await _measure(conn, clock, phase, length))
                     writer.cancel()
             finally:
                 calls.claim = claim
     return found
 
 
-async def _write(url: str, rate: int) -> None:
+async def _write(url: str, rate: int, tenants: Sequence[UUID]) -> None:
     """A few events at a time, for tenants at random, at an even pace."""
     loop = asyncio.get_running_loop()
+    few = max(1, rate // _BEATS)
     async with pool.connected(url, name="writer") as conn:
         due = loop.time()
         while True:
             await conn.execute(
-                "select reactor.emit(t.id, 'soak.event') "
-                f"from (select id from public.tenants order by random() limit {max(1, rate // _BEATS)}) t"
+                "select reactor.emit(t, 'soak.event') from unnest($1::uuid[]) as t",
+                random.choices(tenants, k=few),
             )
             due += 1 / _BEATS
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -151,9 +156,7 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE", help="write the result here as well")
     chosen = parser.parse_args()
     found = asyncio.run(soak(chosen.minutes, chosen.rate, chosen.tenants, length=chosen.length))
-    table = Table(
-        "phase", "claims", "p50 ms", "p99 ms", "handled", "waited p50 ms", "p99 ms", "dead rows", "MB"
-    )
+    table = Table("minute", "claims", "p50", "p99", "handled", "waited p50", "p99", "dead rows", "MB")
     for one in found:
         table.add_row(
             one.phase,
@@ -166,7 +169,7 @@ def main() -> int:
             f"{one.dead_rows:,}",
             f"{one.megabytes:.1f}",
         )
-    Console().print(table)
+    Console(width=110).print(table)
     if chosen.json:
         Path(chosen.json).write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     return 0

@@ -1,8 +1,8 @@
 """Somebody's old snapshot keeps vacuum from removing finished events. What a claim still reads of them.
 
 Each dead row costs an index entry and a look at the row, for every claim that passes it, until the
-snapshot is gone. There is no way around those of a tenant that is claimed; there is one around the others, while
-there is work for all slots before them.
+snapshot is gone. There is no way around those of a tenant that is claimed; there is one around the others,
+while there is work for all slots before them.
 """
 
 from collections.abc import AsyncIterator

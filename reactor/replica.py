@@ -130,7 +130,14 @@ class Replica:
                 async with connected(self._dsn, name=self._name, pooler="transaction") as connection:
                     await check_migrated(connection)
                     pooler = await find_pooler(connection) if settings.pooler == "auto" else settings.pooler
-                own = await create_pool(self._dsn, size=_OWN_CONNECTIONS, name=self._name, pooler=pooler)
+                own = await create_pool(
+                    self._dsn,
+                    size=_OWN_CONNECTIONS,
+                    name=self._name,
+                    pooler=pooler,
+                    # None of our own calls leaves anything in a session; after a job's it is cleaned.
+                    keep_session=True,
+                )
                 await pools.enter_async_context(closing(own))
                 handlers = await create_pool(
                     self._dsn,

@@ -1,8 +1,8 @@
 """Periodic jobs: each is run by the leader, once in the fleet, in a transaction that its term fences."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from reactor.context import payload_json
 from reactor.db import calls
+from reactor.db.borrow import LOST, PATIENCE, Borrowed, cut
 from reactor.handlers import Job
 from reactor.telemetry import names
 
@@ -126,7 +127,11 @@ class Schedule:
         try:
             async with asyncio.timeout(job.timeout.total_seconds()):
                 if job.in_transaction:
-                    async with self._pool.acquire() as connection, connection.transaction():
+                    async with (
+                        self._pool.acquire() as connection,
+                        _cleaned(connection),
+                        connection.transaction(),
+                    ):
                         # Of a leader that vanished, the server undoes it, rather than keep its rows locked.
                         silence = int((job.timeout.total_seconds() + 30) * 1000)
                         await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
@@ -149,3 +154,19 @@ class Schedule:
         self, connection: calls.Connection, bound: FilteringBoundLogger, due: datetime
     ) -> JobContext:
         return JobContext(connection, bound, due, self._resources, self._term)
+
+
+@asynccontextmanager
+async def _cleaned(connection: Borrowed) -> AsyncIterator[None]:
+    """What an application's job left in the session (settings, locks, temporary tables) goes before the
+    engine has the connection again; with one that cannot be cleaned, the connection."""
+    try:
+        yield
+    finally:
+        try:
+            await connection.execute("discard temp", timeout=PATIENCE)
+            await connection.reset(timeout=PATIENCE)
+        except BaseException as error:
+            cut(connection)
+            if not isinstance(error, LOST):
+                raise

@@ -145,3 +145,28 @@ def test_two_jobs_of_one_name_and_no_interval_at_all_are_refused() -> None:
     for wrong in ("0s", "soon", ""):
         with pytest.raises(BadArgument):
             app.every(wrong)
+
+
+async def test_what_a_job_left_in_its_session_is_gone_when_the_engine_has_it_again(world: World) -> None:
+    app = Reactor()
+
+    @app.every("200ms", name="untidy")
+    async def untidy(ctx: JobContext) -> None:
+        left = await ctx.db.fetchrow(
+            "select current_setting('statement_timeout') as setting, "
+            "to_regclass('pg_temp.left_over') as relation, "
+            "(select count(*) from pg_locks where locktype = 'advisory' and objid = 4711) as locks"
+        )
+        assert left is not None
+        await ctx.db.execute(NOTE, f"{left['setting']} {left['relation']} {left['locks']}")
+        # Neither of the three ends with the transaction.
+        await ctx.db.execute("set statement_timeout = '1h'")
+        await ctx.db.execute("create temporary table left_over (i int) on commit preserve rows")
+        await ctx.db.execute("select pg_advisory_lock(4711)")
+
+    async with world.running(app):
+        await world.until("select count(*) >= 4 from public.ledger", within=15)
+        await world.until(
+            "select not exists (select from pg_locks where locktype = 'advisory' and objid = 4711)"
+        )
+    assert set(await world.notes()) == {"0 None 0"}

@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from reactor import settings
+from reactor import process, settings
 from reactor.app import Reactor
 from reactor.errors import SettingError
 from reactor.telemetry import logs
@@ -30,7 +30,9 @@ async def run(*, app: str = BUILTIN) -> int:
     """
     chosen = settings.load()
     logs.configure(chosen)
-    await load_app(app).run(chosen, serve_http=True)
+    found = load_app(app)
+    process.tune()
+    await found.run(chosen, serve_http=True)
     return 0
 
 

@@ -100,6 +100,8 @@ class Runner:
             forget_cancellation()
         finally:
             run.calling_since = 0.0
+            # Without the circles it goes at once; thousands a second would keep the collector at work.
+            run.segment = run.checkpoint = None
             if scope.connection is not None:
                 with anyio.CancelScope(shield=True):
                     await _quietly_roll_back(scope)

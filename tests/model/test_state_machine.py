@@ -8,7 +8,6 @@ moves and another one claims.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -25,36 +24,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.model.believed import REPLICAS, TENANTS, Believed, Lease, Work
 from tests.model.protocol import LEASE, Replica, Stage, staged
 
 T = TypeVar("T")
-REPLICAS = 3
-TENANTS = 3
 who = st.integers(0, REPLICAS - 1)
 which = st.integers(0, TENANTS - 1)
 
 
-@dataclass
-class Lease:
-    """What the model knows of the lock of a tenant."""
-
-    run: UUID
-    holder: int
-    expires: timedelta
-    in_flight: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Work:
-    """A replica's run: what it took, and whether its handler's transaction is open."""
-
-    tenant: int
-    run: UUID
-    rows: list[asyncpg.Record]
-    written: bool = False
-
-
-class Protocol(RuleBasedStateMachine):
+class Protocol(Believed, RuleBasedStateMachine):
     """The machine. Its database is emptied before each history, not made anew."""
 
     loop: asyncio.AbstractEventLoop
@@ -63,14 +41,8 @@ class Protocol(RuleBasedStateMachine):
     tenants: list[UUID]
 
     def __init__(self) -> None:
-        super().__init__()
-        self.now = timedelta(0)
-        self.leases: dict[int, Lease] = {}
-        self.working: dict[int, Work] = {}
-        self.outside: dict[int, UUID] = {}
-        #: unfinished events of each tenant: id → (priority, interruptions, attempts)
-        self.events: list[dict[int, tuple[int, int, int]]] = [{} for _ in range(TENANTS)]
-        self.handled: set[int] = set()
+        RuleBasedStateMachine.__init__(self)
+        Believed.__init__(self)
         self.do(self._clear())
 
     def do(self, call: Awaitable[T]) -> T:
@@ -89,42 +61,6 @@ class Protocol(RuleBasedStateMachine):
             "delete from public.agent_alerts"
         )
         await self.stage.admin.execute("truncate reactor.events")
-
-    # What the model says.
-
-    def live(self, tenant: int) -> Lease | None:
-        lease = self.leases.get(tenant)
-        return lease if lease is not None and lease.expires > self.now else None
-
-    def holds(self, number: int) -> bool:
-        work = self.working[number]
-        lease = self.live(work.tenant)
-        return lease is not None and lease.run == work.run
-
-    def in_order(self, tenant: int) -> list[int]:
-        return sorted(self.events[tenant], key=lambda id_: (self.events[tenant][id_][0], id_))
-
-    def is_marked(self, tenant: int) -> bool:
-        return any(interruptions > 1 for _, interruptions, _ in self.events[tenant].values())
-
-    def has_marked(self, number: int) -> bool:
-        return any(
-            lease.holder == number and lease.expires > self.now and self.is_marked(tenant)
-            for tenant, lease in self.leases.items()
-        )
-
-    def mark_takeover(self, tenant: int) -> None:
-        """A lease that ran out is ended: what was in flight is marked."""
-        lease = self.leases.pop(tenant)
-        unfinished = [id_ for id_ in lease.in_flight if id_ in self.events[tenant]]
-        alone = len(lease.in_flight) == 1
-        for id_ in unfinished:
-            priority, interruptions, attempts = self.events[tenant][id_]
-            if alone and interruptions > 1:
-                attempts += 1
-            else:
-                interruptions += 1
-            self.events[tenant][id_] = (priority, interruptions, attempts)
 
     # What can happen.
 
@@ -182,7 +118,7 @@ class Protocol(RuleBasedStateMachine):
             return
         del self.working[number]
         replica = self.replicas[number]
-        if not self.holds_after_all(work):
+        if not self.holds(work):
             with pytest.raises(asyncpg.PostgresError) as lost:
                 self.do(replica.settle(work.rows, more=more))
             assert lost.value.sqlstate == "RX001"
@@ -208,10 +144,6 @@ class Protocol(RuleBasedStateMachine):
             assert following == []
             del self.leases[work.tenant]
 
-    def holds_after_all(self, work: Work) -> bool:
-        lease = self.live(work.tenant)
-        return lease is not None and lease.run == work.run
-
     @rule(number=who, failed=st.sampled_from(["retry", "dead", "discard"]))
     def settle_as_failed(self, number: int, failed: str) -> None:
         """The first event failed, the rest are handled; nothing was written. Retries come after an hour."""
@@ -222,7 +154,7 @@ class Protocol(RuleBasedStateMachine):
         first = work.rows[0]["id"]
         verdict = {"id": first, "verdict": failed, "reason": "a test", "delay": 3600.0, "counts": True}
         call = self.replicas[number].settle(work.rows, scoped=False, verdicts=[verdict])
-        if not self.holds_after_all(work):
+        if not self.holds(work):
             with pytest.raises(asyncpg.PostgresError) as lost:
                 self.do(call)
             assert lost.value.sqlstate == "RX001"
@@ -238,7 +170,7 @@ class Protocol(RuleBasedStateMachine):
         if work is None or not work.written:
             return
         replica = self.replicas[number]
-        if self.holds_after_all(work):
+        if self.holds(work):
             self.do(replica.checkpoint(work.rows[0]))
         else:
             with pytest.raises(asyncpg.PostgresError) as lost:
@@ -279,7 +211,7 @@ class Protocol(RuleBasedStateMachine):
         if work is None or work.written:
             return
         lost = self.do(self.replicas[number].beat(work.rows[0]))
-        if self.holds_after_all(work):
+        if self.holds(work):
             assert lost == set()
             self.leases[work.tenant].expires = self.now + LEASE
         else:

@@ -46,6 +46,9 @@ class Recovery:
 
 async def recoveries(connection: asyncpg.Connection, faults: Sequence[Fault]) -> list[Recovery]:
     """From the moment of the fault (or its end) to the commit of the probes' effects."""
+    await connection.execute(
+        "create index if not exists proof_leases_at on public.proof_leases (tenant_id, at)"
+    )
     rows = await connection.fetch(
         "select e.subject, e.tenant_id, pg_xact_commit_timestamp(e.xmin) as at "
         "from public.proof_effects e join public.proof_source s on s.subject = e.subject "

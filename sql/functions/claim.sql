@@ -127,10 +127,12 @@ begin
                         where e.tenant_id = f.t and e.available_at is null and e.event_type <> all (p_gated)));
                 v_chunk := 500;
             end if;
-            -- Leases that ran out are ended, which marks what was in flight.
-            perform reactor.rescue(v_found);
-            if found then
-                perform reactor.ring();
+            -- Leases that ran out are ended, which marks what was in flight. (Those that did not were left out above.)
+            if exists (select from public.agent_tenant_locks l where l.tenant_id = any (v_found)) then
+                perform reactor.rescue(v_found);
+                if found then
+                    perform reactor.ring();
+                end if;
             end if;
             -- An event that was already tried alone when a lease ran out (two marks) may end this process too.
             -- A replica has one such tenant at a time, so that it is not other tenants' that are blamed for it.

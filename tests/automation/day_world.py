@@ -22,15 +22,24 @@ from reactor.testing import running
 from tests.automation import day_script as script
 from tests.automation.day_script import KINDS, TENANTS, Act, Order
 from tests.automation.desk import SOUND
-from tests.automation.providers import HttpReceiver, Postbox, Request, answer, http_receiver, smtp_server
+from tests.automation.providers import HttpReceiver, Refusing, Request, answer, http_receiver, smtp_server
 
 SECRET = "whsec_" + "YSBkYXkgb2YgdHdlbnR5IHRlbmFudHM="
 _HOUSEKEEPING = ["reactor.fleet", "reactor.clocks", "reactor.partitions", "reactor.retention"]
 
-# The clock stands still between its moves. The replica lived meanwhile: so do its signs of life.
-_MOVE = """
+# The clock stands still between its moves. It is a row, so that whoever sees what a move wrote sees its time
+# too; a function that is replaced is known to other sessions a moment after its transaction's rows are, and a
+# lease taken in that moment is over as soon as it is taken.
+_CLOCK = """
+create table reactor.day_clock (moment timestamptz not null);
+grant select on reactor.day_clock to public;
+insert into reactor.day_clock values ('{now}');
 create or replace function reactor.now() returns timestamptz language sql stable parallel safe
-return timestamptz '{now}';
+return (select c.moment from reactor.day_clock c);
+"""
+# The replica lived meanwhile: so do its signs of life.
+_MOVE = """
+update reactor.day_clock set moment = '{now}';
 update reactor.leadership set expires_at = '{now}'::timestamptz + interval '1 minute'
 where leader is not null;
 update reactor.replicas set seen_at = '{now}';
@@ -52,20 +61,6 @@ select exists (
         where s.name is null or s.due_at <= reactor.now()
             or s.started_at is not null and s.finished_at is null)
 """
-
-
-@dataclass
-class Refusing(Postbox):
-    """A mail server that is up, and takes nothing while it is told so."""
-
-    down: bool = False
-    refused: int = 0
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if self.down:
-            self.refused += 1
-            return "451 4.3.0 the disk is full"
-        return await super().handle_RCPT(server, session, envelope, address, options)
 
 
 @dataclass
@@ -107,7 +102,7 @@ class World:
 
     async def settle_in(self) -> None:
         """Everything that was there before the day."""
-        await self.conn.execute(_MOVE.format(now=self.moment(script.START)))
+        await self.conn.execute(_CLOCK.format(now=self.moment(script.START)))
         await self.conn.execute(
             "update system_config set value = jsonb_set(value, '{global_enabled}', 'true') "
             "where key = 'agent_config'"

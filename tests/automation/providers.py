@@ -55,6 +55,20 @@ class Postbox:
         return "250 2.0.0 queued"
 
 
+@dataclass
+class Refusing(Postbox):
+    """A mail server that is up, and takes nothing while it is told so."""
+
+    down: bool = False
+    refused: int = 0
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.down:
+            self.refused += 1
+            return "451 4.3.0 the disk is full"
+        return await super().handle_RCPT(server, session, envelope, address, options)
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:

@@ -2,7 +2,8 @@
 
     make bench BENCH_ARGS="drain wakeup --contenders reactor,graphile-worker --repeat 3"
 
-Prints a table, and writes benchmarks/results.json and benchmarks/results.md.
+Prints the tables. A run of everything also writes results.json, results.md and results.svg beside this file
+and puts the tables into its README; any run does so in the folder that --out names.
 """
 
 import argparse
@@ -10,138 +11,147 @@ import asyncio
 import json
 import platform
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import install, own
-from benchmarks.harness import CONTENDERS, Arena, Figures, arena, percentile
+from benchmarks import backlog, fleet, footprint, install, own, pipeline, plot, promises
+from benchmarks.harness import CONTENDERS, Arena, arena
+from benchmarks.results import Results, percentile, render
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 console = Console(stderr=True)
 
-Results = dict[str, dict[str, dict[str, list[float]]]]
+Workload = Callable[[Arena, list[str], argparse.Namespace, Results], Awaitable[None]]
 
 
 async def drain(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
     """Drain 20,000 no-op jobs, jobs a second."""
-    shapes = {"100 × 200": 100, "1 × 20,000": 1, "20,000 × 1": 20_000}
+    jobs = max(1000, int(20_000 * options.scale) // 1000 * 1000)
+    shapes = {"100 × 200": 100, "1 × 20,000": 1, "20,000 × 1": jobs}
     for shape, tenants in shapes.items():
         for contender in contenders:
             # Peers know no tenants: for them the three are one.
             if contender == "reactor" or tenants == 100:
-                await _measure(
-                    results,
-                    f"drain {shape}, jobs/s",
-                    contender,
-                    lambda c=contender, t=tenants: ring.drain(c, 20_000, t),
-                )
+                name = f"drain {shape}, jobs/s"
+                try:
+                    value = await ring.drain(contender, jobs, tenants)
+                except RuntimeError as error:
+                    results.fail(name, contender, str(error))
+                    console.print(f"  [red]{error}[/]")
+                    continue
+                results.note(name, contender, value)
+                console.print(f"  {name}: {contender} {value:,.0f}")
 
 
 async def wakeup(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
     """Latency of an idle worker, and at 200 and 2,000 jobs a second, milliseconds."""
-    for label, jobs, pause in (("idle", 60, 0.25), ("200/s", 2000, 0.005), ("2,000/s", 10_000, 0.0005)):
+    for label, jobs, pause in (("idle", 60, 0.25), ("200/s", 1600, 0.005), ("2,000/s", 10_000, 0.0005)):
         for contender in contenders:
             try:
-                found = await ring.latencies(contender, jobs, pause)
+                found = await ring.latencies(contender, max(20, int(jobs * options.scale)), pause)
             except RuntimeError as error:
+                for share in (0.5, 0.99):
+                    results.fail(f"wake-up {label} p{share * 100:.0f}, ms", contender, str(error))
                 console.print(f"  [red]{error}[/]")
                 continue
             for share in (0.5, 0.99):
-                name = f"wake-up {label} p{share * 100:.0f}, ms"
-                results.setdefault(name, {}).setdefault(contender, {"values": []})["values"].append(
-                    percentile(found, share)
-                )
+                results.note(f"wake-up {label} p{share * 100:.0f}, ms", contender, percentile(found, share))
             console.print(
                 f"  wake-up {label}: {contender} p50 {percentile(found, 0.5):.2f} "
                 f"p99 {percentile(found, 0.99):.2f} ms"
             )
 
 
-async def _measure(results: Results, name: str, contender: str, run: Callable[[], Awaitable[float]]) -> None:
-    try:
-        value = await run()
-    except RuntimeError as error:
-        console.print(f"  [red]{error}[/]")
-        return
-    results.setdefault(name, {}).setdefault(contender, {"values": []})["values"].append(value)
-    console.print(f"  {name}: {contender} {value:,.1f}")
-
-
-WORKLOADS: dict[str, Any] = {
+WORKLOADS: dict[str, Workload] = {
     "drain": drain,
     "wakeup": wakeup,
+    "pipeline": pipeline.pipeline,
     "writers": own.writers,
     "deadlines": own.deadlines,
-    "backlog": own.backlog,
+    "backlog": backlog.backlog,
+    "replicas": fleet.replicas,
+    "footprint": footprint.footprint,
 }
 
 
-def render(results: Results, contenders: list[str]) -> str:
-    """A Markdown table: median (minimum–maximum) of each figure."""
-    used = [c for c in contenders if any(c in rows for rows in results.values())]
-    others = sorted({c for rows in results.values() for c in rows} - set(used))
-    lines = [
-        "| measured | " + " | ".join([*used, *others]) + " |",
-        "| --- |" + " ---: |" * (len(used) + len(others)),
-    ]
-    for name, rows in results.items():
-        cells = [str(Figures(rows[c]["values"])) if c in rows else "" for c in [*used, *others]]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-async def main() -> int:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workloads", nargs="*", default=[], help=f"of {', '.join(WORKLOADS)}; default: all")
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="comma separated; default: all")
     parser.add_argument("--repeat", type=int, default=3, help="times that everything is measured, in turn")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of all sizes; below 1 to see it work, not to measure"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the results; default: here, after a whole run")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options = parser.parse_args()
-    workloads = options.workloads or list(WORKLOADS)
-    contenders = options.contenders.split(",")
-    for wrong in [*(set(workloads) - set(WORKLOADS)), *(set(contenders) - set(CONTENDERS))]:
+    options.contenders = options.contenders.split(",")
+    whole = not options.workloads and options.scale == 1 and options.contenders == list(CONTENDERS)
+    options.workloads = options.workloads or list(WORKLOADS)
+    for wrong in [
+        *(set(options.workloads) - set(WORKLOADS)),
+        *(set(options.contenders) - set(CONTENDERS)),
+    ]:
         parser.error(f"{wrong} is unknown")
+    if options.out is None and whole:
+        options.out = HERE
+    return options
+
+
+async def main() -> int:
+    options = parse()
+    contenders: list[str] = options.contenders
     if contenders != ["reactor"]:
         install.install()
         if install.node() is None:
             contenders = [c for c in contenders if not CONTENDERS[c].endswith(".mjs")]
         else:
             install.copy_node_contenders()
-    results: Results = {}
+    results = Results()
     async with arena() as ring:
         for turn in range(options.repeat):
-            for workload in workloads:
+            options.turn = turn
+            for workload in options.workloads:
                 console.print(f"[bold]{workload}[/], turn {turn + 1} of {options.repeat}")
+                began = time.monotonic()
+                results.workload = workload
                 await WORKLOADS[workload](ring, contenders, options, results)
-    table = render(results, contenders)
-    (HERE / "results.json").write_text(
-        json.dumps(
-            {"at": datetime.now(UTC).isoformat(), "python": platform.python_version(), "results": results},
-            indent=1,
-        )
-    )
-    (HERE / "results.md").write_text(table)
-    print(json.dumps(results) if options.json else table)
-    _show(results)
+                console.print(f"  {workload}: {time.monotonic() - began:.0f} s")
+    tables = render(results, contenders) + "\n" + promises.render(results)
+    found = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "scale": options.scale,
+        "results": results.workloads,
+        "missing": results.missing,
+        "promises": [vars(promise) for promise in promises.promises(results)],
+    }
+    if options.out is not None:
+        write(options.out, found, tables, plot.draw(results))
+    print(json.dumps(found) if options.json else tables)
     return 0
 
 
-def _show(results: Results) -> None:
-    shown = Table(title="medians (lowest–highest)")
-    shown.add_column("measured")
-    shown.add_column("contender")
-    shown.add_column("figure", justify="right")
-    for name, rows in results.items():
-        for contender, row in rows.items():
-            shown.add_row(name, contender, str(Figures(row["values"])))
-    console.print(shown)
+def write(folder: Path, found: dict[str, object], tables: str, chart: str) -> None:
+    """The files, and the part of the folder's README between the marks, if it has one."""
+    folder.mkdir(exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    (folder / "results.md").write_text(tables)
+    (folder / "results.svg").write_text(chart)
+    readme = folder / "README.md"
+    if readme.exists() and BEGIN in (text := readme.read_text()):
+        before, _, rest = text.partition(BEGIN)
+        after = rest.partition(END)[2]
+        when = f"Run of {found['at']}, Python {found['python']}."
+        shown = "![Medians beside the peers](results.svg)"
+        readme.write_text(f"{before}{BEGIN}\n\n{when}\n\n{shown}\n\n{tables}\n{END}{after}")
 
 
 if __name__ == "__main__":

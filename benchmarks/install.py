@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -21,15 +22,22 @@ def node() -> Path | None:
     return found[0] if found else None
 
 
+def _ours() -> list[str]:
+    """What our own package needs: at the real work the peers' handlers decide with our functions."""
+    found: list[str] = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    return found
+
+
 def install() -> None:
     """Everything that can be had; a peer that cannot is left out of the run, and said so."""
     stamp = HOME / ".made"
-    wanted = (HERE / "peers_requirements.txt").read_text() + json.dumps(_NODE_PACKAGES)
+    lines = [*(HERE / "peers_requirements.txt").read_text().splitlines(), *_ours()]
+    wanted = "\n".join(lines) + json.dumps(_NODE_PACKAGES)
     if stamp.exists() and stamp.read_text() == wanted:
         return
     print("installing the peers …", file=sys.stderr)
     venv.create(HOME, with_pip=True)
-    for line in (HERE / "peers_requirements.txt").read_text().splitlines():
+    for line in lines:
         if line and not line.startswith("#"):
             done = subprocess.run(
                 [PYTHON, "-m", "pip", "install", "-q", line], capture_output=True, text=True

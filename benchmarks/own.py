@@ -1,4 +1,4 @@
-"""What only we have: what the triggers cost the writers, the deadline timer, a deep backlog."""
+"""What only we have: what the triggers cost the writers, and the deadline timer."""
 
 import argparse
 import asyncio
@@ -10,11 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from benchmarks.harness import Arena, percentile
+from benchmarks.harness import Arena
+from benchmarks.results import Results, percentile
 from reactor import Context, Event, Reactor, testing
 from reactor.db import calls, migrate, pool
-
-Results = dict[str, dict[str, dict[str, list[float]]]]
 
 _TABLES = """
 create table plain (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, body text);
@@ -42,16 +41,13 @@ async def _database(ring: Arena) -> AsyncIterator[tuple[str, pool.Connection]]:
             yield url, connection
 
 
-def _note(results: Results, name: str, who: str, value: float) -> None:
-    results.setdefault(name, {}).setdefault(who, {"values": []})["values"].append(value)
-
-
 async def writers(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
     """Single-row INSERTs a second at 1, 8 and 32 clients, by what hangs on the table."""
     async with _database(ring) as (url, connection):
         await connection.execute(_TABLES)
         await connection.execute("select reactor.watch('watched', 'row.written')")
         tenants = [uuid.uuid4() for _ in range(50)]
+        seconds = max(0.5, 3 * options.scale)
         await connection.execute(
             "insert into tenants (id, name, agent_enabled) select t, 't', true from unnest($1::uuid[]) t",
             tenants,
@@ -68,14 +64,14 @@ async def writers(ring: Arena, contenders: list[str], options: argparse.Namespac
                 ("row trigger with pg_notify", "notified"),
                 ("ours, nobody asleep", "watched"),
             ):
-                rate = await _write(url, table, tenants, clients)
-                _note(results, f"writers, {clients} clients, inserts/s", label, rate)
+                rate = await _write(url, table, tenants, clients, seconds)
+                results.note(f"writers, {clients} clients, inserts/s", label, rate)
             async with testing.running(app, url):
-                rate = await _write(url, "watched", tenants, clients)
-            _note(results, f"writers, {clients} clients, inserts/s", "ours, reactor at work", rate)
+                rate = await _write(url, "watched", tenants, clients, seconds)
+            results.note(f"writers, {clients} clients, inserts/s", "ours, reactor at work", rate)
 
 
-async def _write(url: str, table: str, tenants: list[uuid.UUID], clients: int, seconds: float = 3) -> float:
+async def _write(url: str, table: str, tenants: list[uuid.UUID], clients: int, seconds: float) -> float:
     """Writers in a process of their own, so that they do not share an event loop with the reactor."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -98,7 +94,7 @@ async def deadlines(
     """How late a clock's handler begins, with a million clocks; and what a sweep costs at 10⁴, 10⁵, 10⁶."""
     for clocks in (10_000, 100_000, 1_000_000):
         async with _database(ring) as (url, connection):
-            tenant = await _clocks(connection, clocks)
+            tenant = await _clocks(connection, max(100, int(clocks * options.scale)))
             costs = []
             term = await calls.lead(connection, "bench", timedelta(seconds=30))
             assert term is not None
@@ -106,17 +102,13 @@ async def deadlines(
                 began = time.perf_counter()
                 await calls.sweep(connection, term, 1000)
                 costs.append((time.perf_counter() - began) * 1000)
-            _note(results, f"sweep, nothing due, {clocks:,} clocks, ms", "reactor", percentile(costs, 0.5))
+            results.note(f"sweep, nothing due, {clocks:,} clocks, ms", "reactor", percentile(costs, 0.5))
             await connection.execute("update reactor.leadership set expires_at = '-infinity'")
             if clocks == 1_000_000:
                 late = await _lateness(url, connection, tenant)
                 for share in (0.5, 0.99):
-                    _note(
-                        results,
-                        f"deadline, 10⁶ clocks, late by p{share * 100:.0f}, ms",
-                        "reactor",
-                        percentile(late, share),
-                    )
+                    name = f"deadline, 10⁶ clocks, late by p{share * 100:.0f}, ms"
+                    results.note(name, "reactor", percentile(late, share))
 
 
 async def _clocks(connection: Any, clocks: int) -> uuid.UUID:
@@ -170,79 +162,3 @@ async def _lateness(url: str, connection: Any, tenant: uuid.UUID) -> list[float]
             while len(late) < len(clients):
                 await asyncio.sleep(0.05)
     return late
-
-
-async def backlog(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
-    """What one claim of eight tenants costs, by what waits: nothing else, 10⁶ events, 10⁵ that cannot run."""
-
-    async def cost(connection: Any) -> float:
-        costs = []
-        after = calls.NIL
-        for _ in range(40):
-            began = time.perf_counter()
-            rows = await calls.claim(
-                connection,
-                replica="bench",
-                tenants=8,
-                batch=20,
-                lease=timedelta(seconds=30),
-                after=after,
-                gated=["gated"],
-                peers=None,
-            )
-            costs.append((time.perf_counter() - began) * 1000)
-            after = rows[-1]["tenant_id"] if rows else calls.NIL
-            held = {row["run_id"]: row["tenant_id"] for row in rows}
-            await calls.abandon(connection, list(held.values()), list(held), interrupted=False, reason=None)
-        return percentile(costs, 0.5)
-
-    for label, waiting, blocked in (
-        ("160 events", 20, None),
-        ("10⁶ events", 125_000, None),
-        ("160 events, 10⁵ of stopped tenants", 20, "stopped"),
-        ("160 events, 10⁵ of locked tenants", 20, "locked"),
-    ):
-        async with _database(ring) as (_, connection):
-            await connection.execute(
-                "insert into tenants (id, name, agent_enabled) "
-                "select gen_random_uuid(), 'open', true from generate_series(1, 8); "
-                "update system_config set value = '{\"global_enabled\": true}' where key = 'agent_config'"
-            )
-            if blocked:
-                await connection.execute(
-                    "insert into tenants (id, name, agent_enabled) "
-                    f"select gen_random_uuid(), 'other', {blocked == 'locked'} from generate_series(1, 500); "
-                    "insert into reactor.events (tenant_id, event_type) "
-                    "select t.id, 'gated' from tenants t, generate_series(1, 200) where name = 'other'"
-                )
-            if blocked == "locked":
-                await connection.execute(
-                    "select acquire_tenant_lock(id, 'somebody') from tenants where name = 'other'"
-                )
-            await connection.execute(
-                "insert into reactor.events (tenant_id, event_type) "
-                "select t.id, 'noop' from tenants t, generate_series(1, $1::int) where name = 'open'",
-                waiting,
-            )
-            await connection.execute("vacuum analyze reactor.events")
-            if blocked == "stopped":
-                # The first claims park what cannot run; after that it costs nothing.
-                while await connection.fetchval(
-                    "select exists ("
-                    "select from reactor.events where event_type = 'gated' and available_at is null)"
-                ):
-                    rows = await calls.claim(
-                        connection,
-                        replica="bench",
-                        tenants=8,
-                        batch=20,
-                        lease=timedelta(seconds=30),
-                        after=calls.NIL,
-                        gated=["gated"],
-                        peers=None,
-                    )
-                    held = {row["run_id"]: row["tenant_id"] for row in rows}
-                    await calls.abandon(
-                        connection, list(held.values()), list(held), interrupted=False, reason=None
-                    )
-            _note(results, f"claim of 8 tenants, {label}, ms", "reactor", await cost(connection))

@@ -1,6 +1,6 @@
 """chancy, with its asyncio executor and eager polling.
 
-Without eager polling it fetches one batch a polling interval, a second at least, and 20,000 jobs take minutes.
+Without eager polling it fetches one batch a polling interval, a second at least: 20,000 jobs take minutes.
 """
 
 import asyncio

@@ -1,0 +1,114 @@
+"""A deep backlog: what a claim costs beside it, how fast it is drained, and in how much memory."""
+
+import argparse
+import time
+from datetime import timedelta
+from uuid import UUID
+
+from benchmarks import held
+from benchmarks.fleet import tenants
+from benchmarks.harness import Arena
+from benchmarks.results import Results, percentile
+from reactor.db import calls, migrate, pool
+from reactor.db.pool import Connection
+
+
+async def backlog(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
+    """What one claim of eight tenants costs, by what waits; and the first 100,000 of a backlog of 10⁶."""
+    for label, each, blocked in (
+        ("160 events", 20, None),
+        ("10⁶ events", int(125_000 * options.scale), None),
+        ("160 events, 10⁵ of stopped tenants", 20, "stopped"),
+        ("160 events, 10⁵ of locked tenants", 20, "locked"),
+    ):
+        async with ring.database() as url:
+            await migrate.migrate(lambda url=url: pool.connect(url))
+            async with pool.connected(url, name="bench") as connection:
+                if blocked:
+                    await _blocked(connection, blocked, options.scale)
+                await waiting(connection, each)
+                if blocked == "stopped":
+                    # The first claims park what cannot run; after that it costs nothing.
+                    while await connection.fetchval(
+                        "select exists ("
+                        "select from reactor.events where event_type = 'gated' and available_at is null)"
+                    ):
+                        await _claim(connection, calls.NIL)
+                costs = await claim_costs(connection, 40)
+        results.note(f"claim of 8 tenants, {label}, ms", "reactor", percentile(costs, 0.5))
+    await _deep(ring, int(1_000_000 * options.scale), results)
+
+
+async def _deep(ring: Arena, events: int, results: Results) -> None:
+    async with ring.database() as url:
+        await migrate.migrate(lambda: pool.connect(url))
+        async with pool.connected(url, name="bench") as connection:
+            await connection.execute(
+                "insert into reactor.events (tenant_id, event_type) "
+                "select t, 'noop' from unnest($1::uuid[]) t, generate_series(1, $2::int)",
+                await tenants(connection, 100),
+                events // 100,
+            )
+            await connection.execute("vacuum analyze reactor.events")
+        async with held.held(*held.replica(url, events // 10)) as worker:
+            began = worker.begin()
+            reached = await worker.said("reached", 300)
+            seconds = (int(reached["at"]) - began) / 1e9
+            results.note("backlog of 10⁶, its first 10⁵, events/s", "reactor", events / 10 / seconds)
+            results.note("backlog of 10⁶, replica's peak memory, MB", "reactor", worker.peak_mb())
+
+
+async def waiting(connection: Connection, each: int) -> None:
+    """Eight more tenants, with so many events each."""
+    await connection.execute(
+        "update system_config set value = '{\"global_enabled\": true}' where key = 'agent_config'"
+    )
+    await connection.execute(
+        "insert into reactor.events (tenant_id, event_type) "
+        "select t, 'noop' from unnest($1::uuid[]) t, generate_series(1, $2::int)",
+        await tenants(connection, 8),
+        each,
+    )
+    await connection.execute("vacuum analyze reactor.events")
+
+
+async def _blocked(connection: Connection, how: str, scale: float) -> None:
+    await connection.execute(
+        "insert into tenants (id, name, agent_enabled) "
+        f"select gen_random_uuid(), 'other', {how == 'locked'} from generate_series(1, 500); "
+        "insert into reactor.events (tenant_id, event_type) "
+        "select t.id, 'gated' from tenants t, "
+        f"generate_series(1, {max(1, int(200 * scale))}) where name = 'other'"
+    )
+    if how == "locked":
+        await connection.execute(
+            "select acquire_tenant_lock(id, 'somebody') from tenants where name = 'other'"
+        )
+
+
+async def claim_costs(connection: Connection, count: int) -> list[float]:
+    """Milliseconds of each of so many claims; each is given back."""
+    costs = []
+    after = calls.NIL
+    for _ in range(count):
+        cost, after = await _claim(connection, after)
+        costs.append(cost)
+    return costs
+
+
+async def _claim(connection: Connection, after: UUID) -> tuple[float, UUID]:
+    began = time.perf_counter()
+    rows = await calls.claim(
+        connection,
+        replica="bench",
+        tenants=8,
+        batch=20,
+        lease=timedelta(seconds=30),
+        after=after,
+        gated=["gated"],
+        peers=None,
+    )
+    cost = (time.perf_counter() - began) * 1000
+    held_ = {row["run_id"]: row["tenant_id"] for row in rows}
+    await calls.abandon(connection, list(held_.values()), list(held_), interrupted=False, reason=None)
+    return cost, rows[-1]["tenant_id"] if rows else calls.NIL

@@ -27,6 +27,8 @@ CHANNEL = "reactor"
 #: A silent peer is given up after the beat and the patience together: well under 15 s.
 _BEAT = 5.0
 _PATIENCE = 5.0
+#: How often a session behind a pooler is tried.
+_TRIES = 5
 
 
 class Listener:
@@ -126,16 +128,20 @@ class Listener:
         """Whether a session behind a pooler is this connection's alone.
 
         In transaction mode it is anybody's as soon as it is idle, and while nobody else is there, every
-        statement of ours meets it again. So somebody else comes, and stays for a transaction.
+        statement of ours meets it again. So somebody else comes, and stays for a transaction; several times,
+        because with many others there we may meet it by chance.
         """
         try:
             async with asyncio.timeout(_PATIENCE / 2):
                 other = await self._connect()
                 try:
-                    async with other.transaction():
-                        if await other.fetchval("select pg_catalog.pg_backend_pid()") == session:
-                            return False
-                        return await _listening_session(connection) == session
+                    for _ in range(_TRIES):
+                        async with other.transaction():
+                            if await other.fetchval("select pg_catalog.pg_backend_pid()") == session:
+                                return False
+                            if await _listening_session(connection) != session:
+                                return False
+                    return True
                 finally:
                     other.terminate()
         except TimeoutError:

@@ -107,13 +107,14 @@ class Claimer:
 
     async def _look(self, connection: calls.Connection, room: int, *, only_mine: bool = False) -> bool:
         peers = self._peers()
+        batch = self._dispatcher.share(self._batch, room)
         # A claim that the drain cut short would have taken leases that nobody knows of.
         with anyio.CancelScope(shield=True):
             rows = await calls.claim(
                 connection,
                 replica=self._replica,
                 tenants=room,
-                batch=self._batch,
+                batch=batch,
                 lease=self._lease,
                 after=self._after,
                 gated=self._gated,
@@ -125,7 +126,7 @@ class Claimer:
                 return False
             self._after = rows[-1]["tenant_id"]
             self._pace.found(asyncio.get_running_loop().time())
-            self._dispatcher.start(rows)
+            self._dispatcher.start(rows, batch)
         if any(row["interruptions"] for row in rows):
             # Their last holder may be stopped, not dead, with rows locked that its successor will want.
             await calls.cut_off(connection)

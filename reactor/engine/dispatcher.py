@@ -19,6 +19,8 @@ _AHEAD = 0.1
 _MOST_AHEAD = 1000
 #: … and how many in one claim: while it runs, the others are handled.
 _MOST_AT_ONCE = 500
+#: Events that one claim may bring, about: memory must not grow with the backlog.
+_MOST_EVENTS = 10_000
 _LONGEST_WAIT = 1.0
 
 
@@ -68,14 +70,19 @@ class Dispatcher:
         """All runs whose leases this replica holds."""
         return [*self.active, *self._queue]
 
-    def start(self, rows: Sequence[asyncpg.Record]) -> None:
-        """Take the rows of one claim: they come tenant by tenant."""
+    @staticmethod
+    def share(batch: int, tenants: int) -> int:
+        """How many events each of so many tenants may bring, when ``batch`` is what one may at most."""
+        return max(1, min(batch, _MOST_EVENTS // max(1, tenants)))
+
+    def start(self, rows: Sequence[asyncpg.Record], batch: int) -> None:
+        """Take the rows of one claim: they come tenant by tenant, at most ``batch`` of each."""
         now = asyncio.get_running_loop().time()
         by_run: dict[UUID, list[asyncpg.Record]] = {}
         for row in rows:
             by_run.setdefault(row["run_id"], []).append(row)
         for run_id, own in by_run.items():
-            self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now))
+            self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
         self._arrived.set()
         metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
 

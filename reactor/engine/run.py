@@ -28,6 +28,8 @@ class Run:
     rows: Rows
     #: loop time when it was claimed, and when the current call of a handler began (0: none runs)
     claimed_at: float
+    #: how many events it was claimed with at most: with so many, there may be more
+    batch: int = 1
     calling_since: float = 0.0
     #: the running call's handler, its limit in seconds, and what the watchdog did about it
     handler: str = ""

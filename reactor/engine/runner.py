@@ -149,6 +149,7 @@ class Runner:
                 else:
                     rows = await self._settle_failed(run, segment, rows, error)
             segment, handled = Segment(run), []
+            run.batch = batch
 
     async def _settle(
         self,
@@ -164,7 +165,7 @@ class Runner:
             raise ScopeBroken("the transaction of this run was cut")
         turn = asyncio.get_running_loop().time() - run.claimed_at
         left = taken < len(rows)
-        wanted = left or solo or len(rows) >= self._limits.batch or rows[0]["interruptions"] > 0
+        wanted = left or solo or len(rows) >= run.batch or rows[0]["interruptions"] > 0
         # Where others wait for the slot, a tenant has one batch a turn, however many segments that takes.
         spare = self._may_keep()
         run.taken = 0 if spare else run.taken + taken

@@ -4,6 +4,9 @@ import asyncio
 import uuid
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.run import Run
 
@@ -32,7 +35,7 @@ async def test_slots_bound_what_runs_and_the_rest_waits_in_order() -> None:
     try:
         assert dispatcher.room == 2
         assert dispatcher.has_spare
-        dispatcher.start(rows(1, 1, 2, 3))
+        dispatcher.start(rows(1, 1, 2, 3), 200)
         await turn()
         assert started == [1, 2]
         assert not dispatcher.has_spare
@@ -56,7 +59,7 @@ async def test_runs_that_wait_too_long_are_given_back_and_lost_ones_dropped() ->
         raise AssertionError("no worker was started")
 
     dispatcher = Dispatcher(slots=1, work=work, settling=lambda: 0)
-    dispatcher.start(rows(1, 2, 3))
+    dispatcher.start(rows(1, 2, 3), 200)
     assert dispatcher.take_waiting(60) == []
     dispatcher.drop(dispatcher.held()[1])
     assert [run.tenant_id.int for run in dispatcher.take_waiting(0)] == [1, 3]
@@ -69,7 +72,7 @@ async def test_a_drain_and_a_jam_of_settlements_leave_no_room() -> None:
     jam = 0
     dispatcher = Dispatcher(slots=4, work=work, settling=lambda: jam)
     assert dispatcher.room == 4
-    jam = 1000
+    jam = 2000
     assert dispatcher.room == 0
     jam = 0
     dispatcher.draining = True
@@ -83,10 +86,19 @@ async def test_quick_runs_are_claimed_ahead_within_bounds() -> None:
     worker = asyncio.create_task(dispatcher.run())
     try:
         for n in range(1, 2000):
-            dispatcher.start(rows(n))
+            dispatcher.start(rows(n), 200)
             await asyncio.sleep(0)
         await turn()
         assert 2 <= dispatcher.room <= 2 + 500
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
+
+
+@given(batch=st.integers(1, 10_000), tenants=st.integers(0, 5_000))
+def test_one_claim_brings_ten_thousand_events_at_most(batch: int, tenants: int) -> None:
+    """However long the backlogs are, and always something for each tenant."""
+    share = Dispatcher.share(batch, tenants)
+    assert 1 <= share <= batch
+    assert tenants * share <= max(10_000, tenants)
+    assert share == batch or tenants * (share + 1) > 10_000

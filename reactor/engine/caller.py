@@ -1,6 +1,7 @@
 """Calls the handlers of a run's events, one after the other, and decides what became of each."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -318,8 +319,11 @@ class Caller:
     def note(self, segment: Segment, event: Event[Any], outcome: Outcome) -> None:
         """An event was not simply handled: it is settled with the segment, and logged."""
         segment.outcomes.append(outcome)
-        log.warning(
-            _LOGGED[outcome.verdict],
+        # Not before its time, says its handler; that is no failure.
+        planned = outcome.verdict == "retry" and not outcome.counts
+        log.log(
+            logging.INFO if planned else logging.WARNING,
+            names.EVENT_POSTPONED if planned else _LOGGED[outcome.verdict],
             event_id=event.id,
             event_type=event.type,
             tenant_id=str(event.tenant_id),

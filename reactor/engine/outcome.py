@@ -6,7 +6,7 @@ from typing import Any, Literal, assert_never
 
 from pydantic import ValidationError
 
-from reactor.errors import Discard, Retry
+from reactor.errors import BadArgument, Discard, Retry
 from reactor.events import MAX_DEPTH, Event
 from reactor.handlers import Subscription
 
@@ -91,6 +91,10 @@ def decide_failure(
         case ValidationError():
             reason = storable(f"the payload does not fit {error.title}: {_summary(error)}")
             return Outcome(event.id, "dead", reason, error=describe(error, handler), counts=False)
+        case BadArgument():
+            # Not of this event's making a next time either.
+            told = describe(error, handler)
+            return Outcome(event.id, "dead", _text(error), error=told, counts=False)
         case Retry() if not error.counts:
             # Kept with the event, so that a person can ask why it waits.
             told = describe(error, handler)

@@ -15,7 +15,7 @@ from reactor.engine.outcome import (
     describe,
     storable,
 )
-from reactor.errors import Discard, Retry
+from reactor.errors import BadArgument, Discard, Retry
 from reactor.events import MAX_DEPTH
 from reactor.handlers import Subscription
 from reactor.testing import make_event
@@ -143,3 +143,12 @@ def test_a_misfit_says_where_and_what() -> None:
     outcome = decide_failure(make_event("x"), misfit(), (subscription(),), max_attempts=5, handler="h")
     assert outcome.reason.startswith("the payload does not fit Model: n: Input should be a valid integer")
     assert describe(misfit(), "h")["kind"] == "ValidationError"
+
+
+def test_an_argument_that_cannot_be_right_is_dead_at_once() -> None:
+    """The same event would be as wrong at its tenth try."""
+    outcome = decide_failure(
+        make_event("x"), BadArgument("no subject"), (subscription(),), max_attempts=10, handler="h"
+    )
+    assert (outcome.verdict, outcome.reason, outcome.counts) == ("dead", "no subject", False)
+    assert outcome.error == {"kind": "BadArgument", "error": "no subject", "handler": "h"}

@@ -41,7 +41,9 @@ _SMALL = Plan(
     seed=5, seconds=12, replicas=2, tenants=20, writers=1, rate=60, every=1.0, lease=1.0, settle_within=30
 )
 
-_NO_NOTE = ("array_agg(p.id) from picked", "'{}'::bigint[] from picked")
+# The note is made, and names an event that never was.
+_NO_NOTE = ("array_agg(p.id) from picked", "'{0}'::bigint[] from picked")
+_NO_NEXT_NOTE = ("array_agg(g.id) as ids", "'{0}'::bigint[] as ids")
 
 
 def breaks() -> dict[str, Break]:
@@ -85,7 +87,7 @@ def breaks() -> dict[str, Break]:
         "the in-flight note": Break(
             _with(
                 kinds=("poison event",),
-                patch=(without("claim", _NO_NOTE), without("settle", _NO_NOTE)),
+                patch=(without("claim", _NO_NOTE), without("settle", _NO_NEXT_NOTE)),
                 settle_within=25,
                 every=5,
                 max_attempts=2,

@@ -36,7 +36,8 @@ async def replicas(ring: Arena, contenders: list[str], options: argparse.Namespa
             rate = await _together(ring, count, max(1, int(400 * options.scale)))
             results.note(f"100 × 400 by {count} replicas, events/s", "reactor", rate)
         await _neighbours(ring, int(100_000 * options.scale), results)
-    await _idle(ring, contenders, max(3, 20 * options.scale), results)
+    if not options.turn:
+        await _idle(ring, contenders, max(3, 20 * options.scale), results)
 
 
 async def _together(ring: Arena, count: int, each: int) -> float:

@@ -29,7 +29,8 @@ CONTENDERS: dict[str, str] = {
     "procrastinate": "procrastinate_.py",
 }
 
-#: Below a few thousand jobs a second; they drain a quarter as many, so that a run ends.
+#: Below a few thousand jobs a second: they drain a quarter as many, and only in the first turn, so that a
+#: whole run ends within twenty minutes.
 SLOW = ("chancy", "procrastinate")
 
 
@@ -101,7 +102,7 @@ class Arena:
             worker = await self.start(contender, "serve", url, str(jobs + warm))
             assert worker.stdout is not None
             await asyncio.wait_for(worker.stdout.readline(), 30)
-            await asyncio.sleep(2)
+            await asyncio.sleep(1.5)
             await self.call(contender, "send", url, str(jobs + warm), str(pause), limit=600)
             try:
                 out, _ = await asyncio.wait_for(worker.communicate(), 60)

@@ -47,7 +47,7 @@ async def writers(ring: Arena, contenders: list[str], options: argparse.Namespac
         await connection.execute(_TABLES)
         await connection.execute("select reactor.watch('watched', 'row.written')")
         tenants = [uuid.uuid4() for _ in range(50)]
-        seconds = max(0.5, 3 * options.scale)
+        seconds = max(0.5, 2 * options.scale)
         await connection.execute(
             "insert into tenants (id, name, agent_enabled) select t, 't', true from unnest($1::uuid[]) t",
             tenants,

@@ -9,6 +9,7 @@ and puts the tables into its README; any run does so in the folder that --out na
 import argparse
 import asyncio
 import json
+import logging
 import platform
 import sys
 import time
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 
 from benchmarks import backlog, fleet, footprint, install, own, pipeline, plot, promises
@@ -40,8 +42,8 @@ async def drain(ring: Arena, contenders: list[str], options: argparse.Namespace,
                 name = f"drain {shape}, jobs/s"
                 try:
                     value = await ring.drain(contender, jobs, tenants)
-                except RuntimeError as error:
-                    results.fail(name, contender, str(error))
+                except (RuntimeError, TimeoutError) as error:
+                    results.fail(name, contender, str(error) or "not done in time")
                     console.print(f"  [red]{error}[/]")
                     continue
                 results.note(name, contender, value)
@@ -56,9 +58,10 @@ async def wakeup(ring: Arena, contenders: list[str], options: argparse.Namespace
                 continue
             try:
                 found = await ring.latencies(contender, max(20, int(jobs * options.scale)), pause)
-            except RuntimeError as error:
+            except (RuntimeError, TimeoutError) as error:
                 for share in (0.5, 0.99):
-                    results.fail(f"wake-up {label} p{share * 100:.0f}, ms", contender, str(error))
+                    name = f"wake-up {label} p{share * 100:.0f}, ms"
+                    results.fail(name, contender, str(error) or "not done in time")
                 console.print(f"  [red]{error}[/]")
                 continue
             for share in (0.5, 0.99):
@@ -109,6 +112,7 @@ def parse() -> argparse.Namespace:
 
 async def main() -> int:
     options = parse()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     contenders: list[str] = options.contenders
     if contenders != ["reactor"]:
         install.install()
@@ -124,7 +128,12 @@ async def main() -> int:
                 console.print(f"[bold]{workload}[/], turn {turn + 1} of {options.repeat}")
                 began = time.monotonic()
                 results.workload = workload
-                await WORKLOADS[workload](ring, contenders, options, results)
+                try:
+                    await WORKLOADS[workload](ring, contenders, options, results)
+                except Exception as error:  # what else was measured is not lost for it
+                    reason = f"turn {turn + 1}: {type(error).__name__}: {error}"
+                    results.fail("the whole workload", "reactor", reason)
+                    console.print_exception()
                 console.print(f"  {workload}: {time.monotonic() - began:.0f} s")
     tables = render(results, contenders) + "\n" + promises.render(results)
     found = {

@@ -100,15 +100,18 @@ class Arena:
         async with self.database() as url:
             await self.call(contender, "setup", url)
             worker = await self.start(contender, "serve", url, str(jobs + warm))
-            assert worker.stdout is not None
-            await asyncio.wait_for(worker.stdout.readline(), 30)
-            await asyncio.sleep(1.5)
-            await self.call(contender, "send", url, str(jobs + warm), str(pause), limit=600)
-            try:
+try:
+                assert worker.stdout is not None
+                await asyncio.wait_for(worker.stdout.readline(), 30)
+                await asyncio.sleep(1.5)
+                await self.call(contender, "send", url, str(jobs + warm), str(pause), limit=120)
                 out, _ = await asyncio.wait_for(worker.communicate(), 60)
             except TimeoutError:
-                worker.kill()
                 raise RuntimeError(f"{contender} serve: jobs are missing") from None
+            finally:
+                if worker.returncode is None:
+                    worker.kill()
+                    await worker.wait()
             lines = [line for line in out.decode().splitlines() if line.startswith("{")]
             found: list[float] = json.loads(lines[-1])["latencies_ms"]
             return found[warm:]

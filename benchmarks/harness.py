@@ -100,7 +100,7 @@ class Arena:
         async with self.database() as url:
             await self.call(contender, "setup", url)
             worker = await self.start(contender, "serve", url, str(jobs + warm))
-try:
+            try:
                 assert worker.stdout is not None
                 await asyncio.wait_for(worker.stdout.readline(), 30)
                 await asyncio.sleep(1.5)

@@ -25,7 +25,7 @@ log = structlog.get_logger("reactor.listener")
 CHANNEL = "reactor"
 
 #: A silent peer is given up after the beat and the patience together: well under 15 s.
-_BEAT = 5.0
+_BEAT = 6.0
 _PATIENCE = 5.0
 #: How often a session behind a pooler is tried.
 _TRIES = 5

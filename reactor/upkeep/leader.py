@@ -71,11 +71,12 @@ class Leader:
 
     async def _renew(self, term: int) -> None:
         """Returns when the lease is lost, or may be because the server cannot be asked."""
-        pause = self._lease.total_seconds() / 3
+        # Two tries in a lease, and no more: an idle fleet should cost little.
+        pause = self._lease.total_seconds() / 2.5
         clock = asyncio.get_running_loop().time
         good_until = clock() + self._lease.total_seconds()
         while clock() < good_until:
-            await anyio.sleep(pause * random.uniform(0.8, 1.0))
+            await anyio.sleep(pause * random.uniform(0.9, 1.0))
             asked = clock()
             answer = await self._lead(within=max(0.1, good_until - asked))
             if answer == term:

@@ -49,8 +49,9 @@ as $$
 #variable_conflict use_column
 declare
     v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
-    v_after uuid := coalesce(p_after, v_nil);
-    v_wrapped boolean := v_after = v_nil;
+    v_began constant uuid := coalesce(p_after, v_nil);
+    v_after uuid := v_began;
+    v_wrapped boolean := v_began = v_nil;
     v_chunk int := p_tenants;
     v_to_park int := 5000;
     v_found uuid[];
@@ -85,13 +86,15 @@ begin
             union all
             select (select e.tenant_id from reactor.events e
                     where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1)
-            from skip s where s.tenant_id is not null
+            from skip s
+            -- Not beyond where it began: what follows was looked through before the wrap.
+            where s.tenant_id is not null and (not v_wrapped or v_began = v_nil or s.tenant_id < v_began)
         )
         select array_agg(f.tenant_id) into v_found
         from (
             select s.tenant_id from skip s
             where s.tenant_id is not null
-                and (not v_wrapped or p_after is null or s.tenant_id <= p_after or p_after = v_nil)
+                and (not v_wrapped or v_began = v_nil or s.tenant_id <= v_began)
                 and not exists (
                     select from public.agent_tenant_locks l
                     where l.tenant_id = s.tenant_id and l.expires_at > reactor.now())
@@ -178,7 +181,8 @@ begin
             end if;
             v_wanted := v_wanted || v_found[1 : p_tenants - cardinality(v_wanted)];
             exit look when cardinality(v_wanted) >= p_tenants;
-            continue look when v_orphans is not null or v_closed is not null or cardinality(v_marked) > 0 or v_held_back;
+            continue look when v_orphans is not null or (v_closed is not null and cardinality(p_gated) > 0)
+                or cardinality(v_marked) > 0 or v_held_back;
         end if;
         exit look when v_wrapped;
         v_wrapped := true;

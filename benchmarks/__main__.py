@@ -33,7 +33,7 @@ Workload = Callable[[Arena, list[str], argparse.Namespace, Results], Awaitable[N
 
 async def drain(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
     """Drain 20,000 no-op jobs, jobs a second."""
-    jobs = max(1000, int(20_000 * options.scale) // 1000 * 1000)
+    jobs = max(2000, int(20_000 * options.scale) // 2000 * 2000)
     shapes = {"100 × 200": 100, "1 × 20,000": 1, "20,000 × 1": jobs}
     for shape, tenants in shapes.items():
         for contender in contenders:

@@ -21,7 +21,7 @@ async def footprint(
     ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results
 ) -> None:
     """20,000 jobs put in the way the documents advise for many, and drained by one worker."""
-    jobs = int(20_000 * options.scale) // 1000 * 1000 or 1000
+    jobs = max(2000, int(20_000 * options.scale) // 2000 * 2000)
     for contender in contenders:
         if options.turn and contender != "reactor":
             continue  # counts hardly differ from turn to turn

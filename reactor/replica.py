@@ -10,7 +10,6 @@ connection stop neither heartbeat nor settling.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from reactor.engine.caller import Caller, Limits
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
 from reactor.engine.dispatcher import Dispatcher
+from reactor.engine.drain import drain
 from reactor.engine.listener import Listener
 from reactor.engine.outcome import describe
 from reactor.engine.run import Run, Segment
@@ -42,14 +42,13 @@ from reactor.engine.wakeup import Pace, poll_seconds
 from reactor.engine.watchdog import Watchdog
 from reactor.errors import ConnectError
 from reactor.handlers import HandlerSet, Job
+from reactor.health import Health
 from reactor.settings import Settings
 from reactor.telemetry import names
 from reactor.upkeep.canary import Canary
-from reactor.upkeep.deadlines import Deadlines
+from reactor.upkeep.duties import Duties
 from reactor.upkeep.heartbeat import PATIENCE, Heartbeat
-from reactor.upkeep.housekeeping import Housekeeping
 from reactor.upkeep.leader import Leader
-from reactor.upkeep.schedule import Schedule
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -61,23 +60,6 @@ log = structlog.get_logger("reactor.replica")
 #: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, and a spare,
 #: which the canary has for a moment.
 _OWN_CONNECTIONS = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What readiness is told."""
-
-    started: bool = False
-    #: the last heartbeat was answered
-    connected: bool = False
-    listening: bool = False
-    pooled: bool = False
-    leading: bool = False
-    draining: bool = False
-    #: for how long no canary came through, when that is too long
-    silence: timedelta | None = None
-    runs: int = 0
-    peers: list[str] = field(default_factory=list)
 
 
 class Replica:
@@ -106,11 +88,9 @@ class Replica:
         self._slot = 0
         self._work_bell = Bell()
         self._timer_bell = Bell()
-        self._gate_moved = False
         self._drain_asked = asyncio.Event()
         self._pace = Pace(settings.notify)
         self._started = False
-        self._leading = False
         self._look_at: Callable[[], Health] = Health
 
     @property
@@ -207,15 +187,12 @@ class Replica:
             on_gate=self._on_gate,
         )
 
-        def listening() -> bool:
-            return listener.healthy
-
         self._look_at = lambda: Health(
             started=self._started,
             connected=heartbeat.answered,
             listening=listener.healthy,
             pooled=listener.pooled,
-            leading=self._leading,
+            leading=self._duties.leading,
             draining=self._drain_asked.is_set(),
             silence=self._canary.silence,
             runs=len(dispatcher.active),
@@ -229,7 +206,7 @@ class Replica:
             replica=self._name,
             slot=lambda: self._slot,
             peers=lambda: heartbeat.peers,
-            listener_healthy=listening,
+            listener_healthy=lambda: listener.healthy,
             batch=settings.batch_size,
             lease=self._lease,
             poll=settings.poll,
@@ -237,11 +214,21 @@ class Replica:
             free=lambda: caps.free(dispatcher.waiting),
         )
 
-        async def duties(term: int) -> None:
-            await self._duties(own, term, listening)
-
-        leader = Leader(pool=own, replica=self._name, lease=self._lease, duties=duties)
-        self._leader = leader
+        self._duties = Duties(
+            pool=own,
+            settings=settings,
+            jobs=self._jobs,
+            replica=self._name,
+            resources=self._resources,
+            bell=self._timer_bell,
+            listening=lambda: listener.healthy,
+            at_most=lambda: timedelta(
+                seconds=poll_seconds(
+                    settings.poll_seconds, mode=settings.notify, listener_healthy=lambda: listener.healthy
+                )
+            ),
+        )
+        leader = Leader(pool=own, replica=self._name, lease=self._lease, duties=self._duties.run)
         async with anyio.create_task_group() as group:
             self._group = group
             group.start_soon(heartbeat.run, name="heartbeat")
@@ -269,78 +256,9 @@ class Replica:
                 dispatcher.draining = True
                 log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
                 until_drain.cancel_scope.cancel()
-            await self._finish(own, settler, dispatcher)
+            await drain(own, settler, dispatcher, replica=self._name, seconds=settings.drain_seconds)
             group.cancel_scope.cancel()
         log.info(names.REPLICA_STOPPED, replica=self._name)
-
-    async def _finish(self, own: Pool, settler: Settler, dispatcher: Dispatcher) -> None:
-        """The drain: what waits is given back at once, what runs may finish within the drain time."""
-        waiting = dispatcher.take_waiting(0)
-        if waiting:
-            await settler.abandon(waiting, interrupted=False, reason=None)
-        with anyio.move_on_after(self._settings.drain_seconds):
-            while dispatcher.active:
-                dispatcher.freed.clear()
-                await dispatcher.freed.wait()
-            while settler.settling:
-                settler.settled.clear()
-                await settler.settled.wait()
-        for run in dispatcher.active:
-            if run.task is not None:
-                run.task.cancel()
-        with anyio.move_on_after(5):
-            while dispatcher.active:
-                dispatcher.freed.clear()
-                await dispatcher.freed.wait()
-        try:
-            async with asyncio.timeout(5):
-                async with borrow(own) as connection:
-                    await calls.retire(connection, self._name)
-        except LOST as error:
-            log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
-
-    async def _duties(self, own: Pool, term: int, listening: Any) -> None:
-        """What the leader does: the deadline timer, and the jobs that it finds due."""
-        self._leading = True
-        try:
-            async with anyio.create_task_group() as group:
-                housekeeping = Housekeeping(pool=own, term=term, settings=self._settings)
-                schedule = Schedule(
-                    pool=own,
-                    jobs=[*housekeeping.jobs, *self._jobs],
-                    term=term,
-                    replica=self._name,
-                    resources=self._resources,
-                    group=group,
-                    ended=self._timer_bell.ring,
-                )
-                async with borrow(own) as connection:
-                    await schedule.register(connection)
-
-                async def run_due(connection: calls.Connection) -> None:
-                    if self._gate_moved or not listening():
-                        self._gate_moved = False
-                        await housekeeping.unpark(connection)
-                    await schedule.start_due(connection)
-
-                await Deadlines(
-                    pool=own,
-                    bell=self._timer_bell,
-                    term=term,
-                    jobs=schedule.names,
-                    at_most=lambda: timedelta(
-                        seconds=poll_seconds(
-                            self._settings.poll_seconds,
-                            mode=self._settings.notify,
-                            listener_healthy=listening,
-                        )
-                    ),
-                    run_jobs=run_due,
-                ).run()
-        except BaseExceptionGroup as group_error:
-            raise _first(group_error) from None
-        finally:
-            self._leading = False
 
     async def _hand_back(self) -> None:
         """Claimed runs that wait for a slot too long go to whoever has one."""
@@ -388,7 +306,7 @@ class Replica:
         self._work_bell.ring()
 
     def _gate_opened(self) -> None:
-        self._gate_moved = True
+        self._duties.gate_moved = True
         self._timer_bell.ring()
 
     def _lost(self, run: Run) -> None:
@@ -424,10 +342,3 @@ async def _warm(pool: Pool) -> None:
     with suppress(*LOST):
         async with borrow(pool):
             pass
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

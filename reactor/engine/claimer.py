@@ -125,11 +125,13 @@ class Claimer:
             if not rows:
                 return False
             self._after = rows[-1]["tenant_id"]
-            self._pace.found(asyncio.get_running_loop().time())
-            self._dispatcher.start(rows, batch)
+            found = self._dispatcher.start(rows, batch)
+            pause = self._pace.found(asyncio.get_running_loop().time(), tenants=found, room=room)
         if any(row["interruptions"] for row in rows):
             # Their last holder may be stopped, not dead, with rows locked that its successor will want.
             await calls.cut_off(connection)
+        if pause:
+            await anyio.sleep(pause)
         return True
 
     async def _rest(self, connection: calls.Connection) -> None:

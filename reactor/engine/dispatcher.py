@@ -75,8 +75,8 @@ class Dispatcher:
         """How many events each of so many tenants may bring, when ``batch`` is what one may at most."""
         return max(1, min(batch, _MOST_EVENTS // max(1, tenants)))
 
-    def start(self, rows: Sequence[asyncpg.Record], batch: int) -> None:
-        """Take the rows of one claim: they come tenant by tenant, at most ``batch`` of each."""
+    def start(self, rows: Sequence[asyncpg.Record], batch: int) -> int:
+        """Take the rows of one claim, at most ``batch`` of each tenant; how many tenants it brought."""
         now = asyncio.get_running_loop().time()
         by_run: dict[UUID, list[asyncpg.Record]] = {}
         for row in rows:
@@ -85,6 +85,7 @@ class Dispatcher:
             self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
         self._arrived.set()
         metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
+        return len(by_run)
 
     def take_waiting(self, longer_than: float = _LONGEST_WAIT) -> list[Run]:
         """Runs that have waited too long for a slot, taken out of the queue; the caller gives them back."""

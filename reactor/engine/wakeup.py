@@ -4,7 +4,8 @@ Asleep: the replica's bit in the doorbell is set, and the next writer's commit n
 looks once more, and again while a writer that may have read the bell before it was set is still open; so
 no event is missed, and no writer ever waits. Busy (work at more than a few hundred commits a second): the
 bit is cleared, writers do not notify at all, and the replica looks every millisecond and a half instead,
-until it gets quiet.
+until it gets quiet. A claim that took all there was is followed by a pause, the longer the more tenants it
+found: their next events are then claimed together, and the server has time for those who write them.
 
 With several replicas every sleeper hears the bell. One that is woken in vain again and again (another is
 serving the load) dozes: it clears its bit and looks less and less often, at least five times a second.
@@ -25,6 +26,9 @@ _BUSY_LOOK = 0.0015
 _QUIET_AFTER = 0.03
 #: The poll when notifications cannot be relied on.
 _FAST_POLL = 1.0
+#: The pause for each tenant of a claim that took all there was, and the longest, in seconds.
+_GATHER = 0.00025
+_LONGEST_GATHER = 0.025
 _LONGEST_DOZE = 0.2
 
 
@@ -46,14 +50,17 @@ class Pace:
         self.last_work = 0.0
         self._stream = 0
         self._in_vain = 0
+        self._gathering = 0.0
 
-    def found(self, now: float) -> None:
-        """A look found work."""
-        self._stream = self._stream + 1 if now - self.last_work < _STREAM else 0
+    def found(self, now: float, *, tenants: int, room: int) -> float:
+        """A look found work of so many tenants, and there was room for so many; the pause before the next."""
+        self._stream = self._stream + 1 if now - self.last_work - self._gathering < _STREAM else 0
         self.last_work = now
         self._in_vain = 0
         if self._stream >= _BUSY_AFTER and self.mode == "armed":
             self.busy = True
+        self._gathering = min(_LONGEST_GATHER, tenants * _GATHER) if tenants < room else 0.0
+        return self._gathering
 
     def woken(self) -> None:
         """The bell rang; found() takes it back when there was something."""

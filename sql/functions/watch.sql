@@ -172,7 +172,7 @@ begin
             coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
         from %s
         where %s;
-        if found and (select d.last_value from reactor.doorbell d) > 1 then
+        if found and pg_catalog.pg_sequence_last_value('reactor.doorbell'::pg_catalog.regclass) > 1 then
             perform pg_catalog.pg_notify('reactor', '');
         end if;
     end if;$body$,

@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from benchmarks import contender
-from reactor import Context, Event, Reactor, Settings
+from reactor import Context, Event, Reactor, Settings, process
 from reactor.db import migrate, pool
 
 
@@ -47,6 +47,7 @@ class Ours:
         async def timed(event: Event, ctx: Context) -> None:
             handle(event.payload["sent"])
 
+        process.tune()  # as `reactor run` does
         async with anyio.create_task_group() as group:
             group.start_soon(
                 lambda: app.run(Settings(database_url=url, canary_seconds=0), handle_signals=False)

@@ -105,7 +105,7 @@ class Arena:
                 await asyncio.wait_for(worker.stdout.readline(), 30)
                 await asyncio.sleep(1.5)
                 await self.call(contender, "send", url, str(jobs + warm), str(pause), limit=120)
-                out, _ = await asyncio.wait_for(worker.communicate(), 60)
+                out, err = await asyncio.wait_for(worker.communicate(), 60)
             except TimeoutError:
                 raise RuntimeError(f"{contender} serve: jobs are missing") from None
             finally:
@@ -113,6 +113,8 @@ class Arena:
                     worker.kill()
                     await worker.wait()
             lines = [line for line in out.decode().splitlines() if line.startswith("{")]
+            if not lines:
+                raise RuntimeError(f"{contender} serve ended early: {err.decode().strip()[-400:]}")
             found: list[float] = json.loads(lines[-1])["latencies_ms"]
             return found[warm:]
 

@@ -108,6 +108,8 @@ class Claimer:
     async def _look(self, connection: calls.Connection, room: int, *, only_mine: bool = False) -> bool:
         peers = self._peers()
         batch = self._dispatcher.share(self._batch, room)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         # A claim that the drain cut short would have taken leases that nobody knows of.
         with anyio.CancelScope(shield=True):
             rows = await calls.claim(
@@ -126,7 +128,7 @@ class Claimer:
                 return False
             self._after = rows[-1]["tenant_id"]
             found = self._dispatcher.start(rows, batch)
-            pause = self._pace.found(asyncio.get_running_loop().time(), tenants=found, room=room)
+            pause = self._pace.found(began, clock(), tenants=found, room=room)
         if any(row["interruptions"] for row in rows):
             # Their last holder may be stopped, not dead, with rows locked that its successor will want.
             await calls.cut_off(connection)

@@ -17,7 +17,7 @@ from typing import Literal, assert_never
 
 Notify = Literal["armed", "always", "off"]
 
-#: Claims that found work within this many seconds of each other are a stream …
+#: Claims that found work with no more than so many seconds between them are a stream …
 _STREAM = 0.003
 #: … and so many in a row make the replica busy.
 _BUSY_AFTER = 12
@@ -52,9 +52,10 @@ class Pace:
         self._in_vain = 0
         self._gathering = 0.0
 
-    def found(self, now: float, *, tenants: int, room: int) -> float:
+    def found(self, began: float, now: float, *, tenants: int, room: int) -> float:
         """A look found work of so many tenants, and there was room for so many; the pause before the next."""
-        self._stream = self._stream + 1 if now - self.last_work - self._gathering < _STREAM else 0
+        # From one look's end to the next one's beginning: a look at many tenants takes longer by itself.
+        self._stream = self._stream + 1 if began - self.last_work - self._gathering < _STREAM else 0
         self.last_work = now
         self._in_vain = 0
         if self._stream >= _BUSY_AFTER and self.mode == "armed":

@@ -32,7 +32,7 @@ def test_whoever_sleeps_without_a_limit_has_its_bell_armed_unless_there_is_none(
         now += gap
         match kind:
             case "found":
-                pace.found(now, tenants=1, room=8)
+                pace.found(now, now, tenants=1, room=8)
             case "woken":
                 pace.woken()
             case _:
@@ -56,7 +56,7 @@ def test_no_pause_is_longer_than_a_fifth_of_a_second(mode: Notify, steps: list[t
     for kind, gap in steps:
         now += gap
         if kind == "found":
-            pace.found(now, tenants=1, room=8)
+            pace.found(now, now, tenants=1, room=8)
         elif kind == "woken":
             pace.woken()
         else:
@@ -72,7 +72,7 @@ def test_it_falls_asleep_in_the_end_whatever_came_before(steps: list[tuple[str, 
     for kind, gap in steps:
         now += gap
         if kind == "found":
-            pace.found(now, tenants=1, room=8)
+            pace.found(now, now, tenants=1, room=8)
         elif kind == "woken":
             pace.woken()
         else:
@@ -95,7 +95,7 @@ def test_a_stream_of_work_makes_it_busy_and_silence_ends_that() -> None:
     now = 10.0
     for _ in range(20):
         now += 0.001
-        pace.found(now, tenants=1, room=8)
+        pace.found(now, now, tenants=1, room=8)
     assert pace.rest(now) == (Rest.DISARM, pytest.approx(0.0015))
     pace.armed = False
     assert pace.rest(now + 0.001)[0] is Rest.LOOK
@@ -105,7 +105,7 @@ def test_a_stream_of_work_makes_it_busy_and_silence_ends_that() -> None:
 def test_work_now_and_then_never_makes_it_busy() -> None:
     pace = Pace("armed")
     for n in range(100):
-        pace.found(n * 0.05, tenants=1, room=8)
+        pace.found(n * 0.05, n * 0.05, tenants=1, room=8)
     assert not pace.busy
 
 
@@ -117,7 +117,7 @@ def test_one_that_is_woken_in_vain_dozes_and_one_success_ends_that() -> None:
     step, pause = pace.rest(1.0)
     assert step is Rest.DISARM
     assert 0 < pause <= 0.2
-    pace.found(2.0, tenants=1, room=8)
+    pace.found(2.0, 2.0, tenants=1, room=8)
     pace.armed = False
     assert pace.rest(10.0) == (Rest.ARM, 0.0)
 
@@ -135,7 +135,7 @@ def test_the_poll_is_slow_only_while_notifications_arrive(slow: float, mode: Not
 def test_a_claim_that_took_all_there_was_is_followed_by_a_pause(tenants: int, room: int) -> None:
     """A backlog is never kept waiting; a stream of many tenants is, for a moment: it comes in batches."""
     tenants = min(tenants, room)
-    pause = Pace("armed").found(1.0, tenants=tenants, room=room)
+    pause = Pace("armed").found(1.0, 1.0, tenants=tenants, room=room)
     if tenants == room:
         assert pause == 0.0
     else:
@@ -145,5 +145,6 @@ def test_a_claim_that_took_all_there_was_is_followed_by_a_pause(tenants: int, ro
 def test_the_pause_does_not_hide_a_stream() -> None:
     pace, now = Pace("armed"), 1.0
     for _ in range(20):
-        now += pace.found(now, tenants=50, room=100) + 0.001
+        # A claim of fifty tenants takes longer than the gap that ends a stream.
+        now += pace.found(now, now + 0.008, tenants=50, room=100) + 0.009
     assert pace.busy

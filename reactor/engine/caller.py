@@ -14,7 +14,7 @@ from reactor.engine.caps import Caps
 from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
 from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Rows, Run, Segment
-from reactor.engine.scope import Scope, ScopedDb
+from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
 from reactor.events import Event
@@ -289,6 +289,11 @@ class Caller:
             )
         if scope.connection is None:
             return
+        if run.coming is not None:
+            # In order, this commit too: after the settlement of what was handled before.
+            await asyncio.wait([run.coming])
+            if (failed := run.coming.exception()) is not None:
+                raise failed if isinstance(failed, Fenced) else ScopeUnavailable(str(failed)) from failed
         if counted := ctx.take_counters():
             segment.counters.add(counted)
         await self._settler.checkpoint(scope, segment)

@@ -74,6 +74,35 @@ async def test_what_handlers_write_is_committed_in_order(world: World) -> None:
     assert await world.count("reactor.history") == 700
 
 
+async def test_a_checkpoint_waits_for_the_settlement_of_what_came_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Reactor()
+    unsettled: list[int] = []
+    settle = calls.settle
+
+    async def slow(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
+        if settlement.ahead:
+            # The server's place: every handler that does not wait for it is done meanwhile.
+            await asyncio.sleep(0.05)
+        return await settle(connection, settlement, **rest)
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        if event.payload["n"] % BATCH == 3 and event.payload["n"] > BATCH:
+            await enter(event, ctx)
+            await ctx.checkpoint()
+            before = "reactor.events where id <= $1"
+            unsettled.append(await world.count(before, event.id - 3))
+
+    monkeypatch.setattr(calls, "settle", slow)
+    await world.flood(await world.tenant(), "step", 6 * BATCH)
+    await world.drain(app, batch_size=BATCH)
+    assert len(unsettled) == 5
+    assert set(unsettled) == {0}
+    assert await world.count("reactor.history") == 6 * BATCH
+
+
 async def test_an_urgent_event_overtakes_all_but_two_batches(world: World) -> None:
     app = Reactor()
     seen: list[str] = []

@@ -101,7 +101,8 @@ class Claimer:
                         await self._dispatcher.freed.wait()
             return
         self._bell.clear()
-        if await self._look(connection, room):
+        # After a look that took all there was, whoever wrote since then has rung, if the bell is armed.
+        if await self._look(connection, room) and (not self._pace.hears_all or self._bell.is_ringing):
             return
         await self._rest(connection)
 
@@ -128,7 +129,10 @@ class Claimer:
                 return False
             self._after = rows[-1]["tenant_id"]
             found = self._dispatcher.start(rows, batch)
-            pause = self._pace.found(began, clock(), tenants=found, room=room)
+            pause = self._pace.found(clock(), tenants=found, room=room, took=clock() - began)
+            if self._pace.busy and self._pace.armed:
+                # Work comes by itself: no writer shall stand in the queue of those that notify.
+                await self._arm(connection, armed=False)
         if any(row["interruptions"] for row in rows):
             # Their last holder may be stopped, not dead, with rows locked that its successor will want.
             await calls.cut_off(connection)

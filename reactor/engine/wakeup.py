@@ -2,10 +2,11 @@
 
 Asleep: the replica's bit in the doorbell is set, and the next writer's commit notifies. Before sleeping it
 looks once more, and again while a writer that may have read the bell before it was set is still open; so
-no event is missed, and no writer ever waits. Busy (work at more than a few hundred commits a second): the
-bit is cleared, writers do not notify at all, and the replica looks every millisecond and a half instead,
-until it gets quiet. A claim that took all there was is followed by a pause, the longer the more tenants it
-found: their next events are then claimed together, and the server has time for those who write them.
+no event is missed, and no writer ever waits. Busy (most looks find work): the bit is cleared, writers do not
+notify at all, and the replica looks every millisecond and a half instead, then less often, until it has
+been quiet for a while. A claim that took all there was is followed by a pause, the longer the more tenants
+it found and the longer it took: what comes meanwhile is claimed together, and a server that is short of
+time has it for those who write.
 
 With several replicas every sleeper hears the bell. One that is woken in vain again and again (another is
 serving the load) dozes: it clears its bit and looks less and less often, at least five times a second.
@@ -17,18 +18,18 @@ from typing import Literal, assert_never
 
 Notify = Literal["armed", "always", "off"]
 
-#: Claims that found work with no more than so many seconds between them are a stream …
-_STREAM = 0.003
-#: … and so many in a row make the replica busy.
+#: So many more looks that found work than looks in vain are a stream, and make the replica busy.
 _BUSY_AFTER = 12
-#: Looking again while busy, and how long without work until it is quiet, in seconds.
+#: Looking again while busy, at first, and how long without work until it is quiet, in seconds.
 _BUSY_LOOK = 0.0015
-_QUIET_AFTER = 0.03
+_QUIET_AFTER = 0.1
 #: The poll when notifications cannot be relied on.
 _FAST_POLL = 1.0
 #: The pause for each tenant of a claim that took all there was, and the longest, in seconds.
 _GATHER = 0.00025
-_LONGEST_GATHER = 0.025
+_LONGEST_GATHER = 0.05
+#: … and while busy at least so many times as long as the look took.
+_DUTY = 2.0
 _LONGEST_DOZE = 0.2
 
 
@@ -48,20 +49,24 @@ class Pace:
         self.armed = False
         self.busy = False
         self.last_work = 0.0
+        #: the last look left nothing behind, and what came after it rings
+        self.hears_all = False
         self._stream = 0
         self._in_vain = 0
-        self._gathering = 0.0
 
-    def found(self, began: float, now: float, *, tenants: int, room: int) -> float:
+    def found(self, now: float, *, tenants: int, room: int, took: float) -> float:
         """A look found work of so many tenants, and there was room for so many; the pause before the next."""
-        # From one look's end to the next one's beginning: a look at many tenants takes longer by itself.
-        self._stream = self._stream + 1 if began - self.last_work - self._gathering < _STREAM else 0
+        # Counted by looks, not by time: on a crowded machine a look takes long, and then whoever writes
+        # would wait for notifications that hold up all commits.
+        self._stream = min(self._stream + 1, _BUSY_AFTER)
         self.last_work = now
         self._in_vain = 0
         if self._stream >= _BUSY_AFTER and self.mode == "armed":
             self.busy = True
-        self._gathering = min(_LONGEST_GATHER, tenants * _GATHER) if tenants < room else 0.0
-        return self._gathering
+        self.hears_all = tenants < room and self.armed and not self.busy
+        if tenants >= room:
+            return 0.0
+        return min(_LONGEST_GATHER, max(tenants * _GATHER, took * _DUTY if self.busy else 0.0))
 
     def woken(self) -> None:
         """The bell rang; found() takes it back when there was something."""
@@ -69,14 +74,16 @@ class Pace:
 
     def rest(self, now: float) -> tuple[Rest, float]:
         """After a look that found nothing: what to do, and how long to wait first (seconds)."""
+        self._stream = max(0, self._stream - 1)
         match self.mode:
             case "off":
                 return Rest.LOOK, 0.0
             case "always":
                 return (Rest.LOOK if self.armed else Rest.ARM), 0.0
             case "armed":
-                if self.busy and now - self.last_work < _QUIET_AFTER:
-                    return (Rest.DISARM if self.armed else Rest.LOOK), _BUSY_LOOK
+                silence = now - self.last_work
+                if self.busy and silence < _QUIET_AFTER:
+                    return (Rest.DISARM if self.armed else Rest.LOOK), max(_BUSY_LOOK, silence / 4)
                 self.busy = False
                 if self._in_vain >= 4:
                     doze = min(_LONGEST_DOZE, 0.005 * 2.0 ** (self._in_vain - 4))

@@ -232,3 +232,27 @@ async def test_a_bell_that_forgot_its_bits_is_armed_again_after_a_poll_that_foun
         await world.until(ASLEEP)
         await world.conn.execute("select setval('reactor.doorbell', 1)")
         await world.until(ASLEEP, within=8)
+
+
+async def test_a_replica_whose_looks_all_find_work_stops_writers_from_ringing(world: World) -> None:
+    """It need not come to rest for that: in a steady stream it never does."""
+    app, bells = Reactor(), list[int]()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        bells.append(await ctx.db.fetchval("select last_value from reactor.doorbell"))
+
+    async with world.running(app, concurrency=2):
+        await world.until(ASLEEP)
+        await world.conn.execute(
+            "grant select on reactor.doorbell to reactor_handler; "
+            "insert into public.tenants (name, agent_enabled) "
+            "select 'one of many', true from generate_series(1, 1500); "
+            "insert into reactor.events (tenant_id, event_type) "
+            "select id, 'work' from public.tenants where name = 'one of many'; "
+            "select reactor.ring()"
+        )
+        await world.until("select count(*) = 1500 from reactor.history where event_type = 'work'", within=30)
+    assert bells[0] > 1
+    # The last ones may be handled when it is asleep again.
+    assert sum(bell == 1 for bell in bells) > 500

@@ -258,8 +258,9 @@ class Caller:
                 )
         finally:
             run.calling_since = 0.0
-            if isinstance(ctx.used_db, ScopedDb):
-                ctx.used_db.close()
+            db = ctx.used_db
+            if db is not None and isinstance(db, ScopedDb):
+                db.close()
         return ctx
 
     async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:

@@ -43,6 +43,8 @@ else:
 log = structlog.get_logger("reactor.runner")
 
 _LONGEST_TURN = 1.0
+#: A tenant whose backlog goes quickly brings more and more at a time, up to so many batches.
+_LONGEST_LIST = 5
 
 
 class Runner:
@@ -125,12 +127,15 @@ class Runner:
                     rows, handled = rest, [*handled, *part]
                     # Where others wait for the slot, what is in hand is finished, and nothing new begun.
                     if self._may_keep() and not run.capped and not self._is_draining():
+                        # It is quick (or part of it would be left): the longer the list, the less each costs.
+                        batch = min(2 * batch, _LONGEST_LIST * self._limits.batch)
                         run.on_its_way = handled
                         run.coming = self._settler.submit(segment, batch=batch, ahead=rest)
                         segment, handled = Segment(run), []
                         # A handler that awaits nothing would keep the settler from sending it.
                         await asyncio.sleep(0)
                     continue
+                batch = self._limits.batch
                 whole = [*handled, *part, *rest] if handled or rest else part
                 rows = await self._settle(run, scope, segment, whole, len(handled) + taken, solo=solo > 1)
                 solo = max(0, solo - 1)

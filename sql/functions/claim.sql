@@ -57,6 +57,8 @@ declare
     v_found uuid[];
     v_closed uuid[];
     v_marked uuid[];
+    v_has_expired boolean;
+    v_may_kill boolean;
     v_has_marked boolean;
     v_held_back boolean := false;
     v_fit uuid[];
@@ -73,8 +75,10 @@ begin
             using errcode = 'RX003', hint = 'the role or database sets default_transaction_isolation; set it back for the reactor';
     end if;
     perform set_config('synchronous_commit', 'off', true);
-    v_on := coalesce((
-        select (c.value ->> 'global_enabled')::boolean from public.system_config c where c.key = 'agent_config'), false);
+    if cardinality(p_gated) > 0 then
+        v_on := coalesce((
+            select (c.value ->> 'global_enabled')::boolean from public.system_config c where c.key = 'agent_config'), false);
+    end if;
 
     -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping
     -- when enough were found, so a claim costs what it takes, not what waits.
@@ -108,8 +112,12 @@ begin
             v_after := v_found[cardinality(v_found)];
             -- 2. Switched-off tenants: their gated events are set aside; what is not gated goes on.
             select array_agg(f.tenant_id) filter (where t.id is null),
-                array_agg(f.tenant_id) filter (where t.id is not null and not (v_on and t.is_active and t.agent_enabled))
-            into v_orphans, v_closed
+                array_agg(f.tenant_id) filter (where t.id is not null and not (v_on and t.is_active and t.agent_enabled)),
+                bool_or(exists (select from public.agent_tenant_locks l where l.tenant_id = f.tenant_id)),
+                bool_or(exists (
+                    select from reactor.events e
+                    where e.tenant_id = f.tenant_id and e.interruptions > 1 and e.available_at is null))
+            into v_orphans, v_closed, v_has_expired, v_may_kill
             from unnest(v_found) as f (tenant_id)
             left join public.tenants t on t.id = f.tenant_id;
 
@@ -131,7 +139,7 @@ begin
                 v_chunk := 500;
             end if;
             -- Leases that ran out are ended, which marks what was in flight. (Those that did not were left out above.)
-            if exists (select from public.agent_tenant_locks l where l.tenant_id = any (v_found)) then
+            if v_has_expired then
                 perform reactor.rescue(v_found);
                 if found then
                     perform reactor.ring();
@@ -139,12 +147,15 @@ begin
             end if;
             -- An event that was already tried alone when a lease ran out (two marks) may end this process too.
             -- A replica has one such tenant at a time, so that it is not other tenants' that are blamed for it.
-            v_marked := array(
-                select f.t from unnest(v_found) with ordinality as f (t, n)
-                where exists (
-                    select from reactor.events e
-                    where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null)
-                order by f.n);
+            v_marked := '{}';
+            if v_has_expired or v_may_kill then
+                v_marked := array(
+                    select f.t from unnest(v_found) with ordinality as f (t, n)
+                    where exists (
+                        select from reactor.events e
+                        where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null)
+                    order by f.n);
+            end if;
             if cardinality(v_marked) > 0 then
                 v_has_marked := coalesce(v_has_marked, exists (
                     select from public.agent_tenant_locks l
@@ -255,6 +266,9 @@ begin
     select p.* from picked p;
 
     -- Somebody else finished a tenant's events between the look and the lease: give it back.
+    if found and cardinality(v_tenants) = 1 then
+        return;
+    end if;
     v_empty := array(
         select c.run_id from unnest(v_tenants, v_runs) as c (tenant_id, run_id)
         where not exists (

@@ -10,6 +10,5 @@ _THRESHOLD = (20_000, 20, 50)
 
 def tune() -> None:
     """Call it when everything is imported: what exists then is never collected again."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLD)

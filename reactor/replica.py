@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 import asyncpg
 import structlog
 from anyio.abc import TaskStatus
@@ -243,9 +244,11 @@ class Replica:
             group.start_soon(self._hand_back, name="hand back")
             group.start_soon(_warm, handler_pool, name="warm")
             async with anyio.create_task_group() as until_drain:
+                until_drain.start_soon(claimer.run, name="claimer")
+                # The connection that is open already is for the first claim; others are opened beside it.
+                await anyio.lowlevel.checkpoint()
                 if settings.notify != "off":
                     until_drain.start_soon(listener.run, name="listener")
-                until_drain.start_soon(claimer.run, name="claimer")
                 until_drain.start_soon(leader.run, name="leader")
                 until_drain.start_soon(self._canary.run, own, name="canary")
                 await heartbeat.beat()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -68,4 +69,5 @@ class Ours:
 
 
 if __name__ == "__main__":
-    contender.main(Ours())
+    # As `reactor run` is run.
+    anyio.run(contender.run, Ours(), sys.argv[1:], backend_options={"use_uvloop": True})

@@ -2,18 +2,21 @@
 
 import argparse
 import asyncio
-import sys
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+from benchmarks import held
 from benchmarks.harness import Arena
 from benchmarks.results import Results, percentile
 from reactor import Context, Event, Reactor, testing
 from reactor.db import calls, migrate, pool
+from reactor.db.binaries import find_binaries, server_account
 
 _TABLES = """
 create table plain (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, body text);
@@ -32,6 +35,9 @@ for each statement execute function outbox_rows();
 create table watched (like plain including all);
 """
 
+#: All but the last two digits of the fifty tenants' ids.
+_TENANT = "00000000-0000-4000-8000-0000000000"
+
 
 @asynccontextmanager
 async def _database(ring: Arena) -> AsyncIterator[tuple[str, pool.Connection]]:
@@ -45,47 +51,53 @@ async def writers(ring: Arena, contenders: list[str], options: argparse.Namespac
     """Single-row INSERTs a second at 1, 8 and 32 clients, by what hangs on the table."""
     async with _database(ring) as (url, connection):
         await connection.execute(_TABLES)
-        await connection.execute("select reactor.watch('watched', 'row.written')")
-        tenants = [uuid.uuid4() for _ in range(50)]
-        seconds = max(0.5, 2 * options.scale)
+        await connection.execute("select reactor.watch('watched', 'noop')")
         await connection.execute(
-            "insert into tenants (id, name, agent_enabled) select t, 't', true from unnest($1::uuid[]) t",
-            tenants,
+            f"insert into tenants (id, name, agent_enabled) select ('{_TENANT}' || n)::uuid, 't', true "
+            "from generate_series(10, 59) n"
         )
-        app = Reactor()
-
-        @app.on("row.written")
-        async def handle(event: Event, ctx: Context) -> None: ...
-
+        seconds = max(1, round(3 * options.scale))
         for clients in (1, 8, 32):
             for label, table in (
                 ("no trigger", "plain"),
                 ("outbox row", "outboxed"),
                 ("row trigger with pg_notify", "notified"),
                 ("ours, nobody asleep", "watched"),
+                ("ours, reactor at work", "watched"),
             ):
-                rate = await _write(url, table, tenants, clients, seconds)
+                await connection.execute("truncate reactor.events, outbox")
+                await connection.execute("checkpoint")
+                if label == "ours, reactor at work":
+                    async with held.held(*held.replica(url)) as worker:
+                        worker.begin()
+                        await worker.said("running")
+                        rate = await _write(url, table, clients, seconds)
+                        await worker.end()
+                else:
+                    rate = await _write(url, table, clients, seconds)
                 results.note(f"writers, {clients} clients, inserts/s", label, rate)
-            async with testing.running(app, url):
-                rate = await _write(url, "watched", tenants, clients, seconds)
-            results.note(f"writers, {clients} clients, inserts/s", "ours, reactor at work", rate)
 
 
-async def _write(url: str, table: str, tenants: list[uuid.UUID], clients: int, seconds: float) -> float:
-    """Writers in a process of their own, so that they do not share an event loop with the reactor."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.writer",
-        url,
-        table,
-        str(clients),
-        str(seconds),
-        ",".join(map(str, tenants)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    return float(out)
+async def _write(url: str, table: str, clients: int, seconds: int) -> float:
+    """By pgbench: a client in C leaves the two cores to what is measured."""
+    with NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(
+            "\\set n random(10, 59)\n"
+            f"insert into {table} (tenant_id, body) values (('{_TENANT}' || :n)::uuid, 'text');\n"
+        )
+        script.flush()
+        pgbench = find_binaries(None, server_account()) / "pgbench"
+        process = await asyncio.create_subprocess_exec(
+            *(pgbench, "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--time={seconds}"),
+            *(f"--file={script.name}", url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    found = re.search(rb"tps = ([\d.]+)", out)
+    if process.returncode or not found:
+        raise RuntimeError(f"pgbench: {err.decode().strip()[-400:]}")
+    return float(found[1])
 
 
 async def deadlines(

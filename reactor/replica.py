@@ -50,6 +50,7 @@ from reactor.upkeep.canary import Canary
 from reactor.upkeep.duties import Duties
 from reactor.upkeep.heartbeat import PATIENCE, Heartbeat
 from reactor.upkeep.leader import Leader
+from reactor.upkeep.rotation import Rotation
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -58,9 +59,9 @@ else:
 
 log = structlog.get_logger("reactor.replica")
 
-#: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, and a spare,
-#: which the canary has for a moment.
-_OWN_CONNECTIONS = 9
+#: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, rotation,
+#: and a spare, which the canary has for a moment.
+_OWN_CONNECTIONS = 10
 
 
 class Replica:
@@ -199,6 +200,7 @@ class Replica:
             runs=len(dispatcher.active),
             peers=list(heartbeat.peers),
         )
+        rotation = Rotation(pool=own, dead_rows=settings.rotate_dead_rows)
         claimer = Claimer(
             pool=own,
             dispatcher=dispatcher,
@@ -213,6 +215,7 @@ class Replica:
             poll=settings.poll,
             gated=gated,
             free=lambda: caps.free(dispatcher.waiting),
+            took=rotation.claimed,
         )
 
         self._duties = Duties(
@@ -222,6 +225,7 @@ class Replica:
             replica=self._name,
             resources=self._resources,
             bell=self._timer_bell,
+            rotation=rotation,
             listening=lambda: listener.healthy,
             at_most=lambda: timedelta(
                 seconds=poll_seconds(

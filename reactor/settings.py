@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     # Seconds between canaries, events of our own that show that events are handled; readiness looks at them.
     # 0: none. Default 60.
     canary_seconds: float = Field(60, ge=0, le=3600)
+    # So many finished events that vacuum may not remove, because of somebody's old snapshot, and the outbox
+    # is rewritten. 0: never, which is for those who stream it elsewhere. Default 10000.
+    rotate_dead_rows: int = Field(10_000, ge=0, le=2_000_000_000)
     # Seconds that a stopping replica waits for what is in flight. 0: not at all. Default 25, which is
     # less than the 30 that Kubernetes gives.
     drain_seconds: float = Field(25, ge=0, le=3600)

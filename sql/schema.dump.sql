@@ -403,7 +403,7 @@ PARTITION BY RANGE (finished_at);
 ALTER TABLE reactor.history OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.find_event(p_event_id uuid) RETURNS bigint
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     BEGIN ATOMIC … END;
 
@@ -746,7 +746,7 @@ CREATE FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity te
 ALTER FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.read_event(p_id bigint) RETURNS jsonb
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     BEGIN ATOMIC … END;
 
@@ -838,6 +838,17 @@ CREATE FUNCTION reactor.ring_timer(p_due timestamp with time zone) RETURNS void
     AS '…';
 
 ALTER FUNCTION reactor.ring_timer(p_due timestamp with time zone) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval DEFAULT '00:00:00.05'::interval, OUT outcome text, OUT live bigint, OUT dead bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval, OUT outcome text, OUT live bigint, OUT dead bigint) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.rule_facts(p_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(tenant_id uuid, runs integer, runs_failed integer, mean_run_seconds double precision, planned integer, blocked integer, violations integer, clocks integer, clocks_overdue integer, emails integer, emails_mean double precision, hours_of_data integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -962,7 +973,7 @@ CREATE FUNCTION reactor.tend_canary(p_every interval) RETURNS TABLE(age interval
 ALTER FUNCTION reactor.tend_canary(p_every interval) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.trace_event(p_id bigint, p_limit integer DEFAULT 200) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS '…';
 
@@ -996,6 +1007,20 @@ CREATE FUNCTION reactor.uuid7_time(p_id uuid) RETURNS timestamp with time zone
     BEGIN ATOMIC … END;
 
 ALTER FUNCTION reactor.uuid7_time(p_id uuid) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.walk_outbox(OUT live bigint, OUT weight bigint, OUT dead bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_indexscan TO 'on'
+    SET enable_indexonlyscan TO 'on'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET jit TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.walk_outbox(OUT live bigint, OUT weight bigint, OUT dead bigint) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.watch("table" regclass, event_type text, operations text[] DEFAULT '{insert}'::text[], tenant_column name DEFAULT 'tenant_id'::name, subject_column name DEFAULT 'id'::name, payload_columns name[] DEFAULT NULL::name[], condition text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
@@ -1296,6 +1321,16 @@ CREATE TABLE reactor.migrations (
 
 ALTER TABLE reactor.migrations OWNER TO reactor_owner;
 
+CREATE TABLE reactor.rotation (
+    only_row boolean DEFAULT true NOT NULL,
+    rotations bigint DEFAULT 0 NOT NULL,
+    kept bigint DEFAULT 0 NOT NULL,
+    rotated_at timestamp with time zone,
+    CONSTRAINT rotation_only_row_check CHECK (only_row)
+);
+
+ALTER TABLE reactor.rotation OWNER TO reactor_owner;
+
 CREATE UNLOGGED SEQUENCE reactor.timer
     START WITH 1
     INCREMENT BY 1
@@ -1424,6 +1459,9 @@ ALTER TABLE ONLY reactor.reflected_hours
 
 ALTER TABLE ONLY reactor.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (replica);
+
+ALTER TABLE ONLY reactor.rotation
+    ADD CONSTRAINT rotation_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY reactor.schedules
     ADD CONSTRAINT schedules_pkey PRIMARY KEY (name);
@@ -2276,6 +2314,9 @@ GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO reac
 GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO reactor_handler;
 GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval, OUT outcome text, OUT live bigint, OUT dead bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval, OUT outcome text, OUT live bigint, OUT dead bigint) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) TO reactor;
 
@@ -2332,6 +2373,8 @@ REVOKE ALL ON FUNCTION reactor.uuid7_time(p_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.uuid7_time(p_id uuid) TO reactor;
 GRANT ALL ON FUNCTION reactor.uuid7_time(p_id uuid) TO reactor_handler;
 GRANT ALL ON FUNCTION reactor.uuid7_time(p_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION reactor.walk_outbox(OUT live bigint, OUT weight bigint, OUT dead bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.watch("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text) FROM PUBLIC;
 

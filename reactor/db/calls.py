@@ -7,7 +7,7 @@ limit: a connection that lost its other end would wait for ever.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +25,12 @@ else:
     Connection = asyncpg.Connection
 
 NIL = UUID(int=0)
+
+#: What reactor.rotate() says of the outbox.
+Rotated = Literal["rotated", "nothing", "backlog", "held", "published"]
+
+#: Seconds that a walk through an outbox full of dead rows may take.
+_WALK = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +260,15 @@ async def next_deadline(connection: Connection, at_most: timedelta, jobs: Sequen
         "select reactor.next_deadline($1, $2)", at_most, jobs, timeout=PATIENCE
     )
     return delay
+
+
+async def rotate(connection: Connection, term: int, *, dead: int, live: int) -> tuple[Rotated, int, int]:
+    """What was done, and how many live events and dead rows there were."""
+    row = await connection.fetchrow(
+        "select outcome, live, dead from reactor.rotate($1, $2, $3)", term, dead, live, timeout=_WALK
+    )
+    assert row is not None
+    return row["outcome"], row["live"], row["dead"]
 
 
 async def cut_off(connection: Connection) -> int:

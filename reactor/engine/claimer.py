@@ -54,6 +54,7 @@ class Claimer:
         poll: timedelta,
         gated: Sequence[str],
         free: Callable[[], Mapping[str, int]],
+        took: Callable[[float, int], None],
     ) -> None:
         self._pool = pool
         self._dispatcher = dispatcher
@@ -68,6 +69,7 @@ class Claimer:
         self._poll = poll.total_seconds()
         self._gated = list(gated)
         self._free = free
+        self._took = took
         # Replicas begin at different places, so that they do not all reach for the same tenants.
         self._after = UUID(int=random.getrandbits(128))
         self._rang_at = 0.0
@@ -125,6 +127,7 @@ class Claimer:
                 free=self._free(),
             )
             metrics.CLAIMS.labels("yes" if rows else "no").inc()
+            self._took(clock() - began, len(rows))
             if not rows:
                 return False
             self._after = rows[-1]["tenant_id"]

@@ -18,6 +18,12 @@ LISTENER_RECONNECTS = Counter(
     "reactor_listener_reconnects_total", "Times the listener had to connect again.", registry=REGISTRY
 )
 LEADER = Gauge("reactor_leader", "1 while this replica leads.", registry=REGISTRY)
+ROTATIONS = Counter(
+    "reactor_rotations_total",
+    "Looks at an outbox full of dead rows that nothing may remove, by what came of them.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 CANARY_SECONDS = Histogram(
     "reactor_canary_seconds",
     "From the commit of a canary event to its handler.",

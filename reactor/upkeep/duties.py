@@ -1,4 +1,4 @@
-"""What the leader does: the deadline timer, and the jobs that it finds due."""
+"""What the leader does: the deadline timer, the jobs that it finds due, and the rotation of the outbox."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -14,6 +14,7 @@ from reactor.handlers import Job
 from reactor.settings import Settings
 from reactor.upkeep.deadlines import Deadlines
 from reactor.upkeep.housekeeping import Housekeeping
+from reactor.upkeep.rotation import Rotation
 from reactor.upkeep.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Duties:
         replica: str,
         resources: Any,
         bell: Bell,
+        rotation: Rotation,
         listening: Callable[[], bool],
         at_most: Callable[[], timedelta],
     ) -> None:
@@ -43,6 +45,7 @@ class Duties:
         self._replica = replica
         self._resources = resources
         self._bell = bell
+        self._rotation = rotation
         self._listening = listening
         self._at_most = at_most
         #: whether this replica does them now
@@ -67,6 +70,7 @@ class Duties:
                 )
                 async with borrow(self._pool) as connection:
                     await schedule.register(connection)
+                group.start_soon(self._rotation.run, term, name="rotation")
 
                 async def run_due(connection: calls.Connection) -> None:
                     if self.gate_moved or not self._listening():

@@ -2,7 +2,7 @@
 -- key), or null. No index serves it: it reads the outbox, the dead and the history, one after the other. Called
 -- by `reactor explain`, `reactor events trace` and the dashboard.
 create or replace function reactor.find_event(p_event_id uuid) returns bigint
-language sql stable security definer set search_path = ''
+language sql volatile security definer set search_path = ''
 begin atomic
     select coalesce(
         (select e.id from reactor.events e where e.event_id = p_event_id limit 1),

@@ -110,7 +110,8 @@ begin
                 'info', count(*) filter (where a.severity = 'info'))
             from public.agent_alerts a where not a.acknowledged),
         'totals', jsonb_build_object(
-            'emitted', pg_catalog.pg_stat_get_tuples_inserted('reactor.events'::regclass),
+            'emitted', pg_catalog.pg_stat_get_tuples_inserted('reactor.events'::regclass) - (
+                select r.kept from reactor.rotation r),
             'finished', pg_catalog.pg_stat_get_tuples_deleted('reactor.events'::regclass)));
 end;
 $$;

@@ -5,7 +5,7 @@
 --
 -- Events that wait have no index on their cause: each level reads the outbox once.
 create or replace function reactor.trace_event(p_id bigint, p_limit int default 200) returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
 declare
     v_event jsonb := reactor.read_event(p_id);

@@ -29,6 +29,7 @@ FAULTS: dict[str, tuple[Callable[[Monkey, Fault], Awaitable[None]], float]] = {
     "deploy": (processes.deploy, 6),
     "outside lock holder": (servers.outsider, 9),
     "long reader": (servers.long_reader, 3),
+    "outbox rewritten": (servers.rotate, 5),
     "receiver kill -9": (processes.kill_receiver, 3),
     "receiver stopped": (processes.stop_receiver, 3),
     "poison event": (processes.poison, 0.3),

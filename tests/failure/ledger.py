@@ -187,6 +187,9 @@ class Ledger:
     takeovers: int = 0
     runs: int = 0
     poisoned: int = 0
+    #: of the outbox, and events that they wrote again
+    rotations: int = 0
+    kept: int = 0
     #: of events that reach outside the database: how many, what arrived, and what arrived again — in all, and
     #: after a yes that no receiver took back
     outside: int = 0
@@ -223,6 +226,7 @@ async def read(connection: asyncpg.Connection, confirmed: Mapping[int, int]) -> 
         "(select count(*) from public.proof_leases where what = 'taken') as runs, "
         "(select count(*) from public.proof_source where kind = 'poison') as poisoned, "
         "(select count(*) from public.proof_effects where kind in ('call', 'mail')) as outside, "
+        "(select rotations from reactor.rotation) as rotations, (select kept from reactor.rotation) as kept, "
         "a.* from (select count(*) as arrived, count(*) - count(distinct subject) as repeated, "
         "count(*) filter (where position > first_yes) as repeated_after_yes from ("
         "select subject, position, min(position) filter (where answer in ('ok', 'late')) "

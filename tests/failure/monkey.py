@@ -42,6 +42,8 @@ class Monkey:
         self.lease = lease
         self.done: list[Fault] = []
         self.probes = 0
+        #: of the outbox, that it did itself
+        self.rotations = 0
         #: held while a fault hits the whole server
         self.server = asyncio.Lock()
         #: receivers, by kind, that a fault is at work on

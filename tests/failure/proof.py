@@ -60,6 +60,8 @@ class Result:
     #: what happened to the tenants of the slowest probes meanwhile
     slowest: list[list[str]] = field(default_factory=list)
     undrained: int = 0
+    #: of the outbox, by the leaders themselves; the ledger counts those of the monkey as well
+    rotations: int = 0
 
     @property
     def is_clean(self) -> bool:
@@ -91,6 +93,8 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
         "REACTOR_DRAIN_SECONDS": "5",
         "REACTOR_MAX_ATTEMPTS": str(plan.max_attempts),
         "REACTOR_MAX_INTERRUPTIONS": "200",
+        # Long readers stay for seconds here, not for hours.
+        "REACTOR_ROTATE_DEAD_ROWS": "300",
         **dict(plan.environment),
     }
     async with fleets.running(directory, tenants=plan.tenants, settings=settings, patch=plan.patch) as fleet:
@@ -132,6 +136,7 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
             settling=settling,
             directory=directory,
             slowest=told,
+            rotations=ledger.rotations - monkey.rotations,
             undrained=sum(f.detail == "did not drain" for f in monkey.done),
         )
 

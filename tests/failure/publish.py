@@ -38,7 +38,9 @@ def results(document: dict[str, Any], plot: str) -> str:
             f"**{len(faults):,} faults** of {len(times)} kinds, **{ledger['events']:,} events** "
             f"in {ledger['runs']:,} runs. {ledger['takeovers']:,} leases ran out and were taken over, "
             f"{ledger['interrupted']:,} events were interrupted at least once, {ledger['retried']:,} failed "
-            f"at least once and were tried again. {_end(document)}"
+            "at least once and were tried again. "
+            f"The outbox was rewritten {ledger['rotations']:,} times, {document['rotations']:,} of those by "
+            f"a leader of its own accord, with {ledger['kept']:,} events in it. {_end(document)}"
         ),
         "",
         "| must be 0 | found |",

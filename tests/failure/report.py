@@ -38,7 +38,8 @@ def print_result(console: Console, result: Result) -> None:
     console.print(
         f"{len(result.faults)} faults, {ledger.events} events, {ledger.runs} runs, "
         f"{ledger.takeovers} takeovers, {ledger.interrupted} interrupted, {ledger.retried} retried, "
-        f"{ledger.poisoned} poisonous"
+        f"{ledger.poisoned} poisonous; {ledger.rotations} rotations of the outbox, {result.rotations} of "
+        f"them by a leader, {ledger.kept} events written again"
     )
     console.print(
         f"{ledger.outside} events with an effect outside: {ledger.arrived} arrived, "
@@ -68,6 +69,7 @@ def as_json(result: Result, path: str) -> None:
         "settling": result.settling,
         "ledger": asdict(result.ledger),
         "undrained": result.undrained,
+        "rotations": result.rotations,
         "recoveries": by_kind(result.recoveries),
         "alone": by_kind(result.recoveries, alone=True),
         "limits": {kind: limit(kind, result.plan.lease) for kind in by_kind(result.recoveries)},

@@ -83,14 +83,16 @@ async def outsider(monkey: Monkey, fault: Fault) -> None:
 
 
 async def long_reader(monkey: Monkey, fault: Fault) -> None:
-    """A REPEATABLE READ snapshot pins vacuum."""
+    """A REPEATABLE READ snapshot pins vacuum. If it has read the outbox, that cannot be rewritten either."""
+    table = monkey.chance.choice(["reactor.events", "public.tenants", "public.tenants"])
+    fault.detail = table
     try:
         connection = await monkey.fleet.connect(patience=1)
     except LOST:
         return
     try:
         await connection.execute("begin isolation level repeatable read read only")
-        await connection.fetchval("select count(*) from reactor.events")
+        await connection.fetchval(f"select count(*) from {table}")
         await monkey.probe(fault)
         await asyncio.sleep(monkey.chance.uniform(3, 15))
         await connection.fetchval("select count(*) from public.proof_source")
@@ -98,3 +100,18 @@ async def long_reader(monkey: Monkey, fault: Fault) -> None:
         pass
     finally:
         connection.terminate()
+
+
+async def rotate(monkey: Monkey, fault: Fault) -> None:
+    """The outbox is rewritten again and again, as the leader does it: in its term, but with no reason."""
+    done = []
+    for _ in range(monkey.chance.randint(1, 5)):
+        done += await monkey.ask(
+            "select r.outcome, r.live from reactor.leadership l, reactor.rotate(l.term, 0, 100000) r"
+        )
+        await asyncio.sleep(monkey.chance.uniform(0, 0.2))
+    rotated = [row["live"] for row in done if row["outcome"] == "rotated"]
+    monkey.rotations += len(rotated)
+    if rotated:
+        fault.detail = f"{len(rotated)} times, with up to {max(rotated)} events"
+        await monkey.probe(fault)

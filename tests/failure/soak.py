@@ -1,8 +1,9 @@
 """A long transaction pins the vacuum horizon while events pass: ``python -m tests.failure.soak --rate 500``.
 
 One replica, and a REPEATABLE READ reader that keeps its snapshot open. Finished events stay in the outbox as
-dead rows that vacuum may not remove, and claims walk over them. Prints, minute by minute before, during and
-after, how long a claim takes, how long an event waits, and how large the outbox is.
+dead rows that vacuum may not remove, and claims walk over them, until the leader rewrites the outbox. Prints,
+minute by minute before, during and after, how long a claim takes, how long an event waits, how often the
+outbox was rewritten, and how large it is. ``--rotate-dead-rows 0`` shows what it would be without that.
 """
 
 import argparse
@@ -28,6 +29,12 @@ from tests.failure.report import percentile
 from tests.failure.writer import tenants_of
 
 app = Reactor()
+#: In the report, around the table.
+BEGIN, END = "<!-- soak -->", "<!-- end of soak -->"
+_HEAD = (
+    *("minute", "claims", "p50, ms", "p99, ms", "handled", "waited p50, ms", "p99, ms", "longest, ms"),
+    *("rotations", "dead rows", "MB"),
+)
 #: The writer makes so many transactions a second.
 _BEATS = 50
 
@@ -48,8 +55,10 @@ class Minute:
     handled: int
     waited_p50: float
     waited_p99: float
+    waited_most: float
     dead_rows: int
     megabytes: float
+    rotations: int
 
 
 @dataclass(slots=True)
@@ -69,8 +78,11 @@ class Clock:
         return timed
 
 
-async def soak(minutes: int, rate: int, tenants: int, *, length: float = 60) -> list[Minute]:
+async def soak(
+    minutes: int, rate: int, tenants: int, *, length: float = 60, rotate_dead_rows: int | None = None
+) -> list[Minute]:
     """One minute before, ``minutes`` pinned, two after. ``length``: seconds of such a minute."""
+    chosen = {} if rotate_dead_rows is None else {"rotate_dead_rows": rotate_dead_rows}
     settings = {"autovacuum_naptime": "10s", "shared_buffers": "128MB", "max_wal_size": "2GB"}
     clock = Clock()
     found: list[Minute] = []
@@ -88,12 +100,13 @@ async def soak(minutes: int, rate: int, tenants: int, *, length: float = 60) -> 
             claim = calls.claim
             calls.claim = clock.time(claim)
             try:
-                async with running(app, url), asyncio.TaskGroup() as group:
+                async with running(app, url, **chosen), asyncio.TaskGroup() as group:
                     writer = group.create_task(_write(url, rate, everybody))
                     for minute in range(-1, minutes + 2):
                         if minute == 0:
                             await reader.execute("begin isolation level repeatable read read only")
-                            await reader.fetchval("select count(*) from reactor.events")
+                            # Of any table but the outbox: a reader that holds that leaves no way out.
+                            await reader.fetchval("select count(*) from public.tenants")
                         elif minute == minutes:
                             await reader.execute("commit")
                         phase = "before" if minute < 0 else "pinned" if minute < minutes else "after"
@@ -122,14 +135,16 @@ async def _write(url: str, rate: int, tenants: Sequence[UUID]) -> None:
 async def _measure(conn: pool.Connection, clock: Clock, phase: str, length: float) -> Minute:
     clock.claims.clear()
     began = await conn.fetchval("select clock_timestamp()")
+    rotations = await conn.fetchval("select rotations from reactor.rotation")
     await asyncio.sleep(length)
     claims = clock.claims or [0.0]
     row = await conn.fetchrow(
         "select count(*) as handled, "
-        "coalesce(percentile_cont(array[0.5, 0.99]) within group (order by extract(epoch from "
-        "finished_at - created_at)), '{0,0}') as waited, "
+        "coalesce(percentile_cont(array[0.5, 0.99, 1]) within group (order by extract(epoch from "
+        "finished_at - created_at)), '{0,0,0}') as waited, "
         "(select n_dead_tup from pg_stat_all_tables where relid = 'reactor.events'::regclass) as dead, "
-        "pg_total_relation_size('reactor.events') / 1e6 as size "
+        "pg_total_relation_size('reactor.events') / 1e6 as size, "
+        "(select rotations from reactor.rotation) as rotations "
         "from reactor.history where event_type = 'soak.event' and finished_at > $1",
         began,
     )
@@ -142,9 +157,29 @@ async def _measure(conn: pool.Connection, clock: Clock, phase: str, length: floa
         handled=row["handled"],
         waited_p50=1000 * row["waited"][0],
         waited_p99=1000 * row["waited"][1],
+        waited_most=1000 * row["waited"][2],
         dead_rows=row["dead"],
         megabytes=float(row["size"]),
+        rotations=row["rotations"] - rotations,
     )
+
+
+def publish(report: Path, found: Sequence[Minute]) -> None:
+    """The report is written by hand but for the table between its two marks."""
+    lines = [
+        f"| {' | '.join(_HEAD)} |",
+        "| --- |" + " ---: |" * (len(_HEAD) - 1),
+    ]
+    for number, one in enumerate(found):
+        name = f"{one.phase}, {number}" if one.phase == "pinned" else one.phase
+        lines.append(
+            f"| {name} | {one.claims:,} | {one.claim_p50:.1f} | {one.claim_p99:.1f} | {one.handled:,} "
+            f"| {one.waited_p50:.1f} | {one.waited_p99:.1f} | {one.waited_most:.0f} | {one.rotations} "
+            f"| {one.dead_rows:,} | {one.megabytes:.1f} |"
+        )
+    before, rest = report.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    report.write_text("\n".join([f"{before}{BEGIN}", "", *lines, "", f"{END}{after}"]))
 
 
 def main() -> int:
@@ -153,10 +188,23 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=500, help="events a second (500)")
     parser.add_argument("--tenants", type=int, default=200)
     parser.add_argument("--length", type=float, default=60, help="seconds of a minute, for a quick look (60)")
+    parser.add_argument("--rotate-dead-rows", type=int, help="REACTOR_ROTATE_DEAD_ROWS; 0: never")
+    parser.add_argument("--publish", metavar="FILE", help="put the table into this report, docs/proof.md")
     parser.add_argument("--json", metavar="FILE", help="write the result here as well")
     chosen = parser.parse_args()
-    found = asyncio.run(soak(chosen.minutes, chosen.rate, chosen.tenants, length=chosen.length))
-    table = Table("minute", "claims", "p50", "p99", "handled", "waited p50", "p99", "dead rows", "MB")
+    found = asyncio.run(
+        soak(
+            chosen.minutes,
+            chosen.rate,
+            chosen.tenants,
+            length=chosen.length,
+            rotate_dead_rows=chosen.rotate_dead_rows,
+        )
+    )
+    table = Table(
+        *("minute", "claims", "p50", "p99", "handled", "waited p50", "p99", "most", "rotations", "dead rows"),
+        "MB",
+    )
     for one in found:
         table.add_row(
             one.phase,
@@ -166,10 +214,14 @@ def main() -> int:
             f"{one.handled:,}",
             f"{one.waited_p50:.1f}",
             f"{one.waited_p99:.1f}",
+            f"{one.waited_most:.1f}",
+            f"{one.rotations:,}",
             f"{one.dead_rows:,}",
             f"{one.megabytes:.1f}",
         )
     Console(width=110).print(table)
+    if chosen.publish:
+        publish(Path(chosen.publish), found)
     if chosen.json:
         Path(chosen.json).write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     return 0

@@ -43,3 +43,22 @@ async def test_an_event_that_kills_its_process_is_dead_in_the_end_and_the_others
     result = await prove(plan)
     assert result.is_clean, told(result)
     assert result.ledger.poisoned > 0
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_while_the_outbox_is_rewritten_all_the_time() -> None:
+    plan = Plan(
+        seed=4,
+        seconds=15,
+        replicas=2,
+        tenants=20,
+        writers=2,
+        rate=100,
+        every=0.7,
+        lease=2.0,
+        kinds=("outbox rewritten", "long reader", "server crash"),
+    )
+    result = await prove(plan)
+    assert result.is_clean, told(result)
+    assert result.ledger.rotations >= 10, told(result)
+    assert result.ledger.kept > 0, told(result)

@@ -321,18 +321,21 @@ async def test_a_rotation_that_is_rolled_back_was_none(stage: Stage) -> None:
 async def test_a_server_that_crashes_during_a_rotation_or_after_it_has_every_event(commits: bool) -> None:
     with embedded.start() as server:
         await migrate(lambda: pool.connect(server.url()))
-        async with staged(server.url()) as stage:
-            await stage.tenant(events=20)
-            before = await stage.admin.fetch(EVERYTHING)
-            leader = await stage.replica()
-            term = await lead(leader.connection)
-            await leader.begin()
-            assert await leader.connection.fetchval(FORCED, term) == "rotated"
-            if commits:
-                await leader.commit()
-            await asyncio.to_thread(server.kill)
+        leader = await pool.connect(server.url())
+        await leader.execute(
+            "insert into public.tenants (name) values ('one'); "
+            "select reactor.emit(t.id, 'test.event') from public.tenants t, generate_series(1, 20)"
+        )
+        before, term = await leader.fetch(EVERYTHING), await lead(leader)
+        await leader.execute("begin")
+        assert await leader.fetchval(FORCED, term) == "rotated"
+        if commits:
+            await leader.execute("commit")
+        await asyncio.to_thread(server.kill)
+        leader.terminate()
         await asyncio.to_thread(server.start)
         async with pool.connected(server.url()) as conn:
+            assert len(before) == 20
             assert await conn.fetch(EVERYTHING) == before
             assert await conn.fetchval("select rotations from reactor.rotation") == commits
 
@@ -403,6 +406,16 @@ async def test_dead_rows_of_delayed_events_count_as_well(stage: Stage) -> None:
     row = await stage.admin.fetchrow("select * from reactor.rotate($1, 500, 5000)", term)
     assert row is not None
     assert (row["outcome"], row["live"], row["dead"]) == ("rotated", 0, 500)
+
+
+async def test_events_that_are_written_again_are_not_counted_as_emitted_again(stage: Stage) -> None:
+    emitted = "select reactor.status() -> 'totals' ->> 'emitted'"
+    await stage.tenant(events=7)
+    await stage.admin.execute("select pg_stat_force_next_flush()")
+    assert await stage.admin.fetchval(emitted) == "7"
+    assert await rotate(stage) == "rotated"
+    await stage.admin.execute("select pg_stat_force_next_flush()")
+    assert await stage.admin.fetchval(emitted) == "7"
 
 
 async def test_it_works_on_the_oldest_server_too(pg15: Server) -> None:

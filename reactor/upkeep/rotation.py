@@ -30,8 +30,8 @@ _EACH = 0.00005
 _SEVERAL = 5
 _WITHIN = 5.0
 _RARELY = 60.0
-#: Seconds between two looks: the shortest after a rotation, up to the longest when they are in vain.
-_PAUSE = (2.0, 30.0)
+#: Seconds between two looks: the shortest, up to the longest while something keeps a rotation from happening.
+_PAUSE = (4.0, 60.0)
 #: With more live events the outbox is left alone: so many are written again in some 60 ms, half of which the
 #: new files take, and everybody waits for it.
 _MOST_LIVE = 5000
@@ -77,7 +77,7 @@ class Rotation:
                 async with asyncio.timeout(_RARELY):
                     await self._noticed.wait()
             outcome = await self._turn(term)
-            pause = _PAUSE[0] if outcome == "rotated" else min(pause * 2, longest)
+            pause = _PAUSE[0] if outcome in ("rotated", "nothing") else min(pause * 2, longest)
             await anyio.sleep(pause)
             self._noticed.clear()
 

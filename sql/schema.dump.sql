@@ -850,6 +850,17 @@ CREATE FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_
 
 ALTER FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval, OUT outcome text, OUT live bigint, OUT dead bigint) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.rotate_leases(p_live integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_indexscan TO 'on'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.rotate_leases(p_live integer) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.rule_facts(p_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(tenant_id uuid, runs integer, runs_failed integer, mean_run_seconds double precision, planned integer, blocked integer, violations integer, clocks integer, clocks_overdue integer, emails integer, emails_mean double precision, hours_of_data integer)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2221,7 +2232,7 @@ GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) TO reactor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO service_role;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_owner;
+GRANT SELECT,INSERT,DELETE,TRUNCATE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_owner;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO reactor_handler;
 
@@ -2316,6 +2327,8 @@ GRANT ALL ON FUNCTION reactor.ring_timer(p_due timestamp with time zone) TO serv
 
 REVOKE ALL ON FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval, OUT outcome text, OUT live bigint, OUT dead bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.rotate(p_term bigint, p_dead integer, p_live integer, p_wait interval, OUT outcome text, OUT live bigint, OUT dead bigint) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.rotate_leases(p_live integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) TO reactor;

@@ -1,7 +1,7 @@
---! requires: require_leader, ring, walk_outbox
+--! requires: require_leader, ring, rotate_leases, walk_outbox
 -- Rewrites the outbox when finished events lie in it that vacuum may not remove, because somebody's old snapshot
 -- might still see them: every claim passes them. The live events are put into new, empty files; the old files go,
--- dead rows and all. Called by the leader's rotation (upkeep/rotation) when claims are slow.
+-- dead rows and all; the leases' as well. Called by the leader's rotation (upkeep/rotation) when claims are slow.
 --
 -- p_dead    so many dead rows that cannot be removed make it worth it
 -- p_live    with more live events than that the outbox is left alone: everybody waits while they are written again
@@ -98,6 +98,13 @@ begin
         end if;
         truncate reactor.events;
         insert into reactor.events overriding system value select r.* from unnest(v_rows) as r;
+        begin
+            perform reactor.rotate_leases(p_live);
+        exception
+            -- Somebody holds a lease, or a tenant: they are for the next time.
+            when lock_not_available or deadlock_detected then
+                null;
+        end;
         -- Last, because a dump that begins now has its snapshot already, and waits for its locks.
         perform pg_stat_clear_snapshot();
         if exists (

@@ -39,11 +39,11 @@ async def pinned(conn: pool.Connection, database_url: str) -> AsyncIterator[pool
         yield conn
 
 
-async def entries_read(conn: pool.Connection) -> int:
-    """Of all indexes of the outbox, dead ones included."""
+async def entries_read(conn: pool.Connection, table: str = "reactor.events") -> int:
+    """Of all indexes of the table, dead ones included."""
     await conn.execute("select pg_stat_force_next_flush()")
     read: int = await conn.fetchval(
-        "select sum(idx_tup_read)::bigint from pg_stat_all_indexes where relid = 'reactor.events'::regclass"
+        "select sum(idx_tup_read)::bigint from pg_stat_all_indexes where relid = $1::text::regclass", table
     )
     return read
 
@@ -99,6 +99,42 @@ async def test_after_a_rotation_a_claim_reads_next_to_nothing_though_the_snapsho
     )
     # And there is nothing left to do.
     assert await calls.rotate(pinned, term, dead=everything, live=1000) == ("nothing", 1, 0)
+
+
+async def test_dead_leases_go_with_the_dead_events(pinned: pool.Connection) -> None:
+    """A run leaves one of each."""
+    await pinned.execute(
+        "insert into public.agent_tenant_locks (tenant_id, expires_at) "
+        "select id, now() + interval '1 hour' from public.tenants"
+    )
+    for _ in range(DEAD_EACH):
+        await pinned.execute("update public.agent_tenant_locks set expires_at = expires_at + interval '1 s'")
+    await pinned.execute("delete from public.agent_tenant_locks")
+    await pinned.execute("vacuum analyze public.agent_tenant_locks")
+    await pinned.execute("select reactor.emit(id, 'test.event') from public.tenants")
+    term = await calls.lead(pinned, "test", timedelta(minutes=1))
+    assert term is not None
+
+    async def leases_read() -> int:
+        before = await entries_read(pinned, "public.agent_tenant_locks")
+        rows = await calls.claim(
+            pinned,
+            replica="test",
+            tenants=TAKEN,
+            batch=50,
+            lease=timedelta(seconds=30),
+            after=calls.NIL,
+            gated=[],
+            peers=None,
+        )
+        assert len(rows) == TAKEN
+        return await entries_read(pinned, "public.agent_tenant_locks") - before
+
+    assert await leases_read() > TAKEN * DEAD_EACH
+    outcome, _, _ = await calls.rotate(pinned, term, dead=TENANTS * DEAD_EACH, live=1000)
+    assert outcome == "rotated"
+    assert await pinned.fetchval("select count(*) from public.agent_tenant_locks") == TAKEN
+    assert await leases_read() < 10 * TAKEN
 
 
 async def test_a_rotation_waits_for_nobody_who_has_read_the_outbox_and_stays(

@@ -15,6 +15,8 @@ from tests.model.protocol import Replica, Stage, staged
 
 FORCED = "select outcome, live from reactor.rotate($1, 0, 5000)"
 FILE = "select pg_relation_filenode('reactor.events')"
+LEASES = "select pg_relation_filenode('public.agent_tenant_locks')"
+NOTES = "select f.* from reactor.in_flight f join public.agent_tenant_locks l on l.run_id = f.run_id order by f.tenant_id"
 EVERYTHING = "select * from reactor.events order by id"
 
 
@@ -89,6 +91,58 @@ async def test_a_rotation_changes_no_row_and_leaves_no_dead_one(stage: Stage) ->
     await replica.commit()
     assert {row["tenant_id"] for row in rows} == {flying}
     assert await stage.admin.fetchval("select count(*) from reactor.events where tenant_id = $1", flying) == 0
+
+
+async def test_the_leases_are_written_again_as_they_were(stage: Stage) -> None:
+    await stage.tenant(events=2)
+    over = await stage.tenant(events=1)
+    replica, other = await stage.replica(), await stage.replica()
+    ended = await replica.claim(batch=1)
+    await replica.settle([row for row in ended if row["tenant_id"] == over], scoped=False)
+    leases = "select * from public.agent_tenant_locks"
+    before, file = await stage.admin.fetch(leases), await stage.admin.fetchval(LEASES)
+    notes = await stage.admin.fetch(NOTES)
+    assert len(before) == len(notes) == 1
+    assert await rotate(stage) == "rotated"
+    assert await stage.admin.fetch(leases) == before
+    assert await stage.admin.fetch(NOTES) == notes
+    assert await stage.admin.fetchval(LEASES) != file
+    assert await other.claim() == []
+    rest = [row for row in ended if row["tenant_id"] != over]
+    assert len(await replica.settle(rest, more=True, scoped=False)) == 1
+
+
+async def test_leases_that_somebody_holds_are_left_for_the_next_time(stage: Stage) -> None:
+    """As a transaction of the application's that took a lease and goes on."""
+    tenant = await stage.tenant(events=2)
+    application, heir = await stage.replica(), await stage.replica()
+    await application.begin()
+    await application.connection.execute("select public.acquire_tenant_lock($1, 'application')", tenant)
+    events, leases = await stage.admin.fetchval(FILE), await stage.admin.fetchval(LEASES)
+    assert await rotate(stage) == "rotated"
+    assert await stage.admin.fetchval(FILE) != events
+    assert await stage.admin.fetchval(LEASES) == leases
+    await application.commit()
+    assert await heir.claim() == []
+    assert await rotate(stage) == "rotated"
+    assert await stage.admin.fetchval(LEASES) != leases
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "create trigger own after insert on public.agent_tenant_locks execute function public.own()",
+        "create publication own for table public.agent_tenant_locks",
+    ],
+)
+async def test_leases_that_the_application_watches_are_left_alone(stage: Stage, sign: str) -> None:
+    await stage.admin.execute(
+        "create function public.own() returns trigger language plpgsql as 'begin return null; end'"
+    )
+    await stage.admin.execute(sign)
+    leases = await stage.admin.fetchval(LEASES)
+    assert await rotate(stage) == "rotated"
+    assert await stage.admin.fetchval(LEASES) == leases
 
 
 @pytest.mark.parametrize("cached", [True, False])

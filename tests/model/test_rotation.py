@@ -16,7 +16,7 @@ from tests.model.protocol import Replica, Stage, staged
 FORCED = "select outcome, live from reactor.rotate($1, 0, 5000)"
 FILE = "select pg_relation_filenode('reactor.events')"
 LEASES = "select pg_relation_filenode('public.agent_tenant_locks')"
-NOTES = "select f.* from reactor.in_flight f join public.agent_tenant_locks l on l.run_id = f.run_id order by f.tenant_id"
+NOTES = "select f.* from reactor.in_flight f join public.agent_tenant_locks l on l.run_id = f.run_id"
 EVERYTHING = "select * from reactor.events order by id"
 
 

@@ -37,7 +37,7 @@ def check(file: sqlfiles.SqlFile) -> list[str]:
             try:
                 parse_plpgsql(RawStream()(statement))
             except ParseError as error:
-                # The parser knows no types but those of pg_catalog, and no table's rows; the server checks the rest.
+                # The parser knows neither types of our own nor tables; the server checks the rest.
                 told = str(error.args[0])
                 if not (told.startswith("Not implemented") or told.endswith("has pseudo-type _record")):
                     mistakes.append(f"{path}: in a plpgsql body: {error.args[0]}")

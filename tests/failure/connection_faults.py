@@ -1,6 +1,7 @@
 """Faults of connections: backends that are ended, and a network that loses, delays and forgets."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from tests.failure.monkey import Fault, Monkey
 
@@ -23,7 +24,9 @@ async def _terminate(monkey: Monkey, fault: Fault, suffix: str, limit: int) -> N
     )
     fault.detail = f"{len(ended)} backends"
     if ended:
-        await monkey.probe(fault, held)
+        fault.healed = datetime.now(UTC)
+        # Who only lost its listener goes on with its runs, so a held tenant would tell how long those take.
+        await monkey.probe(fault, await monkey.idle() if suffix == " listener" else held)
 
 
 async def end_listener(monkey: Monkey, fault: Fault) -> None:
@@ -66,7 +69,9 @@ async def half_open(monkey: Monkey, fault: Fault) -> None:
     silent = monkey.chance.random() < 0.5
     fault.detail = "the server hears nothing" if silent else "the server's ends are closed"
     slot.proxy.forget_open(close_upstream=not silent)
-    await monkey.probe(fault, held)
+    fault.healed = datetime.now(UTC)
+    # Its runs are stuck, and so are the tenants that it held; the others must not notice.
+    await monkey.probe(fault, [*held[:3], *await monkey.idle()])
 
 
 async def black_hole(monkey: Monkey, fault: Fault) -> None:

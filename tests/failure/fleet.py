@@ -26,6 +26,8 @@ from tests.failure.writer import tenants_of
 
 ROOT = Path(__file__).parents[2]
 WORLD = Path(__file__).with_name("world.sql")
+#: How many tenants there are that only probes write to.
+RESERVED = 16
 #: Exit codes of a replica that could not start because the server was away: it is started again.
 _MAY_EXIT = {0, 3}
 _SERVER = {
@@ -70,7 +72,10 @@ class Fleet:
 
     server: embedded.EmbeddedServer
     directory: Path
+    #: those that the writers write for
     tenants: list[UUID]
+    #: those that nobody writes for, except a probe that is to find its tenant idle
+    reserved: list[UUID]
     settings: dict[str, str]
     receivers: Receivers
     slots: list[Slot] = field(default_factory=list)
@@ -229,12 +234,15 @@ async def running(
     async with embedded.running(settings=_SERVER) as server:
         async with connected(server.url()) as connection:
             await connection.execute("create database proof")
-        fleet = Fleet(server, directory, tenants_of(tenants), dict(settings), Receivers(directory))
+        every = tenants_of(tenants + RESERVED)
+        fleet = Fleet(
+            server, directory, every[:tenants], every[tenants:], dict(settings), Receivers(directory)
+        )
         await migrate(lambda: connect(fleet.database, name="proof"))
         async with connected(fleet.database) as connection:
             await connection.executemany(
                 "insert into public.tenants (id, name) values ($1, $2)",
-                [(tenant, f"tenant {n}") for n, tenant in enumerate(fleet.tenants)],
+                [(tenant, f"tenant {n}") for n, tenant in enumerate(every)],
             )
             await connection.execute(WORLD.read_text())
             for statement in patch:

@@ -13,13 +13,13 @@ async def kill_nine(monkey: Monkey, fault: Fault) -> None:
     slot = monkey.victim(fault)
     if slot is None:
         return
+    held = await monkey.freeze(fault, slot)
+    if held is None:
+        return
     slot.expected_end = True
     monkey.fleet.signal(slot, signal.SIGKILL)
     fault.healed = datetime.now(UTC)
-    rows = await monkey.ask(
-        "select tenant_id from public.agent_tenant_locks where lock_holder = $1", fault.victim
-    )
-    await monkey.probe(fault, [row["tenant_id"] for row in rows])
+    await monkey.probe(fault, held)
 
 
 async def stop_past_lease(monkey: Monkey, fault: Fault) -> None:
@@ -27,12 +27,12 @@ async def stop_past_lease(monkey: Monkey, fault: Fault) -> None:
     slot = monkey.victim(fault) if monkey.may_trouble() else None
     if slot is None:
         return
-    slot.troubled = True
+    held = await monkey.freeze(fault, slot)
+    if held is None:
+        return
+    process, slot.troubled = slot.process, True
     try:
-        process = slot.process
-        monkey.fleet.signal(slot, signal.SIGSTOP)
-        fault.healed = datetime.now(UTC)
-        await monkey.probe(fault, await monkey.held_by(slot))
+        await monkey.probe(fault, held)
         await asyncio.sleep(monkey.lease * monkey.chance.uniform(1.2, 2.5))
         if slot.process is process:
             monkey.fleet.signal(slot, signal.SIGCONT)

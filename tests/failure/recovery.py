@@ -42,6 +42,8 @@ class Recovery:
     alone: bool
     #: the probe
     subject: UUID
+    #: a probe went to a tenant whose lease the victim held when it was hit, and which then ran out
+    waited_for_lease: bool
 
 
 async def recoveries(connection: asyncpg.Connection, faults: Sequence[Fault]) -> list[Recovery]:
@@ -79,7 +81,19 @@ async def recoveries(connection: asyncpg.Connection, faults: Sequence[Fault]) ->
             )
             holders |= {row["holder"] for row in held}
         met = any(other.kind in _WHOLE_SERVER or other.victim in holders for other in meanwhile)
-        made.append(Recovery(fault, (at - healed) / timedelta(seconds=1), not met, subject))
+        waited = await connection.fetchval(
+            "select exists (select from public.proof_source s "
+            "join public.proof_leases l on l.tenant_id = s.tenant_id and l.what = 'taken' "
+            "join public.proof_leases e on e.run_id = l.run_id and e.what = 'ended' "
+            "join public.agent_autonomous_runs r on r.id = l.run_id "
+            "where s.subject = any($1) and l.holder = $2 and l.at <= $3 and e.at > $3 "
+            "and r.status = 'timeout')",
+            fault.probes,
+            fault.victim,
+            healed,
+        )
+        seconds = (at - healed) / timedelta(seconds=1)
+        made.append(Recovery(fault, seconds, not met, subject, bool(waited)))
     return made
 
 

@@ -1,6 +1,7 @@
 """What a proof found: for the terminal, as JSON, and as docs/proof.md with its plot."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def percentile(values: list[float], share: float) -> float:
 
 def print_result(console: Console, result: Result) -> None:
     table = Table(title=f"seed {result.plan.seed}: recovery, seconds")
-    for name in ("fault", "times", "p50", "p99", "longest", "alone", "longest alone", "limit"):
+    for name in ("fault", "times", "p50", "p99", "longest", "alone", "longest alone", "limit", "leases"):
         table.add_column(name, justify="left" if name == "fault" else "right")
     alone = by_kind(result.recoveries, alone=True)
     for kind, times in sorted(by_kind(result.recoveries).items()):
@@ -32,6 +33,8 @@ def print_result(console: Console, result: Result) -> None:
             str(len(by_itself)),
             f"{max(by_itself):.2f}" if by_itself else "",
             f"{promised:g}" if promised else "",
+            # Of how many it is known that a lease had to run out first.
+            str(sum(r.waited_for_lease for r in result.recoveries if r.fault.kind == kind)),
         )
     console.print(table)
     ledger = result.ledger
@@ -72,6 +75,7 @@ def as_json(result: Result, path: str) -> None:
         "rotations": result.rotations,
         "recoveries": by_kind(result.recoveries),
         "alone": by_kind(result.recoveries, alone=True),
+        "waited_for_lease": Counter(r.fault.kind for r in result.recoveries if r.waited_for_lease),
         "limits": {kind: limit(kind, result.plan.lease) for kind in by_kind(result.recoveries)},
         "slowest": result.slowest,
         "faults": [

@@ -21,6 +21,7 @@ import pytest
 
 from reactor.db import embedded, migrate, pool
 from reactor.errors import ReactorError
+from tests import servers
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
 _numbers = itertools.count(1)
@@ -91,11 +92,6 @@ def migrate_database(url: str) -> migrate.Report:
     return run_async(migrate.migrate(lambda: pool.connect(url, name="reactor migrate")))
 
 
-def _start_embedded(**options) -> embedded.EmbeddedServer:
-    settings = dict(embedded.FAST) | {"max_connections": "200"}
-    return embedded.start(settings=settings, **options)
-
-
 @contextlib.contextmanager
 def _container(image: str) -> Iterator[Server]:
     # The reaper is one more image to pull, and we stop the container ourselves.
@@ -125,20 +121,15 @@ def server() -> Iterator[Server]:
         yield Server(given)
         return
     image = os.environ.get("REACTOR_TEST_IMAGE")
-    own = None
-    if not image:
-        try:
-            own = _start_embedded(tcp_port=0)
-        except ReactorError as error:
-            print(f"no embedded server ({error}); trying a container", file=sys.stderr)
-    if own is not None:
-        try:
-            yield Server(own.url(), own)
-        finally:
-            own.stop()
-        return
-    with _container(image or "postgres:18") as contained:
-        yield contained
+    with contextlib.ExitStack() as stack:
+        started = None
+        if not image:
+            try:
+                own = stack.enter_context(servers.running(tcp_port=0))
+                started = Server(own.url(), own)
+            except ReactorError as error:
+                print(f"no embedded server ({error}); trying a container", file=sys.stderr)
+        yield started or stack.enter_context(_container(image or "postgres:18"))
 
 
 @pytest.fixture(scope="session")
@@ -146,11 +137,8 @@ def pg15() -> Iterator[Server]:
     """A PostgreSQL 15, where the system has one."""
     if not (PG15 / "postgres").exists():
         pytest.skip(f"no PostgreSQL 15 in {PG15}")
-    own = _start_embedded(bin_dir=PG15)
-    try:
+    with servers.running(bin_dir=PG15) as own:
         yield Server(own.url(), own)
-    finally:
-        own.stop()
 
 
 @pytest.fixture(scope="session")

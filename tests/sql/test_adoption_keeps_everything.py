@@ -9,7 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from reactor.db import embedded, pool
+from reactor.db import pool
+from tests import servers
 from tests.conftest import PG15, Server, migrate_database, run_async
 from tests.sql import catalogue
 
@@ -247,11 +248,8 @@ def untouched_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server on which nobody has made the reactor's roles yet."""
     if request.param == "15" and not (PG15 / "postgres").exists():
         pytest.skip(f"no PostgreSQL 15 in {PG15}")
-    own = embedded.start(settings=dict(embedded.FAST), bin_dir=PG15 if request.param == "15" else None)
-    try:
+    with servers.running(bin_dir=PG15 if request.param == "15" else None) as own:
         yield Server(own.url(), own)
-    finally:
-        own.stop()
 
 
 @pytest.mark.parametrize("predecessor", PREDECESSORS)

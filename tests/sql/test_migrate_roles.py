@@ -4,6 +4,7 @@ import pytest
 
 from reactor.db import embedded, migrate, pool, sqlfiles
 from reactor.errors import MissingPrivilege
+from tests import servers
 from tests.conftest import PG15
 
 
@@ -12,13 +13,11 @@ async def fresh(request):
     """A server without our roles, and a database that belongs to the ordinary role app."""
     if request.param == "15" and not PG15.exists():
         pytest.skip(f"no PostgreSQL 15 in {PG15}")
-    async with (
-        embedded.running(settings=embedded.FAST, bin_dir=PG15 if request.param == "15" else None) as server,
-        pool.connected(server.url()) as admin,
-    ):
-        await admin.execute("create role app login")
-        await admin.execute("create database crm owner app")
-        yield server, admin
+    with servers.running(bin_dir=PG15 if request.param == "15" else None) as server:
+        async with pool.connected(server.url()) as admin:
+            await admin.execute("create role app login")
+            await admin.execute("create database crm owner app")
+            yield server, admin
 
 
 async def as_app(server: embedded.EmbeddedServer) -> migrate.Report:

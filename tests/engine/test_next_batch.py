@@ -35,24 +35,31 @@ async def test_a_batch_is_handled_while_the_one_before_is_settled(
     """The settlement that has events ahead waits, in the server's place, until one of those was handled."""
     app = Reactor()
     held: set[int] = set()
-    overlapped = asyncio.Event()
+    sent, handled = asyncio.Event(), asyncio.Event()
+    overlapped: list[bool] = []
     settle = calls.settle
 
     async def slow(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
-        if settlement.ahead and not overlapped.is_set():
+        if settlement.ahead and not sent.is_set():
             held.update(settlement.ahead)
-            await asyncio.wait_for(overlapped.wait(), 10)
+            sent.set()
+            await asyncio.wait_for(handled.wait(), 10)
+            overlapped.append(True)
         return await settle(connection, settlement, **rest)
 
     @app.on("step")
     async def step(event: Event[Any], ctx: Context) -> None:
+        # One batch was claimed, and two came with its settlement: what follows is ahead of the next one, and
+        # must not be done before that is on its way.
+        if event.payload["n"] > 2 * BATCH:
+            await asyncio.wait_for(sent.wait(), 10)
         if event.id in held:
-            overlapped.set()
+            handled.set()
 
     monkeypatch.setattr(calls, "settle", slow)
     await world.flood(await world.tenant(), "step", 10 * BATCH)
     await world.drain(app, batch_size=BATCH)
-    assert overlapped.is_set()
+    assert overlapped == [True]
     assert await world.count("reactor.history") == 10 * BATCH
 
 

@@ -3,7 +3,7 @@
 What a function does inside is not shown by EXPLAIN; how many rows it visits is, by the server's own counters.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import pytest
@@ -16,10 +16,11 @@ EVENTS = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def million(server: Server, template: str) -> str:
+def million(server: Server, template: str) -> Iterator[str]:
     """A database with a million events: ready, delayed and parked, and as many finished ones nearby."""
     name = server.create(template)
-    return server.url(name)
+    yield server.url(name)
+    server.drop(name)
 
 
 @pytest.fixture

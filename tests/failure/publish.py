@@ -61,6 +61,7 @@ def results(document: dict[str, Any], plot: str) -> str:
         "| fault | times | p50 | p99 | longest | alone | p99 alone | limit | over it, alone |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *(_row(kind, times[kind], document) for kind in sorted(document["recoveries"])),
+        *_leases(document),
     ]
     return "\n".join([*lines, "", f"![Recovery times by kind of fault, on a logarithmic axis]({plot})"])
 
@@ -71,6 +72,17 @@ def _end(document: dict[str, Any]) -> str:
         return "**The outbox was not empty when the time to settle was over.**"
     ended = "" if document["clean"] else " **Not clean: see the counts, or a replica ended by itself.**"
     return f"The outbox was empty {document['settling']:.0f} s after the last fault.{ended}"
+
+
+def _leases(document: dict[str, Any]) -> list[str]:
+    """Whether the end of a lease was measured where it is part of the recovery. Older results do not know."""
+    waited = document.get("waited_for_lease", {})
+    told = [
+        f"{waited.get(kind, 0)} of the {len(found)} recoveries after {what}"
+        for kind, what in (("kill -9", "a kill"), ("stopped past its lease", "a stop"))
+        if (found := document["recoveries"].get(kind))
+    ]
+    return ["", f"A lease had to run out first in {' and '.join(told)}."] if waited and told else []
 
 
 def _row(kind: str, times: int, document: dict[str, Any]) -> str:

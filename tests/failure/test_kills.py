@@ -26,4 +26,6 @@ async def test_ten_kills_at_random_moments_lose_and_double_nothing() -> None:
     assert result.is_clean, told(result)
     assert len(result.faults) >= 10
     assert result.ledger.interrupted > 0, "no kill met a run"
+    waited = sum(recovery.waited_for_lease for recovery in result.recoveries)
+    assert waited > len(result.recoveries) / 2, "most kills met no lease that had to run out"
     assert result.ledger.arrived >= result.ledger.outside > 0

@@ -473,7 +473,7 @@ async def test_a_process_killed_while_smtp_holds_the_message_leads_to_a_question
         **os.environ,
         "REACTOR_DATABASE_URL": database_url,
         "REACTOR_EMAIL_URL": smtp["email_url"],
-        "REACTOR_LEASE_SECONDS": "5",
+        "REACTOR_LEASE_SECONDS": "2",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, env=environment, stderr=asyncio.subprocess.DEVNULL
@@ -484,7 +484,7 @@ async def test_a_process_killed_while_smtp_holds_the_message_leads_to_a_question
         process.kill()
         await process.wait()
 
-    async with running(automations(), database_url, lease_seconds=5, **smtp):
+    async with running(automations(), database_url, lease_seconds=2, **smtp):
         await until(lambda: company.alerts("email_unknown"), within=30)
         await settled(conn)
 

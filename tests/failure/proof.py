@@ -4,18 +4,22 @@ import asyncio
 import random
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
+from reactor.db.borrow import LOST
 from tests.failure import fleet as fleets
 from tests.failure.faults import FAULTS
 from tests.failure.fleet import Fleet, Surprise
-from tests.failure.ledger import Ledger, read
+from tests.failure.ledger import CHECKS, Ledger, read
 from tests.failure.monkey import Fault, Monkey
 from tests.failure.recovery import Recovery, recoveries, stories
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Plan:
     patch: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     settle_within: float = 300
+    #: entries of the ledger: it ends as soon as one of them is not zero
+    until_found: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -107,10 +113,10 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
         began = datetime.now(UTC)
         watcher = asyncio.create_task(_watch(fleet, monkey, tell))
         try:
-            await _play(monkey, plan)
+            await _unless_found(fleet, plan.until_found, _play(monkey, plan))
             await fleet.stop_writers()
             last = monotonic()
-            settled = await _settle(fleet, plan.settle_within)
+            settled = await _unless_found(fleet, plan.until_found, _settle(fleet, plan.settle_within))
             settling = monotonic() - last
         finally:
             watcher.cancel()
@@ -132,7 +138,7 @@ async def prove(plan: Plan, *, tell: Callable[[Progress], None] = lambda _: None
             ledger=ledger,
             surprises=fleet.surprises,
             recoveries=recovered,
-            settled=settled,
+            settled=bool(settled),
             settling=settling,
             directory=directory,
             slowest=told,
@@ -168,6 +174,38 @@ async def _play(monkey: Monkey, plan: Plan) -> None:
 async def _inject(monkey: Monkey, fault: Fault) -> None:
     await FAULTS[fault.kind][0](monkey, fault)
     fault.over = datetime.now(UTC)
+
+
+async def _unless_found(fleet: Fleet, names: Sequence[str], work: Coroutine[None, None, T]) -> T | None:
+    """Until the work is done; or, given up for it, until the ledger has an entry of one of these names."""
+    if not names:
+        return await work
+    working, looking = asyncio.create_task(work), asyncio.create_task(_look(fleet, names))
+    try:
+        await asyncio.wait([working, looking], return_when=asyncio.FIRST_COMPLETED)
+        if looking.done():
+            looking.result()
+        return await working if working.done() else None
+    finally:
+        for task in (working, looking):
+            task.cancel()
+        await asyncio.wait([working, looking])
+
+
+async def _look(fleet: Fleet, names: Sequence[str]) -> None:
+    """Read these entries twice a second, until one is not zero."""
+    while True:
+        try:
+            connection = await fleet.connect()
+            try:
+                for name in names:
+                    if await connection.fetch(f"select from ({CHECKS[name]}) as found limit 1"):
+                        return
+            finally:
+                connection.terminate()
+        except LOST:
+            pass
+        await asyncio.sleep(0.5)
 
 
 async def _settle(fleet: Fleet, within: float) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reactor.db import embedded
@@ -23,16 +23,18 @@ _ROOM = 4 << 30
 
 
 @contextlib.contextmanager
-def running(*, tcp_port: int | None = None, bin_dir: Path | None = None) -> Iterator[embedded.EmbeddedServer]:
+def running(
+    *, tcp_port: int | None = None, bin_dir: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[embedded.EmbeddedServer]:
     """A server that forgets everything in a crash. Raises ReactorError where none can be started."""
-    settings = {**embedded.FAST, "max_connections": "200"}
+    chosen = {**embedded.FAST, "max_connections": "200", **(settings or {})}
     base = None
-    if _has_room():
+    if (memory := room()) is not None:
         _sweep()
-        base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
-        settings["max_wal_size"] = "512MB"
+        base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=memory))
+        chosen["max_wal_size"] = "512MB"
     try:
-        own = embedded.start(base, tcp_port=tcp_port, settings=settings, bin_dir=bin_dir)
+        own = embedded.start(base, tcp_port=tcp_port, settings=chosen, bin_dir=bin_dir)
         try:
             yield own
         finally:
@@ -42,8 +44,10 @@ def running(*, tcp_port: int | None = None, bin_dir: Path | None = None) -> Iter
             shutil.rmtree(base, ignore_errors=True)
 
 
-def _has_room() -> bool:
-    return os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM
+def room() -> Path | None:
+    """A directory in memory, where there is room for a server."""
+    fit = os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM
+    return _MEMORY if fit else None
 
 
 def _sweep() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from reactor.cli import entry
 from reactor.demo import place
+from tests import servers
 from tests.conftest import run_async
 
 SMALL = ("--orders", "120", "--seconds", "1.5", "--rate", "40")
@@ -24,7 +25,7 @@ SMALL = ("--orders", "120", "--seconds", "1.5", "--rate", "40")
 @contextmanager
 def place_for_a_server() -> Iterator[Path]:
     """A directory that the server's account can enter, which pytest's own are not."""
-    parent = Path(tempfile.mkdtemp(prefix="reactor-demo-test-", dir="/var/tmp"))
+    parent = Path(tempfile.mkdtemp(prefix="reactor-demo-test-", dir=servers.room() or "/var/tmp"))
     parent.chmod(0o755)
     try:
         yield parent / "server"

@@ -89,7 +89,8 @@ def breaks() -> dict[str, Break]:
                 kinds=("poison event",),
                 patch=(without("claim", _NO_NOTE), without("settle", _NO_NEXT_NOTE)),
                 seconds=6,
-                settle_within=20,
+                # Where nothing is broken, it takes two.
+                settle_within=10,
                 every=5,
                 max_attempts=2,
             ),

@@ -30,7 +30,7 @@ WORLD = Path(__file__).with_name("world.sql")
 RESERVED = 16
 #: Exit codes of a replica that could not start because the server was away: it is started again.
 _MAY_EXIT = {0, 3}
-_SERVER = {
+SERVER = {
     "max_connections": "120",
     "superuser_reserved_connections": "10",
     "track_commit_timestamp": "on",
@@ -231,20 +231,9 @@ async def running(
 
     ``patch``: SQL run after the migrations, for breaking the protocol on purpose.
     """
-    async with embedded.running(settings=_SERVER) as server:
-        async with connected(server.url()) as connection:
-            await connection.execute("create database proof")
-        every = tenants_of(tenants + RESERVED)
-        fleet = Fleet(
-            server, directory, every[:tenants], every[tenants:], dict(settings), Receivers(directory)
-        )
-        await migrate(lambda: connect(fleet.database, name="proof"))
+    async with embedded.running(settings=SERVER) as server:
+        fleet = await found(server, directory, tenants=tenants, settings=settings)
         async with connected(fleet.database) as connection:
-            await connection.executemany(
-                "insert into public.tenants (id, name) values ($1, $2)",
-                [(tenant, f"tenant {n}") for n, tenant in enumerate(every)],
-            )
-            await connection.execute(WORLD.read_text())
             for statement in patch:
                 await connection.execute(statement)
         try:
@@ -252,6 +241,24 @@ async def running(
         finally:
             with anyio.CancelScope(shield=True):
                 await fleet.stop()
+
+
+async def found(
+    server: embedded.EmbeddedServer, directory: Path, *, tenants: int, settings: dict[str, str]
+) -> Fleet:
+    """The proof's database on a server, which has none yet."""
+    async with connected(server.url()) as connection:
+        await connection.execute("create database proof")
+    every = tenants_of(tenants + RESERVED)
+    fleet = Fleet(server, directory, every[:tenants], every[tenants:], dict(settings), Receivers(directory))
+    await migrate(lambda: connect(fleet.database, name="proof"))
+    async with connected(fleet.database) as connection:
+        await connection.executemany(
+            "insert into public.tenants (id, name) values ($1, $2)",
+            [(tenant, f"tenant {n}") for n, tenant in enumerate(every)],
+        )
+        await connection.execute(WORLD.read_text())
+    return fleet
 
 
 def pick(slots: Sequence[Slot], chance: random.Random) -> Slot | None:

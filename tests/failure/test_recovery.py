@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from tests import servers
 from tests.failure import fleet as fleets
 from tests.failure.fleet import Fleet
 from tests.failure.monkey import Fault, Monkey
@@ -26,9 +27,9 @@ _HANDLE = """
 
 @pytest.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    """The proof's database, and no replica that would interfere."""
-    async with fleets.running(tmp_path, tenants=4, settings={}) as made:
-        yield made
+    """The proof's database, on a server that need not be durable, and no replica that would interfere."""
+    with servers.running(settings=fleets.SERVER) as server:
+        yield await fleets.found(server, tmp_path, tenants=4, settings={})
 
 
 @pytest.fixture

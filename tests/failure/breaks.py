@@ -55,6 +55,8 @@ def breaks() -> dict[str, Break]:
                 rows=("lazy", "intent"),
                 environment=(("PROOF_SLEEP", "2"),),
                 rate=25,
+                # Not every stop meets a handler that commits before its replica looks at the lease again.
+                seconds=60,
                 patch=(
                     without(
                         "settle",

@@ -128,6 +128,22 @@ async def test_leases_that_somebody_holds_are_left_for_the_next_time(stage: Stag
     assert await stage.admin.fetchval(LEASES) != leases
 
 
+async def test_leases_that_could_not_be_written_again_are_left_as_they_are(stage: Stage) -> None:
+    """As in an adopted table, with a constraint that its old rows need not fulfil."""
+    await stage.tenant(events=1)
+    replica = await stage.replica()
+    rows = await replica.claim()
+    await stage.admin.execute(
+        "alter table public.agent_tenant_locks add constraint own check (lock_holder is null) not valid"
+    )
+    events, leases = await stage.admin.fetchval(FILE), await stage.admin.fetchval(LEASES)
+    assert await rotate(stage) == "rotated"
+    assert await stage.admin.fetchval(FILE) != events
+    assert await stage.admin.fetchval(LEASES) == leases
+    await replica.settle(rows, scoped=False)
+    assert await stage.admin.fetchval("select count(*) from public.agent_tenant_locks") == 0
+
+
 @pytest.mark.parametrize(
     "sign",
     [

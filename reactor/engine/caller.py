@@ -25,6 +25,8 @@ log = structlog.get_logger("reactor.caller")
 
 MOST_SAVEPOINTS = 32
 _LONGEST_SEGMENT = 0.1
+#: … and so many of it at most without a turn for everybody else in the process.
+_LONGEST_STRETCH = 0.002
 
 _LOGGED: dict[Verdict, str] = {
     "dead": names.EVENT_DEAD,
@@ -69,7 +71,8 @@ class Caller:
     async def handle(self, run: Run, scope: Scope, segment: Segment, rows: Rows, *, solo: bool) -> int:
         """Handle rows from the front until the segment must end; how many were taken."""
         clock = asyncio.get_running_loop().time
-        ends = clock() + _LONGEST_SEGMENT
+        began = clock()
+        ends, yields = began + _LONGEST_SEGMENT, began + _LONGEST_STRETCH
         moves = self.gate_moves
         run.segment = segment
         at = 0
@@ -92,9 +95,13 @@ class Caller:
                 or scope.marks >= MOST_SAVEPOINTS
                 or self.gate_moves != moves
                 or self._is_draining()
-                or clock() > ends
+                or (now := clock()) > ends
             ):
                 break
+            if now > yields:
+                # A handler that awaits nothing would keep everybody else's events from being claimed.
+                await asyncio.sleep(0)
+                yields = clock() + _LONGEST_STRETCH
         return at
 
     async def _next(

@@ -25,11 +25,12 @@ _BUSY_LOOK = 0.0015
 _QUIET_AFTER = 0.1
 #: The poll when notifications cannot be relied on.
 _FAST_POLL = 1.0
-#: The pause for each tenant of a claim that took all there was, and the longest, in seconds.
+#: The pause for each tenant of a claim that took all there was, in seconds: at least; while busy at most …
 _GATHER = 0.00025
-_LONGEST_GATHER = 0.05
-#: … and while busy at least so many times as long as the look took.
+_GATHER_BUSY = 0.001
+#: … between those as many times as long as the look took. And the longest for all of them.
 _DUTY = 2.0
+_LONGEST_GATHER = 0.05
 _LONGEST_DOZE = 0.2
 
 
@@ -66,7 +67,8 @@ class Pace:
         self.hears_all = tenants < room and self.armed and not self.busy
         if tenants >= room:
             return 0.0
-        return min(_LONGEST_GATHER, max(tenants * _GATHER, took * _DUTY if self.busy else 0.0))
+        least, most = tenants * _GATHER, tenants * (_GATHER_BUSY if self.busy else _GATHER)
+        return min(_LONGEST_GATHER, max(least, min(most, took * _DUTY)))
 
     def woken(self) -> None:
         """The bell rang; found() takes it back when there was something."""

@@ -165,6 +165,7 @@ class Replica:
             caller=self._caller,
             limits=limits,
             may_keep=lambda: dispatcher.has_spare,
+            is_alone=lambda: dispatcher.has_one,
             is_draining=lambda: dispatcher.draining,
         )
         dispatcher = Dispatcher(

@@ -26,7 +26,7 @@ log = structlog.get_logger("reactor.caller")
 MOST_SAVEPOINTS = 32
 _LONGEST_SEGMENT = 0.1
 #: … and so many of it at most without a turn for everybody else in the process.
-_LONGEST_STRETCH = 0.002
+_LONGEST_STRETCH = 0.001
 
 _LOGGED: dict[Verdict, str] = {
     "dead": names.EVENT_DEAD,

@@ -22,6 +22,8 @@ _MOST_AT_ONCE = 500
 #: Events that one claim may bring, about: memory must not grow with the backlog.
 _MOST_EVENTS = 10_000
 _LONGEST_WAIT = 1.0
+#: Seconds since another tenant was here as well until one is alone.
+_ALONE_AFTER = 1.0
 
 
 class Dispatcher:
@@ -41,6 +43,7 @@ class Dispatcher:
         self.draining = False
         self._rate = 0.0
         self._rated_at = 0.0
+        self._crowded_at = -_ALONE_AFTER
 
     @property
     def room(self) -> int:
@@ -56,6 +59,11 @@ class Dispatcher:
     def has_spare(self) -> bool:
         """Whether a tenant with more work may go on: nobody here waits for its slot."""
         return not self._queue and len(self.active) < self._slots
+
+    @property
+    def has_one(self) -> bool:
+        """Whether one tenant has had this replica to itself for a while."""
+        return asyncio.get_running_loop().time() - self._crowded_at > _ALONE_AFTER
 
     @property
     def is_idle(self) -> bool:
@@ -83,6 +91,8 @@ class Dispatcher:
             by_run.setdefault(row["run_id"], []).append(row)
         for run_id, own in by_run.items():
             self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
+        if len(self.active) + len(self._queue) > 1:
+            self._crowded_at = now
         self._arrived.set()
         metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
         return len(by_run)

@@ -43,8 +43,8 @@ else:
 log = structlog.get_logger("reactor.runner")
 
 _LONGEST_TURN = 1.0
-#: A tenant whose backlog goes quickly brings more and more at a time, up to so many batches.
-_LONGEST_LIST = 5
+#: A lone tenant whose backlog goes quickly brings more and more at a time, up to so many batches.
+_LONGEST_LIST = 3
 
 
 class Runner:
@@ -58,6 +58,7 @@ class Runner:
         caller: Caller,
         limits: Limits,
         may_keep: Callable[[], bool],
+        is_alone: Callable[[], bool],
         is_draining: Callable[[], bool],
     ) -> None:
         self._pool = pool
@@ -65,6 +66,7 @@ class Runner:
         self._caller = caller
         self._limits = limits
         self._may_keep = may_keep
+        self._is_alone = is_alone
         self._is_draining = is_draining
 
     async def work(self, run: Run) -> None:
@@ -127,8 +129,10 @@ class Runner:
                     rows, handled = rest, [*handled, *part]
                     # Where others wait for the slot, what is in hand is finished, and nothing new begun.
                     if self._may_keep() and not run.capped and not self._is_draining():
-                        # It is quick (or part of it would be left): the longer the list, the less each costs.
-                        batch = min(2 * batch, _LONGEST_LIST * self._limits.batch)
+                        # It is quick (or part of it would be left): the longer the list, the less each costs,
+                        # and the longer others wait for the processor, if there are any.
+                        longest = _LONGEST_LIST if self._is_alone() else 1
+                        batch = min(2 * batch, longest * self._limits.batch)
                         run.on_its_way = handled
                         run.coming = self._settler.submit(segment, batch=batch, ahead=rest)
                         segment, handled = Segment(run), []

@@ -54,6 +54,17 @@ async def test_slots_bound_what_runs_and_the_rest_waits_in_order() -> None:
         await asyncio.gather(*workers, return_exceptions=True)
 
 
+async def test_a_tenant_is_alone_until_another_comes_while_it_is_there() -> None:
+    dispatcher = Dispatcher(slots=2, work=lambda run: asyncio.sleep(0), settling=lambda: 0)
+    dispatcher.start(rows(1), 200)
+    assert dispatcher.has_one
+    dispatcher.start(rows(2), 200)
+    assert not dispatcher.has_one
+    dispatcher.take_waiting(longer_than=0)
+    dispatcher.start(rows(1), 200)
+    assert not dispatcher.has_one, "not so soon"
+
+
 async def test_runs_that_wait_too_long_are_given_back_and_lost_ones_dropped() -> None:
     async def work(run: Run) -> None:
         raise AssertionError("no worker was started")

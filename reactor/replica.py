@@ -59,8 +59,7 @@ else:
 
 log = structlog.get_logger("reactor.replica")
 
-#: The engine's own connections at most: claim, two settling, heartbeat, leader, timer, two jobs, rotation,
-#: and a spare, which the canary has for a moment.
+#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, and the canary for a moment.
 _OWN_CONNECTIONS = 10
 
 
@@ -117,8 +116,7 @@ class Replica:
                     size=_OWN_CONNECTIONS,
                     name=self._name,
                     pooler=pooler,
-                    # None of our own calls leaves anything in a session; after a job's it is cleaned.
-                    keep_session=True,
+                    keep_session=True,  # our own calls leave nothing in it; after a job's it is cleaned
                 )
                 await pools.enter_async_context(closing(own))
                 handlers = await create_pool(

@@ -144,7 +144,7 @@ class Claimer:
         return True
 
     async def _rest(self, connection: calls.Connection) -> None:
-        """Nothing was found: wait as the pace says. Returns when it is time to look."""
+        """Nothing is left: wait as the pace says. Returns when it is time to look."""
         step, pause = self._pace.rest(asyncio.get_running_loop().time())
         match step:
             case Rest.DISARM:

@@ -75,7 +75,7 @@ class Pace:
         self._in_vain += 1
 
     def rest(self, now: float) -> tuple[Rest, float]:
-        """After a look that found nothing, or all there was: what to do, and how long to wait first (seconds)."""
+        """After a look that left nothing: what to do, and how long to wait first (seconds)."""
         self._stream = max(0, self._stream - 1)
         match self.mode:
             case "off":

@@ -1592,15 +1592,11 @@ CREATE INDEX email_intents_settled ON reactor.email_intents USING btree (settled
 
 CREATE INDEX email_intents_tenant ON reactor.email_intents USING btree (tenant_id, created_at DESC);
 
+CREATE INDEX events_aside ON reactor.events USING btree (available_at, tenant_id) WHERE ((available_at IS NOT NULL) OR (interruptions > 0));
+
 CREATE UNIQUE INDEX events_dedup ON reactor.events USING btree (tenant_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
-CREATE INDEX events_delayed ON reactor.events USING btree (available_at) WHERE (available_at IS NOT NULL);
-
-CREATE INDEX events_parked ON reactor.events USING btree (tenant_id) WHERE (available_at = 'infinity'::timestamp with time zone);
-
 CREATE INDEX events_ready ON reactor.events USING btree (tenant_id, priority, id) WHERE (available_at IS NULL);
-
-CREATE INDEX events_suspect ON reactor.events USING btree (tenant_id) WHERE ((interruptions > 0) AND (available_at IS NULL));
 
 CREATE INDEX history_cause ON ONLY reactor.history USING btree (cause_id) WHERE (cause_id IS NOT NULL);
 

@@ -110,6 +110,7 @@ class Claimer:
 
     async def _look(self, connection: calls.Connection, room: int, *, only_mine: bool = False) -> bool:
         peers = self._peers()
+        free = self._free()
         batch = self._dispatcher.share(self._batch, room)
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -124,14 +125,19 @@ class Claimer:
                 after=self._after,
                 gated=self._gated,
                 peers=peers if only_mine and len(peers) > 1 else None,
-                free=self._free(),
+                free=free,
             )
             metrics.CLAIMS.labels("yes" if rows else "no").inc()
             self._took(clock() - began, len(rows))
-            if not rows:
+            found = self._dispatcher.start(rows, batch) if rows else 0
+            if found < room and len(peers) < 2 and not free:
+                # All there was is taken, so nobody's turn is next, and a look that begins at the first tenant
+                # has no second half. (Not where a cap passes tenants over, or where others begin too.)
+                self._after = calls.NIL
+            elif found:
+                self._after = rows[-1]["tenant_id"]
+            if not found:
                 return False
-            self._after = rows[-1]["tenant_id"]
-            found = self._dispatcher.start(rows, batch)
             pause = self._pace.found(clock(), tenants=found, room=room, took=clock() - began)
             if self._pace.busy and self._pace.armed:
                 # Work comes by itself: no writer shall stand in the queue of those that notify.

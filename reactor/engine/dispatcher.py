@@ -36,7 +36,8 @@ class Dispatcher:
         self._work = work
         self._settling = settling
         self._queue: deque[Run] = deque()
-        self._arrived = asyncio.Event()
+        #: one permit for each run of the queue: it wakes as many workers as there is work for
+        self._arrived = asyncio.Semaphore(0)
         #: set whenever a run ended
         self.freed = asyncio.Event()
         self.active: set[Run] = set()
@@ -91,9 +92,9 @@ class Dispatcher:
             by_run.setdefault(row["run_id"], []).append(row)
         for run_id, own in by_run.items():
             self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
+            self._arrived.release()
         if len(self.active) + len(self._queue) > 1:
             self._crowded_at = now
-        self._arrived.set()
         metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
         return len(by_run)
 
@@ -113,9 +114,9 @@ class Dispatcher:
         """One worker; the engine starts one for each slot."""
         clock = asyncio.get_running_loop().time
         while True:
-            while not self._queue:
-                self._arrived.clear()
-                await self._arrived.wait()
+            await self._arrived.acquire()
+            if not self._queue:
+                continue  # it was given back, or lost its lease, before its turn
             run = self._queue.popleft()
             self.active.add(run)
             try:

@@ -1,4 +1,4 @@
---! requires: now, ring, rescue, park, bury_orphans, ring_timer
+--! requires: now, ring, rescue, park, bury_orphans
 -- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
 -- each one's events, in one round trip. Called by the claimer whenever it has free slots.
 --
@@ -235,8 +235,11 @@ begin
     if v_tenants is null then
         return;
     end if;
-    -- If we die, the leader is to end these leases in time.
-    perform reactor.ring_timer(reactor.now() + p_lease);
+    -- If we die, the leader is to end these leases in time: reactor.ring_timer(), without the cost of a call.
+    if extract(epoch from reactor.now() + p_lease) * 1000000
+        < pg_catalog.pg_sequence_last_value('reactor.timer'::pg_catalog.regclass) then
+        perform pg_catalog.pg_notify('reactor', 'timer');
+    end if;
 
     -- 4. Their events. This is a statement of its own because it must see what the previous holder
     -- of the lease settled. What is in flight is noted on the lease. A tenant with suspects (events

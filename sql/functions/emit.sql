@@ -1,4 +1,4 @@
---! requires: ring, ring_timer, now
+--! requires: ring_timer, now
 -- Puts an event in the outbox, in the caller's transaction: it exists when that commits, and
 -- never if it does not. Called by applications, by handlers (ctx.emit) and by `reactor emit`.
 --
@@ -40,10 +40,6 @@ begin
                 detail = format('the handler''s tenant is %s, the event''s %s',
                     current_setting('reactor.tenant_id', true), emit.tenant_id);
     end if;
-    if not exists (select from public.tenants t where t.id = emit.tenant_id) then
-        raise exception 'reactor.emit: there is no tenant %', emit.tenant_id using errcode = 'RX003';
-    end if;
-
     if emit.delay > interval '0' then
         v_due := reactor.now() + emit.delay;
     end if;
@@ -52,16 +48,21 @@ begin
         insert into reactor.events as e (
             tenant_id, event_type, subject_id, payload, priority, available_at, dedup_key,
             traceparent, cause_id, depth)
-        values (
-            emit.tenant_id, emit.event_type, emit.subject_id, coalesce(emit.payload, '{}'), coalesce(emit.priority, 0),
+        select
+            t.id, emit.event_type, emit.subject_id, coalesce(emit.payload, '{}'), coalesce(emit.priority, 0),
             v_due, emit.dedup_key,
             nullif(current_setting('reactor.traceparent', true), ''),
             nullif(current_setting('reactor.cause_id', true), '')::bigint,
-            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0))
+            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
+        from public.tenants t
+        where t.id = emit.tenant_id
         on conflict (tenant_id, dedup_key) where dedup_key is not null do nothing
         returning e.id into v_id;
         exit when found;
 
+        if not exists (select from public.tenants t where t.id = emit.tenant_id) then
+            raise exception 'reactor.emit: there is no tenant %', emit.tenant_id using errcode = 'RX003';
+        end if;
         select e.id into v_id
         from reactor.events e
         where e.tenant_id = emit.tenant_id and e.dedup_key = emit.dedup_key;
@@ -72,7 +73,10 @@ begin
     end loop;
 
     if v_due is null then
-        perform reactor.ring();
+        -- reactor.ring(), without the cost of a call
+        if pg_catalog.pg_sequence_last_value('reactor.doorbell'::pg_catalog.regclass) > 1 then
+            perform pg_catalog.pg_notify('reactor', '');
+        end if;
     else
         perform reactor.ring_timer(v_due);
     end if;

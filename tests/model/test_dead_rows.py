@@ -144,7 +144,7 @@ async def test_when_the_snapshot_is_gone_the_next_claim_reads_next_to_nothing(
     pinned: pool.Connection,
 ) -> None:
     await pinned.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'reader'"
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'reader'"
     )
     await pinned.execute("vacuum reactor.events")
     await pinned.execute("select reactor.emit(id, 'test.event') from public.tenants limit 1")

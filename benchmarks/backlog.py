@@ -100,7 +100,7 @@ async def claim_costs(connection: Connection, count: int) -> list[float]:
 
 async def _claim(connection: Connection, after: UUID) -> tuple[float, UUID]:
     began = time.perf_counter()
-    rows = await calls.claim(
+    claim = await calls.claim(
         connection,
         replica="bench",
         tenants=8,
@@ -111,6 +111,6 @@ async def _claim(connection: Connection, after: UUID) -> tuple[float, UUID]:
         peers=None,
     )
     cost = (time.perf_counter() - began) * 1000
-    held_ = {row["run_id"]: row["tenant_id"] for row in rows}
+    held_ = {row["run_id"]: row["tenant_id"] for row in claim.rows}
     await calls.abandon(connection, list(held_.values()), list(held_), interrupted=False, reason=None)
-    return cost, rows[-1]["tenant_id"] if rows else calls.NIL
+    return cost, claim.rows[-1]["tenant_id"] if claim.rows else calls.NIL

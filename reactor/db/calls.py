@@ -48,6 +48,15 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one claim took."""
+
+    rows: list[Record]
+    #: a transaction of the application holds a tenant that has events; nobody will ring when it ends
+    passed_over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """What one sweep of the deadline timer found due."""
 
@@ -71,9 +80,9 @@ async def claim(
     gated: Sequence[str],
     peers: Sequence[str] | None,
     free: Mapping[str, int] | None = None,
-) -> list[Record]:
+) -> Claimed:
     """``free``: how many more tenants may begin with each capped event type."""
-    return await connection.fetch(
+    rows = await connection.fetch(
         "select * from reactor.claim($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         replica,
         tenants,
@@ -86,6 +95,8 @@ async def claim(
         list(free.values()) if free else [],
         timeout=PATIENCE,
     )
+    passed_over = bool(rows) and rows[0]["run_id"] is None
+    return Claimed(rows[1:] if passed_over else rows, passed_over)
 
 
 async def settle(

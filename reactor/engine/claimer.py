@@ -116,7 +116,7 @@ class Claimer:
         began = clock()
         # A claim that the drain cut short would have taken leases that nobody knows of.
         with anyio.CancelScope(shield=True):
-            rows = await calls.claim(
+            claimed = await calls.claim(
                 connection,
                 replica=self._replica,
                 tenants=room,
@@ -127,6 +127,8 @@ class Claimer:
                 peers=peers if only_mine and len(peers) > 1 else None,
                 free=free,
             )
+            rows = claimed.rows
+            self._pace.passed_over(claimed.passed_over)
             metrics.CLAIMS.labels("yes" if rows else "no").inc()
             self._took(clock() - began, len(rows))
             found = self._dispatcher.start(rows, batch) if rows else 0
@@ -168,15 +170,14 @@ class Claimer:
             return
         clock = asyncio.get_running_loop().time
         slept_at = clock()
-        rang = await self._bell.wait(
-            poll_seconds(self._poll, mode=self._pace.mode, listener_healthy=self._listener_healthy)
-        )
+        poll = poll_seconds(self._poll, mode=self._pace.mode, listener_healthy=self._listener_healthy)
+        rang = await self._bell.wait(min(poll, self._pace.again))
         if clock() - slept_at > _TRUST:
             await calls.probe(connection)
         if rang:
             self._pace.woken()
             await self._answer(connection)
-        else:
+        elif self._pace.again >= poll:
             # A server that crashed behind a pooler forgets the bit, and nobody tells us: set it anew.
             self._pace.armed = False
 

@@ -8,10 +8,14 @@ been quiet for a while. A claim that took all there was is followed by a pause, 
 it found and the longer it took: what comes meanwhile is claimed together, and a server that is short of
 time has it for those who write.
 
+Tenants that the application itself holds for a moment (a row lock, a lease in a transaction that goes on) are
+passed over, and looked at again soon: what ends there does not ring.
+
 With several replicas every sleeper hears the bell. One that is woken in vain again and again (another is
 serving the load) dozes: it clears its bit and looks less and less often, at least five times a second.
 """
 
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import Literal, assert_never
@@ -32,6 +36,9 @@ _GATHER_BUSY = 0.001
 _DUTY = 2.0
 _LONGEST_GATHER = 0.05
 _LONGEST_DOZE = 0.2
+#: When to look again after tenants that the application held, in seconds: at first, and at the latest.
+_AGAIN = 0.02
+_LATEST_AGAIN = 1.0
 
 
 class Rest(Enum):
@@ -52,8 +59,19 @@ class Pace:
         self.last_work = 0.0
         #: the last look left nothing behind, and what came after it rings
         self.hears_all = False
+        #: look again after so many seconds, whoever rings or not
+        self.again = math.inf
         self._stream = 0
         self._in_vain = 0
+
+    def passed_over(self, some: bool) -> None:
+        """Whether a look met tenants that a transaction of the application holds."""
+        if not some:
+            self.again = math.inf
+        elif math.isinf(self.again):
+            self.again = _AGAIN
+        else:
+            self.again = min(2 * self.again, _LATEST_AGAIN)
 
     def found(self, now: float, *, tenants: int, room: int, took: float) -> float:
         """A look found work of so many tenants, and there was room for so many; the pause before the next."""

@@ -9,7 +9,8 @@
 -- p_capped     event types that only so many tenants more may begin with here, and p_free how many; a tenant
 --              whose turn is another one of these waits, and takes no slot meanwhile
 -- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
--- side to parse when it needs it. No row: nothing to do.
+-- side to parse when it needs it. No row: nothing to do. A first row of nulls: a transaction of the application
+-- holds a tenant, which was passed over, and nobody will ring when it ends.
 --
 -- A lease needs no durability of its own (a crash of the server ends it, and the settling commit
 -- flushes all before it), so this commits without waiting for the disk.
@@ -62,6 +63,8 @@ declare
     v_has_marked boolean;
     v_held_back boolean := false;
     v_fit uuid[];
+    v_take uuid[];
+    v_passed_over boolean := false;
     v_orphans uuid[];
     v_shut uuid[] := '{}';
     v_wanted uuid[] := '{}';
@@ -190,8 +193,20 @@ begin
                     v_chunk := 500;
                 end if;
             end if;
-            v_wanted := v_wanted || v_found[1 : p_tenants - cardinality(v_wanted)];
+            v_take := v_found[1 : p_tenants - cardinality(v_wanted)];
+            -- Of the application's transactions none is waited for: neither one that locked the tenant's row, nor
+            -- one that took the lease (public.acquire_tenant_lock) and goes on. Those tenants are for a later look.
+            v_fit := array(
+                select t.id
+                from (select c.id from public.tenants c where c.id = any (v_take) order by c.id for key share skip locked) t
+                where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0)));
+            v_wanted := v_wanted || v_fit;
             exit look when cardinality(v_wanted) >= p_tenants;
+            if cardinality(v_fit) < cardinality(v_take) then
+                v_passed_over := true;
+                v_after := v_take[cardinality(v_take)];
+                continue look;
+            end if;
             continue look when v_orphans is not null or (v_closed is not null and cardinality(p_gated) > 0)
                 or cardinality(v_marked) > 0 or v_held_back;
         end if;
@@ -199,16 +214,12 @@ begin
         v_wrapped := true;
         v_after := v_nil;
     end loop;
+    if v_passed_over then
+        return next;
+    end if;
     if cardinality(v_wanted) = 0 then
         return;
     end if;
-
-    -- Of the application's transactions none is waited for: neither one that locked the tenant's row, nor one
-    -- that took the lease (public.acquire_tenant_lock) and goes on. Those tenants are for a later look.
-    v_wanted := array(
-        select t.id
-        from (select c.id from public.tenants c where c.id = any (v_wanted) order by c.id for key share skip locked) t
-        where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0)));
 
     -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
     -- comes second gets nothing for that tenant.

@@ -15,7 +15,7 @@ async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locke
         "insert into clients (tenant_id, company_name) values ($1, 'c') returning id", tenant
     )
     await conn.fetchval("select reactor.emit($1, 'x')", tenant)
-    rows = await calls.claim(
+    claim = await calls.claim(
         conn,
         replica="stopped",
         tenants=8,
@@ -25,6 +25,7 @@ async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locke
         gated=[],
         peers=None,
     )
+    rows = claim.rows
     run = rows[0]["run_id"]
     async with (
         pool.connected(database_url, name="stopped") as stopped,

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from reactor import Context, Event, Reactor
+from reactor.db import pool
 from tests.engine.conftest import World, enter
 
 ASLEEP = "select last_value > 1 from reactor.doorbell"
@@ -255,3 +256,17 @@ async def test_a_replica_whose_looks_all_find_work_stops_writers_from_ringing(wo
     assert bells[0] > 1
     # The last ones may be handled when it is asleep again.
     assert sum(bell == 1 for bell in bells) > 500
+
+
+async def test_an_event_whose_tenant_the_application_locked_is_handled_when_it_lets_go(world: World) -> None:
+    """Nothing rings then, and the poll is far away."""
+    tenant, other = await world.tenant(), await world.tenant()
+    async with world.running(simple(), poll_seconds=60), pool.connected(world.url) as application:
+        await world.until(ASLEEP)
+        async with application.transaction():
+            await application.execute("select from public.tenants where id = $1 for update", tenant)
+            await world.emit(tenant, "work")
+            await world.emit(other, "work")
+            await world.until("select count(*) = 1 from public.ledger")
+            await world.until(ASLEEP)
+        await world.until("select count(*) = 2 from public.ledger", within=8)

@@ -40,7 +40,7 @@ class Replica:
         await self.connection.execute("rollback")
 
     async def claim(self, *, tenants: int = 10, batch: int = 10) -> list[asyncpg.Record]:
-        return await calls.claim(
+        claimed = await calls.claim(
             self.connection,
             replica=self.name,
             tenants=tenants,
@@ -50,6 +50,7 @@ class Replica:
             gated=[],
             peers=None,
         )
+        return claimed.rows
 
     async def handle(self, row: asyncpg.Record) -> None:
         """What a handler does: write, inside the tenant's scope."""

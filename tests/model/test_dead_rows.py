@@ -51,7 +51,7 @@ async def entries_read(conn: pool.Connection, table: str = "reactor.events") -> 
 async def claimed(conn: pool.Connection, table: str = "reactor.events") -> tuple[int, int]:
     """Events that one claim took, and index entries of the table that it read for them."""
     before = await entries_read(conn, table)
-    rows = await calls.claim(
+    claim = await calls.claim(
         conn,
         replica="test",
         tenants=TAKEN,
@@ -61,6 +61,7 @@ async def claimed(conn: pool.Connection, table: str = "reactor.events") -> tuple
         gated=[],
         peers=None,
     )
+    rows = claim.rows
     return len(rows), await entries_read(conn, table) - before
 
 

@@ -66,7 +66,7 @@ async def test_claims_settlements_sweeps_and_deadlines_read_what_they_take_and_n
     full: pool.Connection,
 ) -> None:
     before = await visited(full)
-    rows = await calls.claim(
+    claim = await calls.claim(
         full,
         replica="plans",
         tenants=10,
@@ -76,6 +76,7 @@ async def test_claims_settlements_sweeps_and_deadlines_read_what_they_take_and_n
         gated=[],
         peers=None,
     )
+    rows = claim.rows
     assert len(rows) == 500
     cost = await spent(full, before)
     assert cost["scanned"] == 0

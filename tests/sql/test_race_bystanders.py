@@ -45,6 +45,18 @@ async def test_a_transaction_that_holds_a_tenant_stops_no_claim_of_the_others(
     assert [row["tenant_id"] for row in await replica.claim()] == [stuck]
 
 
+async def test_more_locked_tenants_than_a_claim_takes_keep_it_from_nobody_else(stage: Stage) -> None:
+    tenants = sorted([await stage.tenant(events=1) for _ in range(6)])
+    outsider, replica = await stage.replica(), await stage.replica()
+    await outsider.begin()
+    await outsider.connection.execute(
+        "select from public.tenants where id = any ($1) for update", tenants[:4]
+    )
+    rows = await asyncio.wait_for(replica.claim(tenants=2), 5)
+    assert [row["tenant_id"] for row in rows] == tenants[4:]
+    await outsider.rollback()
+
+
 async def test_an_application_that_locks_tenants_in_any_order_meets_no_deadlock(stage: Stage) -> None:
     low, high = sorted([await stage.tenant(events=1), await stage.tenant(events=1)])
     outsider, replica = await stage.replica(), await stage.replica()

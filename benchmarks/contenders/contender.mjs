@@ -1,7 +1,9 @@
 // The program of benchmarks/contender.py for the contenders of Node; see there.
 export async function main({ setup, fill, work, sender }) {
   const [command, url, ...rest] = process.argv.slice(2);
-  const say = (result) => process.stdout.write(JSON.stringify(result) + "\n");
+  // Resolved when it is written: what a pipe has not taken is lost at the exit.
+  const say = (result) =>
+    new Promise((resolve) => process.stdout.write(JSON.stringify(result) + "\n", resolve));
   const now = () => process.hrtime.bigint();
   const counting = (expected) => {
     const count = { seen: 0, first: 0n, last: 0n, latencies: [] };
@@ -24,12 +26,12 @@ export async function main({ setup, fill, work, sender }) {
     const count = counting(Number(rest[0]));
     const began = now();
     await work(url, count.handle, count.done);
-    say({ seconds: Number(count.last - began) / 1e9, from_first: Number(count.last - count.first) / 1e9 });
+    await say({ seconds: Number(count.last - began) / 1e9, from_first: Number(count.last - count.first) / 1e9 });
   } else if (command === "serve") {
     const count = counting(Number(rest[0]));
-    say({ ready: true });
+    await say({ ready: true });
     await work(url, count.handle, count.done);
-    say({ latencies_ms: count.latencies });
+    await say({ latencies_ms: count.latencies });
   } else if (command === "send") {
     const send = await sender(url);
     let due = performance.now();

@@ -1,5 +1,6 @@
-// graphile-worker, with the local queue and batched completion that its documents advise for speed.
-import { makeWorkerUtils, run, runMigrations } from "graphile-worker";
+// graphile-worker, with the local queue and batched completion that its documents advise for speed, and without
+// a line in its log for each job.
+import { Logger, makeWorkerUtils, run, runMigrations } from "graphile-worker";
 import pg from "pg";
 import { main } from "./contender.mjs";
 
@@ -19,11 +20,12 @@ await main({
     const runner = await run({
       connectionString: url,
       noHandleSignals: true,
+      logger: new Logger(() => () => {}),
       taskList: { noop: async (payload) => handle(payload.sent) },
       preset: {
         worker: {
           concurrentJobs: 24,
-          maxPoolSize: 10,
+          maxPoolSize: 25,
           pollInterval: 2000,
           localQueue: { size: 500 },
           completeJobBatchDelay: 0,

@@ -82,6 +82,11 @@ def replica(url: str, report: int = 0, *rest: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "benchmarks.replica", url, str(report), *rest)
 
 
+def consumer(url: str) -> tuple[str, ...]:
+    """The command of the least consumer of a plain outbox."""
+    return (sys.executable, "-m", "benchmarks.consumer", url)
+
+
 def cpu_seconds(*pids: int) -> float:
     """Processor time that the processes have used; one that is gone counts as nothing."""
     total = 0

@@ -58,24 +58,32 @@ async def writers(ring: Arena, contenders: list[str], options: argparse.Namespac
         )
         seconds = max(1, round(3 * options.scale))
         for clients in (1, 8, 32):
-            for label, table in (
-                ("no trigger", "plain"),
-                ("outbox row", "outboxed"),
-                ("row trigger with pg_notify", "notified"),
-                ("ours, nobody asleep", "watched"),
-                ("ours, reactor at work", "watched"),
+            for label, table, beside in (
+                ("no trigger", "plain", None),
+                ("outbox row", "outboxed", None),
+                ("outbox row, least consumer", "outboxed", held.consumer(url)),
+                ("row trigger with pg_notify", "notified", None),
+                ("ours, nobody asleep", "watched", None),
+                ("ours, reactor at work", "watched", held.replica(url)),
             ):
                 await connection.execute("truncate reactor.events, outbox")
                 await connection.execute("checkpoint")
-                if label == "ours, reactor at work":
-                    async with held.held(*held.replica(url)) as worker:
-                        worker.begin()
-                        await worker.said("running")
-                        rate = await _write(url, table, clients, seconds)
-                        await worker.end()
-                else:
+                async with _at_work(beside):
                     rate = await _write(url, table, clients, seconds)
                 results.note(f"writers, {clients} clients, inserts/s", label, rate)
+
+
+@asynccontextmanager
+async def _at_work(command: tuple[str, ...] | None) -> AsyncIterator[None]:
+    """While a process beside us takes what the writers put in, if there is one."""
+    if command is None:
+        yield
+        return
+    async with held.held(*command) as worker:
+        worker.begin()
+        await worker.said("running")
+        yield
+        await worker.end()
 
 
 async def _write(url: str, table: str, clients: int, seconds: int) -> float:

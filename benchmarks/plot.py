@@ -14,6 +14,8 @@ PANELS = (
     ("wake-up 2,000/s p99, ms", "Latency at 2,000 jobs/s, p99, ms (less is better)", False),
 )
 WIDTH, LEFT, RIGHT, BAR, GAP = 760, 150, 90, 18, 6
+#: Where less is better, a bar of more than so many times the best one's length is cut, and an arrow says so.
+_CUT = 10
 
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #57606a }
@@ -33,7 +35,9 @@ def draw(results: Results) -> str:
     for name, title, more in PANELS:
         figures = results.medians(name)
         if figures:
-            body += _panel(top, title, sorted(figures.items(), key=lambda item: item[1], reverse=more))
+            ranked = sorted(figures.items(), key=lambda item: item[1], reverse=more)
+            longest = ranked[0][1] if more else min(ranked[-1][1], _CUT * ranked[0][1])
+            body += _panel(top, title, ranked, longest or 1.0)
             top += 34 + len(figures) * (BAR + GAP) + 16
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" width="{WIDTH}" role="img">\n'
@@ -41,13 +45,13 @@ def draw(results: Results) -> str:
     )
 
 
-def _panel(top: int, title: str, figures: list[tuple[str, float]]) -> Iterator[str]:
+def _panel(top: int, title: str, figures: list[tuple[str, float]], longest: float) -> Iterator[str]:
     yield f'<text class="title" x="0" y="{top + 20}">{escape(title)}</text>'
-    longest = max(value for _, value in figures) or 1
     for place, (who, value) in enumerate(figures):
         y = top + 34 + place * (BAR + GAP)
-        width = max(1.0, value / longest * (WIDTH - LEFT - RIGHT))
+        width = max(1.0, min(1.0, value / longest) * (WIDTH - LEFT - RIGHT))
         kind = "bar ours" if who == "reactor" else "bar"
+        figure = f"→ {short(value)}" if value > longest else short(value)
         yield f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(who)}</text>'
         yield f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}"/>'
-        yield f'<text x="{LEFT + width + 6:.1f}" y="{y + 14}">{short(value)}</text>'
+        yield f'<text x="{LEFT + width + 6:.1f}" y="{y + 14}">{figure}</text>'

@@ -1,5 +1,7 @@
 """When to look for work: decisions without a clock or a connection."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,3 +194,17 @@ def test_the_quieter_it_gets_the_less_often_it_looks() -> None:
     assert pauses == sorted(pauses)
     assert 1.1 <= now < 1.2
     assert len(pauses) < 30
+
+
+def test_tenants_that_somebody_holds_are_looked_at_again_soon_then_once_a_second() -> None:
+    pace = Pace("armed")
+    assert pace.again == math.inf
+    waits = []
+    for _ in range(10):
+        pace.passed_over(True)
+        waits.append(pace.again)
+    assert waits[0] <= 0.05
+    assert waits == sorted(waits)
+    assert waits[-1] == waits[-2] == 1.0
+    pace.passed_over(False)
+    assert pace.again == math.inf

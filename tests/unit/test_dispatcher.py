@@ -77,6 +77,34 @@ async def test_runs_that_wait_too_long_are_given_back_and_lost_ones_dropped() ->
     assert dispatcher.is_idle
 
 
+async def test_whoever_was_given_back_keeps_no_later_one_from_its_worker() -> None:
+    started: list[int] = []
+
+    async def work(run: Run) -> None:
+        started.append(run.tenant_id.int)
+
+    dispatcher = Dispatcher(slots=2, work=work, settling=lambda: 0)
+    dispatcher.start(rows(1, 2, 3), 200)
+    dispatcher.take_waiting(0)
+    workers = [asyncio.create_task(dispatcher.run()) for _ in range(2)]
+    try:
+        await turn()
+        assert started == []
+        for n in (4, 5, 6, 7):
+            dispatcher.start(rows(n), 200)
+        await turn()
+        assert started == [4, 5, 6, 7]
+        dispatcher.start(rows(8), 200)
+        dispatcher.drop(dispatcher.held()[0])
+        dispatcher.start(rows(9), 200)
+        await turn()
+        assert started == [4, 5, 6, 7, 9]
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
 async def test_a_drain_and_a_jam_of_settlements_leave_no_room() -> None:
     async def work(run: Run) -> None: ...
 

@@ -166,6 +166,17 @@ async def test_a_file_outside_of_a_transaction_can_build_an_index_concurrently(e
         )
 
 
+async def test_an_old_snapshot_of_the_application_holds_up_no_migration(empty_database_url):
+    async with (
+        pool.connected(empty_database_url) as application,
+        application.transaction(isolation="repeatable_read"),
+    ):
+        await application.fetchval("select count(*) from pg_class")
+        async with asyncio.timeout(60):
+            report = await migrate.migrate(connector(empty_database_url))
+    assert report.applied
+
+
 async def test_a_lock_held_by_the_application_is_waited_out_in_short_tries(empty_database_url, tmp_path):
     first = files(tmp_path, schema_0001_a="create table public.a (id int);")
     await migrate.migrate(connector(empty_database_url), files=first)

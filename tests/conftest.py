@@ -166,8 +166,46 @@ def database_url(server: Server, template: str) -> Iterator[str]:
     server.drop(name)
 
 
+class OneByOne(asyncpg.Connection):
+    """A connection whose statements wait for one another.
+
+    A test looks with it in a loop while its handlers use it too, and asyncpg refuses a second statement
+    before the first has its answer.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._turn = asyncio.Lock()
+
+    async def execute(self, *arguments, **options):
+        async with self._turn:
+            return await super().execute(*arguments, **options)
+
+    async def executemany(self, *arguments, **options):
+        async with self._turn:
+            return await super().executemany(*arguments, **options)
+
+    async def fetch(self, *arguments, **options):
+        async with self._turn:
+            return await super().fetch(*arguments, **options)
+
+    async def fetchrow(self, *arguments, **options):
+        async with self._turn:
+            return await super().fetchrow(*arguments, **options)
+
+    async def fetchval(self, *arguments, **options):
+        async with self._turn:
+            return await super().fetchval(*arguments, **options)
+
+
 @pytest.fixture
 async def conn(database_url: str) -> AsyncIterator[pool.Connection]:
     """A superuser's connection to :func:`database_url`, with json as Python objects."""
-    async with pool.connected(database_url, name="test") as connection:
+    connection = await asyncpg.connect(
+        database_url, connection_class=OneByOne, server_settings={"application_name": "test"}
+    )
+    try:
+        await pool.init(connection)
         yield connection
+    finally:
+        await connection.close(timeout=5)

@@ -96,8 +96,15 @@ async def smtp_server(
             "tls_context": tls_context,
             "require_starttls": True,
         }
-    controller = Controller(postbox, hostname="127.0.0.1", port=port or free_port(), **options)
-    await asyncio.to_thread(controller.start)
+    for attempt in range(5):
+        controller = Controller(postbox, hostname="127.0.0.1", port=port or free_port(), **options)
+        try:
+            await asyncio.to_thread(controller.start)
+            break
+        except OSError:  # somebody else has taken it since
+            if attempt == 4:
+                raise
+            await asyncio.sleep(0.2)
     try:
         yield controller.port
     finally:

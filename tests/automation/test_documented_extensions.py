@@ -54,6 +54,8 @@ async def test_the_documented_automation_asks_the_policies_acts_and_counts(conn,
     app = module.__dict__["app"]
     await conn.execute("select reactor.watch('public.clients', 'client.created')")
     company = await Company.found(conn)
+    clock = DatabaseClock(conn)
+    await clock.stop()
     if overdue:
         await company.overdue(contact=await company.contact(None))
     for n in range(12):  # research has ten places an hour
@@ -77,7 +79,7 @@ async def test_the_documented_automation_asks_the_policies_acts_and_counts(conn,
         "cards": 0,
     }
 
-    await DatabaseClock(conn).advance(timedelta(hours=1))
+    await clock.advance(timedelta(hours=1))
     await drain(app, database_url)
     cards = [card for card in await company.cards() if card["type"] == "research"]
     assert len({card["client_id"] for card in cards}) == 12

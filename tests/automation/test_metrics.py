@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import generate_latest
 
 from reactor.telemetry.metrics import REGISTRY
-from reactor.testing import drain
+from reactor.testing import DatabaseClock, drain
 from tests.automation.company import Company, automations
 from tests.automation.providers import Postbox, answer, http_receiver, smtp_server
 
@@ -35,6 +35,7 @@ class Since:
 async def test_emails_are_counted_as_sent_failed_and_blocked_and_timed(conn, database_url):
     company = await Company.found(conn, email_mode="send", max_emails_per_hour=3)
     await company.overdue_contacts(5)
+    await DatabaseClock(conn).stop()
     since = Since()
     postbox = Postbox(rcpt={"p1@people.test": "550 5.1.1 no such user"})
     async with smtp_server(postbox) as port:

@@ -19,12 +19,13 @@ RESERVE = "select slot, granted from reactor.reserve_slots($1, $2, $3, $4, $5, $
 async def test_cards_beyond_the_hourly_limit_of_actions_are_made_in_the_next_hours(conn, database_url):
     company = await Company.found(conn, max_actions_per_hour=3)
     await company.overdue_contacts(8)
+    clock = DatabaseClock(conn)
+    await clock.stop()
 
     await drain(automations(), database_url)
     assert len(await company.cards()) == 3
     assert [v["violation_type"] for v in await company.violations()] == ["rate_limit"] * 5
 
-    clock = DatabaseClock(conn)
     for total in (6, 8):
         await clock.advance(timedelta(hours=1))
         for _ in range(2):  # a new day's partition may get in the first one's way

@@ -68,6 +68,8 @@ async def test_beyond_the_hourly_limit_emails_wait_for_their_windows_and_each_go
 ):
     company = await Company.found(conn, email_mode="send", max_emails_per_hour=4)
     await company.overdue_contacts(11)
+    clock = DatabaseClock(conn)
+    await clock.stop()
 
     await drain(automations(), database_url, **smtp)
     assert len(postbox.messages) == 4
@@ -76,7 +78,6 @@ async def test_beyond_the_hourly_limit_emails_wait_for_their_windows_and_each_go
     assert all(v["blocked"] and v["action_type"] == "email_send" for v in violations)
     assert (await company.run_totals())["blocked"] == 7
 
-    clock = DatabaseClock(conn)
     for total in (8, 11):
         # All are tried, also those whose window is not open yet.
         await drain_later(conn, database_url, timedelta(hours=1), smtp, clock)
@@ -210,6 +211,7 @@ async def test_an_address_that_the_server_refuses_becomes_a_task_and_is_not_trie
 async def test_a_server_that_is_down_fails_the_try_and_the_email_goes_out_later(conn, database_url, postbox):
     company = await Company.found(conn, email_mode="send")
     await company.overdue(contact=await company.contact("ada@widgets.test"))
+    await DatabaseClock(conn).stop()
     port = free_port()
 
     await drain(automations(), database_url, email_url=f"smtp://127.0.0.1:{port}")
@@ -248,6 +250,7 @@ async def test_the_circuit_opens_and_what_waits_for_it_keeps_its_tries(conn, dat
     for n in range(9):
         postbox.data[f"p{n}@people.test"] = "451 4.3.0 try again"
         await company.overdue(contact=await company.contact(f"p{n}@people.test"))
+    await DatabaseClock(conn).stop()
 
     await drain(automations(), database_url, **smtp)
 
@@ -443,6 +446,7 @@ async def test_a_changed_suppression_table_fails_closed(conn, database_url, smtp
     await company.overdue(contact=await company.contact("ada@widgets.test"))
     await company.overdue(contact=await company.contact(None))
     await conn.execute("alter table email_suppressions rename column email to address")
+    await DatabaseClock(conn).stop()
 
     await drain(automations(), database_url, **smtp)
 

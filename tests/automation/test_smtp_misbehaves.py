@@ -40,9 +40,13 @@ async def test_each_failure_is_classified_recorded_and_tried_again_or_not(
 ):
     company = await Company.found(conn, email_mode="send")
     await company.overdue(contact=await company.contact("ada@widgets.test"))
+    await DatabaseClock(conn).stop()
     async with rude_smtp(at, what) as server:
-        smtp = {"email_url": f"smtp://127.0.0.1:{server.port}?starttls=never&timeout=0.4"}
-        await drain(automations(), database_url, **smtp)
+
+        def smtp(seconds):
+            return {"email_url": f"smtp://127.0.0.1:{server.port}?starttls=never&timeout={seconds}"}
+
+        await drain(automations(), database_url, **smtp(0.4 if what == "hang" else 20))
 
         [failure] = await company.rows("email_provider_failures")
         assert (failure["error_type"], failure["provider"]) == (error_type, "smtp")
@@ -74,7 +78,7 @@ async def test_each_failure_is_classified_recorded_and_tried_again_or_not(
 
         server.behave()
         await conn.execute("update reactor.events set available_at = null")
-        left = await drain(automations(), database_url, **smtp)
+        left = await drain(automations(), database_url, **smtp(20))
         assert len(server.accepted) == (1 if then == AGAIN else 0)
     assert (left.delayed, left.dead) == (0, 0)
     assert [row["status"] for row in await company.intents()] == ["sent" if then == AGAIN else then]

@@ -49,7 +49,8 @@ def used() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def first(used: Path) -> Any:
     """What the first run in it told."""
-    done = run_demo("--once", "--json", "--chaos", *SMALL, directory=used)
+    # Longer, so that the listener is killed and comes back within it.
+    done = run_demo("--once", "--json", "--chaos", *SMALL, "--seconds", "4", directory=used)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return json.loads(done.stdout)
 

@@ -11,12 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
+class Ended(AssertionError):
+    """A replica ended before it said what was waited for."""
+
+
 class ReplicaProcess:
     """One replica of tests.engine.fleet_app."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
+        self.ended = False
         self._more = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -25,12 +30,16 @@ class ReplicaProcess:
         async for line in self.process.stdout:
             self.lines.append(line.decode().rstrip())
             self._more.set()
+        self.ended = True
+        self._more.set()
 
     async def says(self, text: str, within: float = 20.0) -> None:
-        """Wait until it said this on a line of its own."""
+        """Wait until it said this on a line of its own. Raises Ended when it cannot any more."""
         try:
             async with asyncio.timeout(within):
                 while text not in self.lines:
+                    if self.ended:
+                        raise Ended(f"it ended without saying {text!r}, but: {self.lines}")
                     self._more.clear()
                     await self._more.wait()
         except TimeoutError:

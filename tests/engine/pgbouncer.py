@@ -6,7 +6,7 @@ import pwd
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,7 +64,10 @@ async def _answers(process: asyncio.subprocess.Process, port: int) -> bool:
                 await asyncio.sleep(0.02)
             else:
                 writer.close()
-                return True
+                # Else it may be the somebody that answers.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 0.05)
+                return process.returncode is None
     return False
 
 

@@ -20,7 +20,7 @@ async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locke
         replica="stopped",
         tenants=8,
         batch=10,
-        lease=timedelta(milliseconds=200),
+        lease=timedelta(hours=1),
         after=calls.NIL,
         gated=[],
         peers=None,
@@ -38,10 +38,12 @@ async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locke
         blocked = asyncio.create_task(
             successor.execute("update clients set company_name = 'fresh' where id = $1", client)
         )
-        async with asyncio.timeout(10):
-            while await calls.cut_off(conn) == 0:
-                await asyncio.sleep(0.01)
-            await blocked
+        await conn.execute(
+            "update public.agent_tenant_locks set expires_at = now() - interval '1 second' where run_id = $1",
+            run,
+        )
+        assert await calls.cut_off(conn) == 1
+        await asyncio.wait_for(blocked, 10)
         try:
             await stopped.execute("commit")
         except LOST:

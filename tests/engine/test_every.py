@@ -5,11 +5,13 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from reactor import JobContext, Reactor
 from reactor.errors import BadArgument
+from reactor.telemetry import names
 from reactor.testing import DatabaseClock
-from tests.engine.conftest import World
+from tests.engine.conftest import World, until
 
 NOTE = "insert into public.ledger (tenant_id, note) values ('00000000-0000-0000-0000-000000000000', $1)"
 REGISTERED = "select exists (select from reactor.schedules where name = $1)"
@@ -127,14 +129,19 @@ async def test_a_former_leaders_job_can_commit_nothing(world: World) -> None:
     clock = DatabaseClock(world.conn)
     await world.drain(app_with())
     await clock.advance(timedelta(hours=1))
-    async with world.running(app):
-        await asyncio.wait_for(inside.wait(), 10)
-        await world.conn.execute(
-            "update reactor.leadership set term = term + 1, leader = 'somebody else', "
-            "expires_at = reactor.now() + interval '1 hour'"
-        )
-        go.set()
-        await world.until("select true from reactor.leadership where leader = 'somebody else'")
+
+    async def has_failed() -> bool:
+        return any(line["event"] == names.JOB_FAILED for line in said)
+
+    with capture_logs() as said:
+        async with world.running(app):
+            await asyncio.wait_for(inside.wait(), 10)
+            await world.conn.execute(
+                "update reactor.leadership set term = term + 1, leader = 'somebody else', "
+                "expires_at = reactor.now() + interval '1 hour'"
+            )
+            go.set()
+            await until(has_failed)
     assert await world.notes() == []
 
 

@@ -160,4 +160,5 @@ async def test_a_lost_lease_cancels_the_handler(world: World) -> None:
         )
         await asyncio.wait_for(cancelled.wait(), 5)
         await world.until("select true from reactor.history where id = $1", event_id)
-    assert await world.notes() == ["interruptions 1"]
+    [note] = await world.notes()
+    assert note != "interruptions 0", "what the first run wrote is committed"

@@ -1,6 +1,6 @@
 """What an application's own tests are given, used as they would use it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -79,6 +79,36 @@ async def test_a_database_with_ones_own_schema_a_clock_and_drain(reactor_databas
         await clock.advance(timedelta(hours=1))
         assert (await drain(app, reactor_database)).delayed == 0
         assert await conn.fetchval("select count(*) from notes where text = 'done'") == 1
+
+
+async def test_time_stands_still_where_it_is_told_to_until_it_is_moved(reactor_database: str) -> None:
+    flaky = Reactor()
+    tries = 0
+
+    @flaky.on("flaky")
+    async def fail(event: Event[Any], ctx: Context) -> None:
+        nonlocal tries
+        tries += 1
+        raise RuntimeError("not yet")
+
+    noon = datetime(2026, 2, 28, 12, tzinfo=UTC)
+    async with connected(reactor_database) as conn:
+        clock = DatabaseClock(conn)
+        await clock.stop(noon)
+        assert await clock.now() == noon
+        tenant = await conn.fetchval("insert into public.tenants (name) values ('t') returning id")
+        await conn.execute("select reactor.emit($1, 'flaky')", tenant)
+        # Its next try is two seconds away at most, and never comes.
+        assert (await drain(flaky, reactor_database)).delayed == 1
+        assert (await drain(flaky, reactor_database)).delayed == 1
+        assert tries == 1
+        assert await clock.now() == noon
+        await clock.advance(timedelta(seconds=2))
+        assert await clock.now() == noon + timedelta(seconds=2)
+        await drain(flaky, reactor_database)
+        assert tries == 2
+        with pytest.raises(ValueError, match="no time zone"):
+            await clock.stop(noon.replace(tzinfo=None))
 
 
 async def test_each_test_has_a_database_of_its_own(reactor_database: str) -> None:

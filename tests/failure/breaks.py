@@ -122,7 +122,7 @@ async def caught_up_within(environment: dict[str, str]) -> float:
     One replica that sleeps, its poll far away. Its listening connection is ended and refused
     for a moment; the event's notification reaches nobody.
     """
-    settings = {"REACTOR_POLL_SECONDS": "12", "REACTOR_LEASE_SECONDS": "5", **environment}
+    settings = {"REACTOR_POLL_SECONDS": "25", "REACTOR_LEASE_SECONDS": "5", **environment}
     async with fleets.running(Path(mkdtemp(prefix="reactor-proof-")), tenants=1, settings=settings) as fleet:
         slot = await fleet.add_slot(through_proxy=True)
         assert slot.proxy is not None

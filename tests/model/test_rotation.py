@@ -50,6 +50,14 @@ async def during(stage: Stage, replica: Replica, call: Callable[[], Awaitable[ob
     return await waiting
 
 
+async def _waits(stage: Stage, replica: Replica, for_what: str) -> None:
+    """Until its backend waits for this, by the name in pg_stat_activity."""
+    state = "select coalesce(wait_event, '') from pg_stat_activity where pid = $1"
+    async with asyncio.timeout(20):
+        while await stage.admin.fetchval(state, replica.connection.get_server_pid()) != for_what:
+            await asyncio.sleep(0.005)
+
+
 async def warm(replica: Replica, stage: Stage) -> None:
     """Every statement has been made, so it is cached."""
     tenant = await stage.tenant()
@@ -323,13 +331,9 @@ async def test_a_transaction_that_holds_the_outbox_is_left_alone_and_nobody_wait
     term = await lead(leader.connection)
     # It sleeps so long between its two looks at who holds the outbox: it has asked for nothing then.
     looks = asyncio.ensure_future(
-        leader.connection.fetchval("select outcome from reactor.rotate($1, 0, 5000, '1 s')", term)
+        leader.connection.fetchval("select outcome from reactor.rotate($1, 0, 5000, '3 s')", term)
     )
-    while not await stage.admin.fetchval(
-        "select wait_event = 'PgSleep' from pg_stat_activity where pid = $1",
-        leader.connection.get_server_pid(),
-    ):
-        await asyncio.sleep(0.005)
+    await _waits(stage, leader, "PgSleep")
     assert not await stage.admin.fetchval(
         "select exists (select from pg_locks where pid = $1 and mode = 'AccessExclusiveLock')",
         leader.connection.get_server_pid(),
@@ -353,17 +357,13 @@ async def test_a_rotation_that_comes_too_late_for_the_lock_gives_up_and_those_be
     await first.connection.execute("select reactor.emit($1, 'first')", tenant)
     term = await lead(leader.connection)
     rotation = asyncio.ensure_future(
-        leader.connection.fetchval("select outcome from reactor.rotate($1, 0, 5000, '1 s')", term)
+        leader.connection.fetchval("select outcome from reactor.rotate($1, 0, 5000, '3 s')", term)
     )
-    pid = leader.connection.get_server_pid()
-    state = "select coalesce(wait_event, '') from pg_stat_activity where pid = $1"
-    while await stage.admin.fetchval(state, pid) != "PgSleep":
-        await asyncio.sleep(0.005)
+    await _waits(stage, leader, "PgSleep")
     await second.begin()
     await second.connection.execute("select reactor.emit($1, 'second')", tenant)
     await first.commit()
-    while await stage.admin.fetchval(state, pid) != "relation":
-        await asyncio.sleep(0.005)
+    await _waits(stage, leader, "relation")
     late = await stage.blocked(behind, behind.connection.execute("select reactor.emit($1, 'late')", tenant))
     assert await rotation == "held"
     # The second one is still open: what they waited for was the rotation, and that has ended.

@@ -44,6 +44,7 @@ class Protocol(Believed, RuleBasedStateMachine):
         RuleBasedStateMachine.__init__(self)
         Believed.__init__(self)
         self.do(self._clear())
+        self.do(self.stage.clock.stop())
 
     def do(self, call: Awaitable[T]) -> T:
         async def bounded() -> T:

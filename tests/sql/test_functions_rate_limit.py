@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from reactor.db import pool
+from reactor.testing import DatabaseClock
 from tests.sql import people
 
 _CALL = "select check_and_increment_rate_limit($1, $2, $3)"
@@ -15,6 +16,7 @@ async def test_of_sixty_concurrent_callers_with_a_limit_of_seven_exactly_seven_p
     database_url: str, conn: pool.Connection
 ) -> None:
     t = await people.tenant(conn)
+    await DatabaseClock(conn).stop()
     ready = asyncio.Barrier(60)
 
     async def call() -> bool:

@@ -40,14 +40,15 @@ class TestIds:
     async def test_they_are_version_7_of_now_and_all_different(self, url: str) -> None:
         async with pool.connected(url, name="test") as conn:
             rows = await conn.fetch(
-                "select reactor.uuid7() as id, clock_timestamp() as at from generate_series(1, 5000) n"
+                "select reactor.uuid7() as id, statement_timestamp() as began from generate_series(1, 5000) n"
             )
+            ended = await conn.fetchval("select clock_timestamp()")
         assert {row["id"].version for row in rows} == {7}
         assert {row["id"].variant for row in rows} == {UUID(int=0x8000 << 48).variant}
         assert len({row["id"] for row in rows}) == 5000
         for row in rows:
             made = datetime.fromtimestamp((row["id"].int >> 80) / 1000, UTC)
-            assert abs(made - row["at"]) < timedelta(milliseconds=50)
+            assert row["began"] - timedelta(milliseconds=1) <= made <= ended
 
     async def test_they_grow_with_time_within_a_millisecond_too(self, url: str) -> None:
         async with pool.connected(url, name="test") as conn:
@@ -118,11 +119,13 @@ async def test_a_failure_goes_to_the_week_of_its_id_across_the_new_year(
 
 
 async def test_partitions_are_there_ahead_of_time_and_made_once(rolled_back: pool.Connection) -> None:
+    # The template may be of last week or last month, when the suite runs over their end.
+    await rolled_back.fetchval("select reactor.ensure_partitions()")
     count = "select count(*) from pg_inherits where inhparent = $1::text::regclass"
     assert (
-        await rolled_back.fetchval(count, "agent_autonomous_runs") == 5
+        await rolled_back.fetchval(count, "agent_autonomous_runs") >= 5
     )  # this month, three more, the default one
-    assert await rolled_back.fetchval(count, "email_provider_failures") == 8
+    assert await rolled_back.fetchval(count, "email_provider_failures") >= 8
     assert await rolled_back.fetchval("select reactor.ensure_partitions()") == 0
     async with people.acting_as(rolled_back, "reactor"):
         assert (

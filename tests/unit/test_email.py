@@ -12,7 +12,7 @@ from reactor.outbound.email import BadAddress, Email, ErrorType, SendFailed, Ver
 from reactor.outbound.mailer import CircuitOpen, EmailUrlError, make_mailer
 from reactor.outbound.smtp import SmtpProvider
 from reactor.settings import Settings
-from tests.automation.providers import Postbox, free_port, smtp_server
+from tests.automation.providers import Postbox, smtp_server
 from tests.automation.tls import client_context, server_context
 
 
@@ -67,9 +67,8 @@ def test_an_html_part_comes_beside_the_text_never_instead():
 
 async def test_connections_are_used_again_and_a_dropped_one_is_replaced():
     postbox = Postbox()
-    port = free_port()
-    provider = SmtpProvider("127.0.0.1", port)
-    async with smtp_server(postbox, port=port):
+    async with smtp_server(postbox) as port:
+        provider = SmtpProvider("127.0.0.1", port)
         for _ in range(3):
             await provider.send(email_to())
         assert len(postbox.connections) == 1

@@ -26,7 +26,7 @@ from reactor.db import calls
 from reactor.db.borrow import LOST, borrow, closing
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.migrate import check_migrated
-from reactor.db.pool import connected, create_pool, explain, find_pooler
+from reactor.db.pool import Pooler, connected, create_pool, explain, find_pooler
 from reactor.db.pool import describe as describe_server
 from reactor.engine.caller import Caller, Limits
 from reactor.engine.caps import Caps
@@ -134,9 +134,11 @@ class Replica:
                     f"{describe_server(self._dsn)} lets no replica in: {str(error) or type(error).__name__}",
                     hint="is it a standby, or read-only for the moment?",
                 ) from error
-            await self._live(own, handlers, task_status)
+            await self._live(own, handlers, task_status, pooler=pooler)
 
-    async def _live(self, own: Pool, handler_pool: Pool, task_status: TaskStatus[None]) -> None:
+    async def _live(
+        self, own: Pool, handler_pool: Pool, task_status: TaskStatus[None], *, pooler: Pooler
+    ) -> None:
         settings = self._settings
         gated = self._handlers.gated_types
         settler = Settler(
@@ -159,6 +161,7 @@ class Replica:
         )
         runner = Runner(
             pool=handler_pool,
+            shares_sessions=pooler == "transaction",
             settler=settler,
             caller=self._caller,
             limits=limits,
@@ -323,7 +326,8 @@ class Replica:
         elif run.calling_since:
             # In a handler; one that is settling will hear it from the fence.
             run.lost = True
-            run.task.cancel()
+            if not run.timed_out:  # then it has been cancelled already
+                run.task.cancel()
 
     def _give_up(self, run: Run) -> None:
         """A handler ignores its cancellation: it can commit nothing more, and its event failed."""

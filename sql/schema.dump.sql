@@ -98,18 +98,19 @@ ALTER FUNCTION public.update_engagement_clock(p_tenant_id uuid, p_client_id uuid
 CREATE FUNCTION reactor.abandon(p_tenants uuid[], p_runs uuid[], p_interrupted boolean, p_reason text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET lock_timeout TO '5s'
     AS '…';
 
 ALTER FUNCTION reactor.abandon(p_tenants uuid[], p_runs uuid[], p_interrupted boolean, p_reason text) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb) RETURNS void
+CREATE FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     AS '…';
 
-ALTER FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid DEFAULT NULL::uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -117,6 +118,14 @@ CREATE FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid DEFAULT NULL::
     AS '…';
 
 ALTER FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.alert_dead(p_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.alert_dead(p_ids bigint[]) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.announce_clock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -599,6 +608,7 @@ ALTER FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead inte
 CREATE FUNCTION reactor.lead(p_replica text, p_lease interval) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET lock_timeout TO '3s'
     AS '…';
 
 ALTER FUNCTION reactor.lead(p_replica text, p_lease interval) OWNER TO reactor_owner;
@@ -692,6 +702,15 @@ CREATE FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) RETURNS
     AS '…';
 
 ALTER FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS '…';
+
+ALTER FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) RETURNS void
     LANGUAGE plpgsql
@@ -814,6 +833,7 @@ ALTER FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text, p_cou
 CREATE FUNCTION reactor.resign(p_term bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET lock_timeout TO '3s'
     AS '…';
 
 ALTER FUNCTION reactor.resign(p_term bigint) OWNER TO reactor_owner;
@@ -927,6 +947,7 @@ CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETUR
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
+    SET lock_timeout TO '3s'
     AS '…';
 
 ALTER FUNCTION reactor.sweep(p_term bigint, p_limit integer) OWNER TO reactor_owner;
@@ -2043,10 +2064,12 @@ GRANT ALL ON FUNCTION public.update_engagement_clock(p_tenant_id uuid, p_client_
 REVOKE ALL ON FUNCTION reactor.abandon(p_tenants uuid[], p_runs uuid[], p_interrupted boolean, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.abandon(p_tenants uuid[], p_runs uuid[], p_interrupted boolean, p_reason text) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION reactor.acknowledge(p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.alert_dead(p_ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.announce_clock() FROM PUBLIC;
 
@@ -2255,6 +2278,8 @@ REVOKE ALL ON FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_a
 
 REVOKE ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) FROM PUBLIC;
 

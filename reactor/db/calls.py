@@ -54,6 +54,8 @@ class Claimed:
     rows: list[Record]
     #: a transaction of the application holds a tenant that has events; nobody will ring when it ends
     passed_over: bool
+    #: the tenant at which a look ended that met too many of those: others may wait behind it
+    place: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,9 @@ async def claim(
         list(free.values()) if free else [],
         timeout=PATIENCE,
     )
-    passed_over = bool(rows) and rows[0]["run_id"] is None
-    return Claimed(rows[1:] if passed_over else rows, passed_over)
+    if rows and rows[0]["run_id"] is None:
+        return Claimed(rows[1:], True, rows[0]["tenant_id"])
+    return Claimed(rows, False, None)
 
 
 async def settle(
@@ -109,8 +112,9 @@ async def settle(
     scope: UUID | None = None,
 ) -> list[Record]:
     return await connection.fetch(
-        "select * from reactor.settle("
-        "$1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb, $7, $8, $9, $10, $11)",
+        # Types are qualified: in a handler's session a temporary one of that name would come first.
+        "select * from reactor.settle($1, $2, $3, $4, $5::pg_catalog.text::pg_catalog.jsonb, "
+        "$6::pg_catalog.text::pg_catalog.jsonb, $7, $8, $9, $10, $11)",
         settlement.tenants,
         settlement.runs,
         settlement.more,
@@ -129,7 +133,8 @@ async def settle(
 async def checkpoint(connection: Connection, settlement: Settlement) -> None:
     """For one run: acknowledge what is finished, fence; the caller commits."""
     await connection.execute(
-        "select reactor.checkpoint($1, $2, $3, $4::text::jsonb, $5::text::jsonb)",
+        "select reactor.checkpoint($1, $2, $3, $4::pg_catalog.text::pg_catalog.jsonb, "
+        "$5::pg_catalog.text::pg_catalog.jsonb)",
         settlement.tenants[0],
         settlement.runs[0],
         settlement.done,

@@ -132,7 +132,9 @@ class Claimer:
             metrics.CLAIMS.labels("yes" if rows else "no").inc()
             self._took(clock() - began, len(rows))
             found = self._dispatcher.start(rows, batch) if rows else 0
-            if found < room and len(peers) < 2 and not free:
+            if claimed.place is not None:
+                self._after = claimed.place
+            elif found < room and len(peers) < 2 and not free:
                 # All there was is taken, so nobody's turn is next, and a look that begins at the first tenant
                 # has no second half. (Not where a cap passes tenants over, or where others begin too.)
                 self._after = calls.NIL

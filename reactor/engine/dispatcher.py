@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from reactor.engine.interruption import is_cancelled
 from reactor.engine.run import Run
 from reactor.telemetry import metrics
 
@@ -121,6 +122,10 @@ class Dispatcher:
             self.active.add(run)
             try:
                 await self._work(run)
+            except asyncio.CancelledError:
+                # Of a task that a handler awaited, perhaps; a worker ends with its replica only.
+                if is_cancelled():
+                    raise
             finally:
                 self.active.discard(run)
                 self._measure(clock())

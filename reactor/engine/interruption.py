@@ -22,18 +22,22 @@ def is_infrastructure(error: BaseException, scope: Scope) -> bool:
     """Whether the server failed, or the way to it, and not a handler."""
     if isinstance(error, ScopeUnavailable):
         return True
-    if isinstance(error, asyncpg.PostgresError) and (
-        error.sqlstate in _INFRASTRUCTURE or (error.sqlstate or "").startswith(_CONNECTION_CLASS)
-    ):
+    if isinstance(error, asyncpg.PostgresError) and is_servers(error):
         return True
     connection = scope.connection
     return connection is not None and is_gone(connection)
 
 
+def is_servers(error: asyncpg.PostgresError) -> bool:
+    """Whether this says that the server failed, or that the connection to it is lost."""
+    state = error.sqlstate or ""
+    return state in _INFRASTRUCTURE or state.startswith(_CONNECTION_CLASS)
+
+
 def forget_cancellation() -> None:
-    """The task goes on: what cancelled it has been dealt with."""
+    """The task goes on: what cancelled it, more than once perhaps, has been dealt with."""
     task = asyncio.current_task()
-    if task is not None:
+    while task is not None and task.cancelling():
         task.uncancel()
 
 

@@ -54,6 +54,7 @@ class Runner:
         self,
         *,
         pool: Pool,
+        shares_sessions: bool,
         settler: Settler,
         caller: Caller,
         limits: Limits,
@@ -62,6 +63,7 @@ class Runner:
         is_draining: Callable[[], bool],
     ) -> None:
         self._pool = pool
+        self._shares_sessions = shares_sessions
         self._settler = settler
         self._caller = caller
         self._limits = limits
@@ -73,7 +75,7 @@ class Runner:
         """Everything this replica does under one lease. Never raises but for cancellation by the drain."""
         run.task = asyncio.current_task()
         run.checkpoint = partial(self._caller.checkpoint, run)
-        scope = run.scope = Scope(self._pool, run.tenant_id, run.run_id)
+        scope = run.scope = Scope(self._pool, run.tenant_id, run.run_id, shares_session=self._shares_sessions)
         try:
             await self._go_through(run, scope)
         except Fenced:

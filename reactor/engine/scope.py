@@ -29,6 +29,9 @@ else:
     Pool = asyncpg.Pool
     Connection = asyncpg.pool.PoolConnectionProxy
 
+#: A division by zero in a session that ever had temporary objects. Their names come first on every search
+#: path, and what functions compiled while they were there outlives them: it goes to no other handler.
+_REFUSE_USED = "select 1 / (pg_catalog.pg_my_temp_schema() = 0)::int"
 #: How long a transaction may be silent between the fence and its commit, in milliseconds.
 _SILENCE_MS = 5000
 #: … and how much longer than its handler's limit before.
@@ -42,8 +45,10 @@ class ScopeUnavailable(Exception):
 class Scope:
     """The transaction of one run's segment. Used by one task at a time; the runner owns it."""
 
-    def __init__(self, pool: Pool, tenant_id: UUID, run_id: UUID) -> None:
+    def __init__(self, pool: Pool, tenant_id: UUID, run_id: UUID, *, shares_session: bool = False) -> None:
         self._pool = pool
+        #: what comes first on a connection: behind a pooler the sessions are not ours to end
+        self._cleaning = "discard temp" if shares_session else _REFUSE_USED
         self._tenant_id = tenant_id
         self._run_id = run_id
         self._connection: Connection | None = None
@@ -86,32 +91,7 @@ class Scope:
         if self.broken:
             raise ScopeBroken("the transaction of this run was cut")
         if self._connection is None:
-            connection = await self._take()
-            try:
-                # One round trip. The session is cleaned here instead of after use, where it would
-                # stand between the handler and the acknowledgement.
-                await connection.execute(
-                    # Temporary tables, which come first on every search path, and locks of the session
-                    # would go from one tenant's handler to another's.
-                    "reset all; discard temp; begin isolation level read committed; "
-                    "select pg_catalog.pg_advisory_unlock_all(); "
-                    f"select set_config('role', 'reactor_handler', true), "
-                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), "
-                    # By this reactor.cut_off() finds it when the lease is lost.
-                    f"set_config('application_name', 'reactor run {self._run_id}', true), "
-                    f"{self._cause_settings()}",
-                    timeout=PATIENCE,
-                )
-            except LOST as error:
-                if isinstance(error, TimeoutError):
-                    # Its neighbours in the pool have most likely lost their other ends as well.
-                    await self._pool.expire_connections()
-                await self._discard(connection)
-                raise ScopeUnavailable(str(error) or type(error).__name__) from error
-            except BaseException:
-                await self._discard(connection)
-                raise
-            self._connection = connection
+            self._connection = await self._open()
             self._marked = self._opened_by_current = True
         elif not self._marked:
             previous = "release savepoint reactor_event; " if self.marks else ""
@@ -124,6 +104,38 @@ class Scope:
             self.marks += 1
             self._marked = True
         return self._connection
+
+    async def _open(self) -> Connection:
+        """Take a connection and begin on it, in one round trip. The session is cleaned here instead of after
+        use, where it would stand between the handler and the acknowledgement."""
+        for _ in range(self._pool.get_max_size() + 1):
+            connection = await self._take()
+            try:
+                await connection.execute(
+                    # What a session set and locked would go from one tenant's handler to another's.
+                    f"reset all; {self._cleaning}; begin isolation level read committed; "
+                    "select pg_catalog.pg_advisory_unlock_all(); "
+                    f"select set_config('role', 'reactor_handler', true), "
+                    f"set_config('reactor.tenant_id', '{self._tenant_id}', true), "
+                    # By this reactor.cut_off() finds it when the lease is lost.
+                    f"set_config('application_name', 'reactor run {self._run_id}', true), "
+                    f"{self._cause_settings()}",
+                    timeout=PATIENCE,
+                )
+            except asyncpg.DivisionByZeroError:
+                await self._discard(connection)
+            except LOST as error:
+                if isinstance(error, TimeoutError):
+                    # Its neighbours in the pool have most likely lost their other ends as well.
+                    await self._pool.expire_connections()
+                await self._discard(connection)
+                raise ScopeUnavailable(str(error) or type(error).__name__) from error
+            except BaseException:
+                await self._discard(connection)
+                raise
+            else:
+                return connection
+        raise ScopeUnavailable("every session that the pool gave had temporary objects of another's")
 
     def _cause_settings(self) -> str:
         cause = self._cause
@@ -199,7 +211,10 @@ class Scope:
         connection = self._connection
         assert connection is not None
         await self._run(
-            connection, f"set local role none; set local idle_in_transaction_session_timeout = {_SILENCE_MS}"
+            connection,
+            # The driver asks for types it does not know, and here a temporary one would come first.
+            "set local role none; set local search_path = pg_catalog, pg_temp; "
+            f"set local idle_in_transaction_session_timeout = {_SILENCE_MS}",
         )
         return connection
 

@@ -18,6 +18,7 @@ import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, Held, borrow
+from reactor.engine.interruption import is_servers
 from reactor.engine.outcome import storable
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope
@@ -199,6 +200,10 @@ class Settler:
                         gated=self._gated,
                     )
             except asyncpg.PostgresError as error:
+                if is_servers(error):
+                    # It may have been committed before the connection was lost, so it is not said again.
+                    await self._fail(group, error)
+                    return
                 if len(group) == 1:
                     await self._fail(group, _ours(error) or error)
                     return

@@ -78,6 +78,9 @@ class Deadlines:
         if seconds <= 0 and idle:
             # Something is due that was not swept: it came due just now, or somebody else holds it.
             seconds = min(_HELD[0] * 2**self._in_vain, _HELD[1])
+            if seconds == _HELD[1]:
+                # A handler of a run that is over, in a replica that is stopped, may be what holds it.
+                await calls.cut_off(connection)
             self._in_vain = min(self._in_vain + 1, 10)
         else:
             self._in_vain = 0

@@ -9,6 +9,8 @@ create or replace function reactor.abandon(
     p_tenants uuid[], p_runs uuid[], p_interrupted boolean, p_reason text default null
 ) returns int
 language plpgsql security definer set search_path = ''
+-- Shorter than its caller's patience, who will try again: the server must not go on waiting when nobody waits for it.
+set lock_timeout = '5s'
 as $$
 declare
     v_runs uuid[];

@@ -1,16 +1,17 @@
 --! requires: now, bury
 -- The acknowledgement itself, without the fence: handled events go to the history, the others' verdicts are
--- carried out, the runs' counters grow. Called by reactor.settle() and reactor.checkpoint(), which fence after it.
+-- carried out. Called by reactor.settle() and reactor.checkpoint(), which fence after it.
 create or replace function reactor.acknowledge(
-    p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb, p_counts jsonb
+    p_tenants uuid[], p_runs uuid[], p_done bigint[], p_verdicts jsonb
 ) returns void
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+    -- Types are qualified: temporary ones of a handler's, which may run code, come first on an empty search_path.
     v_finished int;
-    v_now constant timestamptz := reactor.now();
+    v_now constant pg_catalog.timestamptz := reactor.now();
 begin
     if cardinality(p_done) > 0 then
         with gone as (
@@ -28,32 +29,18 @@ begin
         if v_finished <> cardinality(p_done) then
             raise exception 'the lease was lost: % of % events were settled by another run',
                 cardinality(p_done) - v_finished, cardinality(p_done)
-                using errcode = 'RX001', detail = (
-                    select string_agg(r.run_id::text, ',')
+                using errcode = 'RX001', detail = coalesce((
+                    select string_agg(r.run_id::pg_catalog.text, ',')
                     from unnest(p_tenants, p_runs) as r (tenant_id, run_id)
                     where not exists (
                         select from public.agent_tenant_locks l
-                        where l.tenant_id = r.tenant_id and l.run_id = r.run_id and l.expires_at > reactor.now()));
+                        where l.tenant_id = r.tenant_id and l.run_id = r.run_id and l.expires_at > reactor.now())), '');
         end if;
     end if;
     if p_verdicts is not null then
         perform reactor.bury(p_tenants, p_runs, p_verdicts);
     end if;
-    if p_counts is not null then
-        update public.agent_autonomous_runs r
-        set
-            actions_planned = r.actions_planned + coalesce(c.planned, 0),
-            actions_executed = r.actions_executed + coalesce(c.executed, 0),
-            actions_blocked = r.actions_blocked + coalesce(c.blocked, 0),
-            emails_sent = r.emails_sent + coalesce(c.emails_sent, 0),
-            cards_created = r.cards_created + coalesce(c.cards_created, 0),
-            phase = coalesce(c.phase, r.phase),
-            error_message = coalesce(c.error, r.error_message)
-        from jsonb_to_recordset(p_counts) as c (
-            run uuid, planned int, executed int, blocked int, emails_sent int, cards_created int, phase text, error text)
-        where r.id = c.run and r.id = any (p_runs);
-    end if;
 end;
 $$;
 
-revoke all on function reactor.acknowledge(uuid[], uuid[], bigint[], jsonb, jsonb) from public;
+revoke all on function reactor.acknowledge(uuid[], uuid[], bigint[], jsonb) from public;

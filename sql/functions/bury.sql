@@ -1,4 +1,4 @@
---! requires: now, ring_timer
+--! requires: now, ring_timer, alert_dead
 -- Carries out what a handler's failure decided, event by event: retry later, interrupted, dead or
 -- discarded. Called by reactor.settle(); see there for the shape of p_verdicts.
 --
@@ -10,7 +10,9 @@ language plpgsql security definer set search_path = ''
 set enable_seqscan = off
 as $$
 declare
-    v_due timestamptz;
+    -- Types are qualified: temporary ones of a handler's, which may run code, come first on an empty search_path.
+    v_due pg_catalog.timestamptz;
+    v_dead bigint[];
 begin
     with retried as (
         update reactor.events e
@@ -26,7 +28,7 @@ begin
                     select o.value, o.n from jsonb_array_elements(e.errors || (v.error || jsonb_build_object(
                         'at', reactor.now(), 'run_id', p_runs[array_position(p_tenants, e.tenant_id)]))) with ordinality as o (value, n)
                     order by o.n desc limit 20) x) end
-        from jsonb_to_recordset(p_verdicts) as v (id bigint, verdict text, delay float8, counts boolean, error jsonb)
+        from jsonb_to_recordset(p_verdicts) as v (id bigint, verdict pg_catalog.text, delay pg_catalog.float8, counts boolean, error pg_catalog.jsonb)
         where e.id = v.id and v.verdict in ('retry', 'interrupted') and e.tenant_id = any (p_tenants)
         returning e.available_at
     )
@@ -37,7 +39,7 @@ begin
 
     with gone as (
         delete from reactor.events e
-        using jsonb_to_recordset(p_verdicts) as v (id bigint, verdict text, reason text, counts boolean, error jsonb)
+        using jsonb_to_recordset(p_verdicts) as v (id bigint, verdict pg_catalog.text, reason pg_catalog.text, counts boolean, error pg_catalog.jsonb)
         where e.id = v.id and v.verdict = 'discard' and e.tenant_id = any (p_tenants)
         returning e.*, v.reason
     )
@@ -51,7 +53,7 @@ begin
 
     with gone as (
         delete from reactor.events e
-        using jsonb_to_recordset(p_verdicts) as v (id bigint, verdict text, reason text, counts boolean, error jsonb)
+        using jsonb_to_recordset(p_verdicts) as v (id bigint, verdict pg_catalog.text, reason pg_catalog.text, counts boolean, error pg_catalog.jsonb)
         where e.id = v.id and v.verdict = 'dead' and e.tenant_id = any (p_tenants)
         returning e.*, v.reason, coalesce(v.counts, true) as counts, v.error
     ),
@@ -66,22 +68,12 @@ begin
                 'at', reactor.now(), 'run_id', p_runs[array_position(p_tenants, g.tenant_id)])) end,
             g.traceparent, g.cause_id, g.depth, g.dedup_key
         from gone g
-        returning id, tenant_id, event_type, reason
+        returning id
     )
-    -- One alert an hour for a tenant and event type, however many die. The death of an alert's
-    -- delivery raises none: it would be delivered the same way. Of a canary the tenant is to know nothing.
-    insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
-    select d.tenant_id, 'dead_event', 'critical',
-        format('%s event%s of type %s cannot be handled: %s', count(*), case when count(*) > 1 then 's' else '' end,
-            d.event_type, min(d.reason)),
-        jsonb_build_object('event_type', d.event_type, 'event_ids', jsonb_agg(d.id)), reactor.now()
-    from dead d
-    where d.event_type not like 'alert.%' and d.event_type <> 'reactor.canary' and not exists (
-        select from public.agent_alerts a
-        where a.tenant_id = d.tenant_id and a.alert_type = 'dead_event'
-            and a.metadata ->> 'event_type' = d.event_type
-            and a.created_at > reactor.now() - interval '1 hour')
-    group by d.tenant_id, d.event_type;
+    select array_agg(d.id) into v_dead from dead d;
+    if v_dead is not null then
+        perform reactor.alert_dead(v_dead);
+    end if;
 end;
 $$;
 

@@ -9,8 +9,9 @@
 -- p_capped     event types that only so many tenants more may begin with here, and p_free how many; a tenant
 --              whose turn is another one of these waits, and takes no slot meanwhile
 -- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
--- side to parse when it needs it. No row: nothing to do. A first row of nulls: a transaction of the application
--- holds a tenant, which was passed over, and nobody will ring when it ends.
+-- side to parse when it needs it. No row: nothing to do. A first row without a run: a transaction of the application
+-- holds a tenant, which was passed over, and nobody will ring when it ends. Its tenant_id is where a look ended that
+-- met too many of them: others may wait behind it.
 --
 -- A lease needs no durability of its own (a crash of the server ends it, and the settling commit
 -- flushes all before it), so this commits without waiting for the disk.
@@ -63,8 +64,8 @@ declare
     v_has_marked boolean;
     v_held_back boolean := false;
     v_fit uuid[];
-    v_take uuid[];
     v_passed_over boolean := false;
+    v_is_through boolean := false;
     v_orphans uuid[];
     v_shut uuid[] := '{}';
     v_wanted uuid[] := '{}';
@@ -160,6 +161,7 @@ begin
                     order by f.n);
             end if;
             if cardinality(v_marked) > 0 then
+                v_chunk := 500;
                 v_has_marked := coalesce(v_has_marked, exists (
                     select from public.agent_tenant_locks l
                     join reactor.events e on e.tenant_id = l.tenant_id
@@ -193,28 +195,34 @@ begin
                     v_chunk := 500;
                 end if;
             end if;
-            v_take := v_found[1 : p_tenants - cardinality(v_wanted)];
             -- Of the application's transactions none is waited for: neither one that locked the tenant's row, nor
-            -- one that took the lease (public.acquire_tenant_lock) and goes on. Those tenants are for a later look.
+            -- one that took the lease (public.acquire_tenant_lock) and goes on, nor one that holds a lease that ran
+            -- out, so that it could not be ended. Those tenants are for a later look.
             v_fit := array(
                 select t.id
-                from (select c.id from public.tenants c where c.id = any (v_take) order by c.id for key share skip locked) t
-                where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0)));
+                from (select c.id from public.tenants c where c.id = any (v_found) order by c.id for key share skip locked) t
+                where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0))
+                    and (not v_has_expired or not exists (
+                        select from public.agent_tenant_locks l where l.tenant_id = t.id))
+                limit p_tenants - cardinality(v_wanted));
             v_wanted := v_wanted || v_fit;
-            exit look when cardinality(v_wanted) >= p_tenants;
-            if cardinality(v_fit) < cardinality(v_take) then
+            v_is_through := cardinality(v_wanted) >= p_tenants;
+            exit look when v_is_through;
+            if cardinality(v_fit) < cardinality(v_found) then
                 v_passed_over := true;
-                v_after := v_take[cardinality(v_take)];
+                v_chunk := 500;
                 continue look;
             end if;
             continue look when v_orphans is not null or (v_closed is not null and cardinality(p_gated) > 0)
                 or cardinality(v_marked) > 0 or v_held_back;
         end if;
-        exit look when v_wrapped;
+        v_is_through := v_wrapped;
+        exit look when v_is_through;
         v_wrapped := true;
         v_after := v_nil;
     end loop;
-    if v_passed_over then
+    if v_passed_over or not v_is_through then
+        tenant_id := case when not v_is_through then v_after end;
         return next;
     end if;
     if cardinality(v_wanted) = 0 then

@@ -31,6 +31,10 @@ begin
     if emit.delay is null or emit.delay < interval '0' then
         raise exception 'reactor.emit: delay must not be negative' using errcode = 'RX003';
     end if;
+    -- From 17 on an interval may be infinite; an event that is due then is one that was set aside.
+    if emit.delay > interval '100 years' then
+        raise exception 'reactor.emit: delay must not be longer than 100 years' using errcode = 'RX003';
+    end if;
     -- A handler speaks for its own tenant only. (In here current_user is the owner; the setting
     -- "role" still says what the handler's transaction became.)
     if current_setting('role', true) = 'reactor_handler'

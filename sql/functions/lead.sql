@@ -4,6 +4,8 @@
 -- survives behind a pooler that keeps the session.
 create or replace function reactor.lead(p_replica text, p_lease interval) returns bigint
 language plpgsql security definer set search_path = ''
+-- Shorter than its caller's patience: the server must not go on waiting for a lock when nobody waits for it.
+set lock_timeout = '3s'
 as $$
 declare
     v_term bigint;

@@ -8,7 +8,8 @@
 -- tries events of several tenants. One with two such marks was the only one of its kind in the replica
 -- (see reactor.claim): it did it, an attempt failed.
 --
--- Rows that a settling transaction holds are skipped: that commit wins or loses by itself.
+-- Rows that a settling transaction holds are skipped: that commit wins or loses by itself. So is a lease whose run
+-- somebody updates in a transaction that goes on: a timer that waited for it would serve nobody meanwhile.
 create or replace function reactor.rescue(p_tenants uuid[] default null, p_limit int default 1000)
 returns table (tenant_id uuid, run_id uuid, lock_holder text)
 language plpgsql security definer set search_path = ''
@@ -35,6 +36,8 @@ begin
         select l.tenant_id, l.run_id, l.lock_holder
         from public.agent_tenant_locks l
         where l.expires_at <= v_now and (p_tenants is null or l.tenant_id = any (p_tenants))
+            and (l.run_id is null or exists (
+                select from public.agent_autonomous_runs r where r.id = l.run_id for no key update skip locked))
         order by l.tenant_id
         limit p_limit
         for update skip locked

@@ -2,6 +2,8 @@
 -- done under another term, by whoever takes it.
 create or replace function reactor.resign(p_term bigint) returns void
 language plpgsql security definer set search_path = ''
+-- Shorter than its caller's patience: the server must not go on waiting for a lock when nobody waits for it.
+set lock_timeout = '3s'
 as $$
 begin
     update reactor.leadership l set expires_at = '-infinity' where l.term = p_term;

@@ -8,7 +8,8 @@ declare
     v_slot int;
 begin
     delete from reactor.replicas r where r.replica = p_replica returning r.slot into v_slot;
-    if v_slot is not null then
+    -- A successor that has its slot since it fell silent sleeps by that bit.
+    if v_slot is not null and not exists (select from reactor.replicas r where r.slot = v_slot) then
         perform reactor.arm(v_slot, false);
     end if;
     -- Events that came while it held their tenant's lease rang in vain.

@@ -1,4 +1,4 @@
---! requires: now, is_open, acknowledge
+--! requires: now, is_open, acknowledge, note_runs
 -- Acknowledges: finished events go to the history, failed ones are rescheduled or die, the runs are
 -- finished and their leases released, or kept with the next batch noted in flight. Called by the
 -- settler: as the last statement of a handler's transaction (one tenant, with p_scope), or by itself
@@ -50,17 +50,18 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_shut uuid[] := '{}';
-    v_now constant timestamptz := reactor.now();
-    v_kept uuid[] := '{}';
-    v_released uuid[] := '{}';
+    -- Types are qualified: temporary ones of a handler's, which may run code, come first on an empty search_path.
+    v_shut pg_catalog.uuid[] := '{}';
+    v_now constant pg_catalog.timestamptz := reactor.now();
+    v_kept pg_catalog.uuid[] := '{}';
+    v_released pg_catalog.uuid[] := '{}';
 begin
-    if p_scope is not null and current_setting('reactor.tenant_id', true) is distinct from p_scope::text then
+    if p_scope is not null and current_setting('reactor.tenant_id', true) is distinct from p_scope::pg_catalog.text then
         raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is acknowledged'
             using errcode = 'RX004';
     end if;
 
-    perform reactor.acknowledge(p_tenants, p_runs, p_done, p_verdicts, p_counts);
+    perform reactor.acknowledge(p_tenants, p_runs, p_done, p_verdicts);
 
     -- The fence, on the runs that go on: their next events are noted in flight.
     if true = any (p_more) then
@@ -90,7 +91,7 @@ begin
             select c.tenant_id, c.run_id, e.*
             from unnest(p_tenants, p_runs) as c (tenant_id, run_id)
             cross join lateral (
-                select w.id, w.event_id, w.event_type, w.subject_id, w.payload::text, w.priority, w.attempts,
+                select w.id, w.event_id, w.event_type, w.subject_id, w.payload::pg_catalog.text, w.priority, w.attempts,
                     w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
                 from reactor.events w
                 where w.tenant_id = c.tenant_id and w.available_at is null
@@ -140,8 +141,12 @@ begin
     if cardinality(v_kept) + cardinality(v_released) <> cardinality(p_runs) then
         raise exception 'the lease was lost: nothing is committed'
             using errcode = 'RX001', detail = (
-                select string_agg(r.id::text, ',') from unnest(p_runs) as r (id)
+                select string_agg(r.id::pg_catalog.text, ',') from unnest(p_runs) as r (id)
                 where r.id <> all (v_kept) and r.id <> all (v_released));
+    end if;
+    if p_counts is not null then
+        perform reactor.note_runs(p_runs, v_released, p_counts);
+        return;
     end if;
     update public.agent_autonomous_runs r
     set

@@ -11,6 +11,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
+-- Shorter than its caller's patience: the server must not go on waiting for a lock when nobody waits for it.
+set lock_timeout = '3s'
 as $$
 declare
     -- A variable, because a volatile function in a condition is no key for an index: every clock and every

@@ -3,7 +3,13 @@
 import asyncio
 from typing import Any
 
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
 from reactor import Context, Event, Reactor
+from reactor.db import calls
+from reactor.telemetry import names
 from tests.engine.conftest import World, enter, until
 
 LISTENERS = (
@@ -67,3 +73,35 @@ async def test_backends_killed_in_the_middle_of_handlers_cost_no_attempt_and_no_
         assert sorted(int(note) for note in await world.notes(tenant)) == list(range(1, 61))
     assert await world.count("reactor.history where attempts > 0") == 0
     assert await world.count("reactor.dead_events") == 0
+
+
+async def test_a_group_whose_connection_is_lost_after_the_commit_is_not_settled_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Reactor()
+    settle = calls.settle
+    lost: list[bool] = []
+
+    @app.on("quiet")
+    async def quiet(event: Event[Any], ctx: Context) -> None:
+        pass
+
+    async def committed_and_lost(connection: Any, settlement: calls.Settlement, **rest: Any) -> Any:
+        rows = await settle(connection, settlement, **rest)
+        if not lost and len(settlement.runs) > 1 and any(settlement.more):
+            lost.append(True)
+            connection.terminate()
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return rows
+
+    monkeypatch.setattr(calls, "settle", committed_and_lost)
+    for _ in range(2):
+        await world.flood(await world.tenant(), "quiet", 100)
+    with capture_logs() as said:
+        async with world.running(app, batch_size=10, lease_seconds=3600):
+            await world.until("select count(*) = 200 from reactor.history", within=20)
+    assert lost
+    assert [line for line in said if line["event"] in (names.EVENT_FAILED, names.RUN_LOST)] == []
+    assert await world.count("reactor.dead_events") == 0
+    assert await world.count("reactor.history where attempts > 0") == 0
+    assert await world.count("public.agent_tenant_locks") == 0

@@ -162,3 +162,47 @@ async def test_a_lost_lease_cancels_the_handler(world: World) -> None:
         await world.until("select true from reactor.history where id = $1", event_id)
     [note] = await world.notes()
     assert note != "interruptions 0", "what the first run wrote is committed"
+
+
+async def test_a_handler_that_was_cancelled_twice_costs_no_worker(world: World) -> None:
+    """Late, and then without its lease; and the next handler lets a foreign cancellation out."""
+    app = Reactor()
+    cleaning, go = asyncio.Event(), asyncio.Event()
+
+    @app.on("late", timeout="300ms")
+    async def late(event: Event[Any], ctx: Context) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cleaning.set()
+            await go.wait()
+
+    @app.on("inner", max_attempts=1)
+    async def inner(event: Event[Any], ctx: Context) -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    first, second = await world.tenant(), await world.tenant()
+    async with world.running(app, concurrency=1, lease_seconds=2):
+        late_id = await world.emit(first, "late")
+        await asyncio.wait_for(cleaning.wait(), 20)
+        beats = "select seen_at from reactor.replicas"
+        before = await world.conn.fetchval(beats)
+        await world.conn.execute(
+            "update public.agent_tenant_locks set expires_at = now() - interval '1 minute'"
+        )
+        # Two beats on, it has heard that its lease is gone.
+        for _ in range(2):
+            before = await world.until(f"{beats} where seen_at > $1", before)
+        await world.conn.execute("delete from reactor.events where id = $1", late_id)
+        go.set()
+        await world.emit(second, "inner")
+        await world.until("select count(*) = 1 from reactor.dead_events where event_type = 'inner'")
+        await world.emit(second, "work")
+        await world.until("select count(*) = 1 from public.ledger")

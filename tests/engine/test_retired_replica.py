@@ -1,4 +1,4 @@
-"""A replica that was cut off for so long that the leader retired it comes back, and is rung again."""
+"""A replica that was retired because it was silent comes back and is rung again; so is its successor."""
 
 import asyncio
 from uuid import UUID
@@ -34,3 +34,21 @@ async def test_a_retired_replica_enlists_again_and_hears_the_bell(
                 await asyncio.sleep(0.01)
             await conn.fetchval("select reactor.emit($1, 'x')", tenant)
             await handled.wait()
+
+
+async def test_the_bell_still_rings_for_the_successor_when_a_dead_replica_is_retired(
+    conn: pool.Connection,
+) -> None:
+    """The successor took the slot, and sleeps by its bit, before the leader had noticed the death."""
+    enlist = "select reactor.enlist($1, '45 seconds', '1', '{}')"
+    slot = await conn.fetchval(enlist, "dead")
+    await conn.execute("update reactor.replicas set seen_at = now() - interval '46 seconds'")
+    assert await conn.fetchval(enlist, "successor") == slot
+    await conn.execute("select reactor.arm($1, true)", slot)
+    await conn.execute("select reactor.retire('dead')")
+    assert await conn.fetchval("select last_value from reactor.doorbell") == 1 + 2**slot
+    # If it was not dead after all, it finds itself gone, and enlists again with a bit of its own.
+    assert [row["replica"] for row in await conn.fetch("select replica from reactor.replicas")] == [
+        "successor"
+    ]
+    assert await conn.fetchval(enlist, "dead") != slot

@@ -106,3 +106,47 @@ async def test_the_scope_of_one_run_leaks_into_no_other(world: World) -> None:
     await world.drain(app, concurrency=1)
     assert len(seen) == 4
     assert all(not before and str(tenant) == set_to for before, tenant, set_to in seen)
+
+
+@pytest.mark.parametrize("kind", ["uuid", "timestamptz", "jsonb", "text", "float8"])
+async def test_a_type_of_a_handlers_own_is_used_neither_with_the_owners_rights_nor_by_the_next_tenant(
+    world: World, kind: str
+) -> None:
+    """On an empty search path a temporary type comes first, and a domain's check is code of its maker's."""
+    app = Reactor()
+    mine, theirs = await world.tenant("mine"), await world.tenant("theirs")
+
+    @app.on("trap", max_attempts=1)
+    async def trap(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        await ctx.db.execute(
+            "create function pg_temp.spy() returns boolean language plpgsql as $$ begin "
+            "if current_user <> 'reactor_handler' then insert into public.agent_alerts "
+            "(tenant_id, alert_type, severity, message) "
+            f"values ('{theirs}', 'x', 'info', current_user::varchar); "
+            "end if; return true; end $$; "
+            f"create domain pg_temp.{kind} as pg_catalog.{kind} check (pg_temp.spy())"
+        )
+        ctx.run.executed += 1
+        if event.payload["fails"]:
+            raise ValueError("no")
+
+    @app.on("work", max_attempts=1)
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await ctx.db.execute("select reactor.emit($1, 'more')", ctx.tenant_id)
+        await enter(event, ctx)
+
+    @app.on("more")
+    async def more(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    async with world.running(app, concurrency=1):
+        for fails in (True, False):
+            await world.emit(mine, "trap", {"fails": fails})
+        await world.until("select count(*) = 1 from public.ledger")
+        for _ in range(2):
+            await world.emit(theirs, "work")
+        await world.until("select count(*) = 5 from public.ledger")
+    assert await world.count("public.agent_alerts where alert_type = 'x'") == 0
+    assert await world.notes(mine) == ["trap"]
+    assert sorted(await world.notes(theirs)) == ["more", "more", "work", "work"]

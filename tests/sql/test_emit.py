@@ -42,6 +42,7 @@ async def test_a_delay_is_counted_on_the_servers_clock(conn: Connection, tenant)
         ("$1, repeat('x', 201)", "1 to 200 characters"),
         ("$1, 'x', delay => '-1 second'", "must not be negative"),
         ("$1, 'x', delay => null", "must not be negative"),
+        ("$1, 'x', delay => '1000 years'", "must not be longer"),
         ("gen_random_uuid(), 'x'", "there is no tenant"),
     ],
 )

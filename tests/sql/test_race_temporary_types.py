@@ -22,6 +22,7 @@ _TYPES = (
     "int4",
     "bool",
     "interval",
+    "float8",
 )
 
 

@@ -192,7 +192,7 @@ class Reactor:
 
     @property
     def replicas(self) -> Iterable[Replica]:
-        """The replicas of this process, one a database; for health and the dashboard."""
+        """The replicas of this process, one a database; for its health."""
         return tuple(self._replicas)
 
     async def _drain_on_signal(self, scope: anyio.CancelScope) -> None:

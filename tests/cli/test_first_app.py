@@ -77,7 +77,7 @@ async def test_the_first_application_does_what_its_page_says(
         assert running is not None
         assert await running.end(signal.SIGTERM) == 0
         assert running.events.count("reminded") == 2
-    assert ["dead list", "dead replay", "status", "doctor"] == [ran[-6], ran[-4], *ran[-2:]]
+    assert (ran[0], ran[-1], len(ran)) == ("migrate", "doctor", 10)
     assert await conn.fetchval("select count(*) from invoices where reminded_at is not null") == 2
     assert await conn.fetchval("select count(*) from reactor.dead_events") == 0
     await conn.close()

@@ -1,4 +1,4 @@
-"""docs/settings.md lists every setting with its default and the values that it takes, and none that does not exist."""
+"""docs/settings.md lists every setting with its default and its values, and none that does not exist."""
 
 import re
 from pathlib import Path

@@ -57,6 +57,7 @@ class Reactor:
         priority      several handlers of one type run in this order, in one transaction
         gated         wait while the kill switch or the tenant is off
         concurrency   at most so many tenants at once in a replica
+        name          in errors and logs, unique within the type; default: module and function
         """
         if not event_type or len(event_type) > 200:
             raise BadArgument("an event type has 1 to 200 characters")

@@ -12,8 +12,7 @@ LABEL org.opencontainers.image.title="reactor" \
       org.opencontainers.image.description="Event-driven automation for many tenants on PostgreSQL" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /wheels /wheels
-# otel: spans leave the process when an exporter is configured, and only then.
-RUN pip install --no-cache-dir --disable-pip-version-check "$(ls /wheels/*.whl)[otel]" && rm -r /wheels
+RUN pip install --no-cache-dir --disable-pip-version-check /wheels/*.whl && rm -r /wheels
 
 # A number, so that Kubernetes can see that it is not root. Nothing is written to disk.
 USER 65532:65532

@@ -140,6 +140,7 @@ async def main() -> int:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "scale": options.scale,
+        "repeat": options.repeat,
         "results": results.workloads,
         "missing": results.missing,
         "promises": [vars(promise) for promise in promises.promises(results)],
@@ -160,7 +161,7 @@ def write(folder: Path, found: dict[str, object], tables: str, chart: str) -> No
     if readme.exists() and BEGIN in (text := readme.read_text()):
         before, _, rest = text.partition(BEGIN)
         after = rest.partition(END)[2]
-        when = f"Run of {found['at']}, Python {found['python']}."
+        when = f"Run of {found['at']}, Python {found['python']}, --repeat {found['repeat']}."
         shown = "![Medians beside the peers](results.svg)"
         readme.write_text(f"{before}{BEGIN}\n\n{when}\n\n{shown}\n\n{tables}\n{END}{after}")
 

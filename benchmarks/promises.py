@@ -1,4 +1,4 @@
-"""What we promise, each with the figure that the run gives for it."""
+"""What we aim at, each aim with the figure that the run gives for it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ class Promise:
 
 
 def promises(results: Results) -> list[Promise]:
-    """Every promise whose figures this run has."""
+    """Every one whose figures this run has."""
     return [*_drains(results), *_pipeline(results), *_latencies(results), *_writers(results), *_time(results)]
 
 
 def render(results: Results) -> str:
-    """A Markdown table; empty when nothing that was promised was measured."""
+    """A Markdown table; empty when nothing that has an aim was measured."""
     found = promises(results)
     if not found:
         return ""
-    lines = ["### ratios\n", "| promise | bound | figure | |", "| --- | ---: | ---: | --- |"]
+    lines = ["### ratios\n", "| aim | bound | figure | |", "| --- | ---: | ---: | --- |"]
     for promise in found:
-        verdict = "kept" if promise.kept else "**not kept**"
+        verdict = "reached" if promise.kept else "**not reached**"
         lines.append(f"| {promise.text} | {promise.bound} | {promise.figure} | {verdict} |")
     return "\n".join(lines) + "\n"
 

@@ -57,6 +57,7 @@ class Reactor:
         priority      several handlers of one type run in this order, in one transaction
         gated         wait while the kill switch or the tenant is off
         concurrency   at most so many tenants at once in a replica
+        name          in errors and logs, unique within the type; default: module and function
         """
         if not event_type or len(event_type) > 200:
             raise BadArgument("an event type has 1 to 200 characters")
@@ -192,7 +193,7 @@ class Reactor:
 
     @property
     def replicas(self) -> Iterable[Replica]:
-        """The replicas of this process, one a database; for health and the dashboard."""
+        """The replicas of this process, one a database; for its health."""
         return tuple(self._replicas)
 
     async def _drain_on_signal(self, scope: anyio.CancelScope) -> None:

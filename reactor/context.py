@@ -52,6 +52,7 @@ class RunCounters:
     phase: Phase | None = None
 
     def add(self, other: "RunCounters") -> None:
+        """Add another's numbers; its phase, if it has one, is the later one."""
         self.planned += other.planned
         self.executed += other.executed
         self.blocked += other.blocked
@@ -162,9 +163,12 @@ class Context:
 
     @property
     def idempotency_key(self) -> str:
-        """The same at every try of this event: hand it to whatever lies outside the database."""
+        """The event's ``event_id`` as text, the same at every try: for whatever lies outside the database.
+
+        In a batch it is the first event's; take each event's own ``event_id`` there.
+        """
         if not self.events:
-            raise ReactorError("a periodic job has no event, so no idempotency key")
+            raise ReactorError("this context was made without an event, so it has no idempotency key")
         return str(self.events[0].event_id)
 
     async def emit(
@@ -194,13 +198,14 @@ class Context:
         return emitted
 
     async def checkpoint(self) -> None:
-        """Commit what was written so far, fenced, without acknowledging the event.
+        """Commit what was written so far, fenced, without acknowledging the event, or any of a batch.
 
         For an intent that must be on record before an effect outside the database. What follows is a
-        new transaction; a failure after it does not undo what was committed here.
+        new transaction; a failure after it does not undo what was committed here. Where no
+        transaction is open yet, there is nothing to commit.
         """
         if self._checkpoint is None:
-            raise ReactorError("this context has no checkpoint: a batch of one tenant commits as a whole")
+            raise ReactorError("this context was made without an engine, so it has no checkpoint")
         await self._checkpoint(self)
 
     def fail(self, event: Event[Any], error: BaseException) -> None:

@@ -62,6 +62,7 @@ class Plan:
 
     @classmethod
     def of(cls, subscriptions: tuple[Subscription, ...]) -> "Plan":
+        """The plan for these handlers of one type, in calling order; there is at least one."""
         return cls(
             subscriptions,
             size=max(s.batch or 1 for s in subscriptions),
@@ -93,6 +94,9 @@ class HandlerSet:
     middleware: tuple[Middleware, ...] = ()
 
     def add(self, subscription: Subscription) -> None:
+        """Add one, in its place by priority. Raises BadArgument for a name that the type has already, and
+        when only some of its handlers are gated.
+        """
         known = self.by_type.get(subscription.event_type, ())
         if any(s.name == subscription.name for s in known):
             raise BadArgument(
@@ -113,6 +117,7 @@ class HandlerSet:
 
     @property
     def gated_types(self) -> list[str]:
+        """The event types whose handlers wait while the kill switch or the tenant is off."""
         return sorted(kind for kind, subs in self.by_type.items() if subs[0].gated)
 
     def __iter__(self) -> Iterator[Subscription]:

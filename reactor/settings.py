@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     databases: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     # Whether a transaction-mode pooler is between us and the server: auto finds out. Default auto.
     pooler: Pooler = "auto"
-    # Connections in the pool of a replica. 0: concurrency + 4. Default 0.
+    # Connections for handlers. 0: one for each tenant in hand (concurrency). The engine has up to 10 more,
+    # and one listens. Default 0.
     pool_size: int = Field(0, ge=0, le=1000)
 
     # Tenants handled at once by a replica. Never zero. Default 8.
@@ -92,14 +93,14 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(25, ge=0, le=3600)
     # When writers ring: armed (only while a replica sleeps), always, off (for poolers). Default armed.
     notify: Notify = "armed"
-    # Name of this replica, as shown in locks and the dashboard. Default host-pid-random.
+    # Name of this replica, as shown in locks and logs. Default host-pid-random.
     replica: str = Field(default_factory=_replica_name, min_length=1, max_length=200)
 
-    # Address of health, metrics and dashboard. Default 127.0.0.1: this machine only.
+    # Address of probes and metrics. Default 127.0.0.1: this machine only.
     http_host: str = Field("127.0.0.1", min_length=1)
     # Its port. 0: any free one. Default 8080.
     http_port: int = Field(8080, ge=0, le=65535)
-    # Bearer token, or password of the login. Default none: the dashboard answers on loopback only.
+    # Bearer token with which /metrics may be read from other machines. Default none: from this one only.
     dashboard_token: SecretStr | None = Field(None, min_length=8)
 
     # json or console. Default: console on a terminal, else json.
@@ -151,11 +152,6 @@ class Settings(BaseSettings):
     def dsns(self) -> tuple[str, ...]:
         """The URLs of all servers that this fleet works for."""
         return tuple(url.get_secret_value() for url in self.databases) or (self.dsn,)
-
-    @property
-    def connections(self) -> int:
-        """The size of the pool: one a tenant in hand, and a few for claims, heartbeats and the web."""
-        return self.pool_size or self.concurrency + 4
 
     @property
     def lease(self) -> timedelta:
@@ -300,7 +296,7 @@ def _right(name: str, given: object) -> str:
         return _RIGHT[name]
     field = Settings.model_fields.get(name)
     if field is None:
-        return "see the documentation"
+        return "docs/settings.md lists all settings"
     limits = [
         f"{words} {getattr(item, side)}"
         for item in field.metadata

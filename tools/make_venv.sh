@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-extras=".[demo,dev${EXTRAS:+,$EXTRAS}]"  # EXTRAS=docs adds what builds the documentation
+extras=".[demo,dev]"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

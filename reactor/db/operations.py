@@ -1,6 +1,6 @@
 """One line of Python for each function of schema reactor that a person's command calls.
 
-The command line and the dashboard share them; see sql/functions for what each one does.
+See sql/functions for what each one does.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The probes and the metrics: /livez, /readyz, /startupz, /metrics.
 
 The probes say one word and why, so they are open to whoever can reach the port. The metrics are
-for this machine, and for whoever has REACTOR_DASHBOARD_TOKEN.
+for this machine, and for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token.
 """
 
 import hmac

@@ -1,6 +1,6 @@
 --! requires: now
 -- Somebody has seen the alert: it is not delivered again. False when it was acknowledged before. Called by
--- `reactor alerts ack` and the dashboard. p_by: the person's profile, where there is one.
+-- `reactor alerts ack`. p_by: the person's profile, where there is one.
 create or replace function reactor.acknowledge_alert(p_alert uuid, p_by uuid default null) returns boolean
 language plpgsql security definer set search_path = ''
 as $$

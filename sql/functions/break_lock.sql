@@ -1,7 +1,7 @@
 --! requires: now, ring, abandon
 -- Takes a lease away from whoever holds it: p_id is the tenant's, the run's or the lock's. The run fails, what
 -- it had in flight counts as interrupted and is tried again; whatever the holder still does cannot be committed.
--- Called by `reactor locks release` and the dashboard.
+-- Called by `reactor locks release`.
 --
 -- With p_force false a lease that a live replica holds stays, and broken is false.
 create or replace function reactor.break_lock(p_id uuid, p_reason text, p_force boolean default false)

@@ -1,7 +1,6 @@
 --! requires: now, choose_dead
 -- Gives up dead events that fit all that is given, at most p_limit, and returns their ids. They move to the
--- history as discarded, whole, with the reason: nothing is dropped. Called by `reactor dead discard` and
--- the dashboard.
+-- history as discarded, whole, with the reason: nothing is dropped. Called by `reactor dead discard`.
 create or replace function reactor.discard_dead(
     p_ids bigint[] default null,
     p_type text default null,

@@ -1,6 +1,6 @@
 --! requires: now, read_event
 -- Why an event waits, or what became of it, as facts in one document. Null when nobody knows the event.
--- Called by `reactor explain` and the dashboard, which put it in words.
+-- Called by `reactor explain`, which puts it in words.
 --
 -- why      in_flight    a run handles it now, or is about to
 --          held         its tenant's lease is taken by a run that began before it, or by somebody else

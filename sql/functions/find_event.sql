@@ -1,6 +1,6 @@
 -- The id of the event with this event_id, the one that is known outside the database (in an idempotency
 -- key), or null. No index serves it: it reads the outbox, the dead and the history, one after the other. Called
--- by `reactor explain`, `reactor events trace` and the dashboard.
+-- by `reactor explain` and `reactor events trace`.
 create or replace function reactor.find_event(p_event_id uuid) returns bigint
 language sql volatile security definer set search_path = ''
 begin atomic

@@ -1,6 +1,5 @@
 --! requires: now
--- Dead events that fit all that is given, the latest death first. Called by `reactor dead list` and
--- the dashboard.
+-- Dead events that fit all that is given, the latest death first. Called by `reactor dead list`.
 create or replace function reactor.list_dead(
     p_type text default null,
     p_tenant uuid default null,

@@ -1,5 +1,5 @@
 --! requires: now
--- Who holds which tenant's lease, the oldest first. Called by `reactor locks list` and the dashboard.
+-- Who holds which tenant's lease, the oldest first. Called by `reactor locks list`.
 create or replace function reactor.list_locks(p_limit int default 100)
 returns table (
     tenant_id uuid,

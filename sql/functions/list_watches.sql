@@ -1,6 +1,6 @@
 -- What reactor.watch() installed, and whether it is still there: a table may have been renamed, replaced, or
 -- its triggers dropped or disabled. state: 'ok', 'no table', 'no trigger', 'disabled'. Called by
--- `reactor watches`, `reactor doctor` and the dashboard.
+-- `reactor watches` and `reactor doctor`.
 create or replace function reactor.list_watches()
 returns table (
     table_name text,

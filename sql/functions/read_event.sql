@@ -1,6 +1,6 @@
 -- One event as it is, wherever it is, as a document: its columns and its state, 'waiting', 'dead' or
 -- 'finished'. Null when nobody knows it (any more). Called by reactor.explain_event(),
--- reactor.trace_event(), `reactor dead show` and the dashboard. Volatile, as all that read the outbox are: then the
+-- reactor.trace_event() and `reactor dead show`. Volatile, as all that read the outbox are: then the
 -- snapshot is taken after the lock, and a rotation meanwhile hides nothing.
 create or replace function reactor.read_event(p_id bigint) returns jsonb
 language sql volatile security definer set search_path = ''

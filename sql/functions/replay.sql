@@ -1,6 +1,6 @@
 --! requires: now, ring, choose_dead
 -- Puts dead events that fit all that is given back in the outbox, oldest first, at most p_limit, and
--- returns their ids. Called by `reactor dead replay` and the dashboard, when what killed them is mended.
+-- returns their ids. Called by `reactor dead replay`, when what killed them is mended.
 --
 -- An event keeps its ids, so what it did outside under its idempotency key is not done twice; it keeps its
 -- errors and its place in its tenant's order; its attempts start again. Its dedup_key is given up where a

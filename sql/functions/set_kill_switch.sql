@@ -1,6 +1,6 @@
 --! requires: now
 -- Stops all gated work (p_on), or lets it go on. Takes effect at once on every replica: a trigger announces
--- it. Returns what was and what is. Called by `reactor kill-switch` and the dashboard.
+-- it. Returns what was and what is. Called by `reactor kill-switch`.
 create or replace function reactor.set_kill_switch(p_on boolean, p_reason text default null)
 returns table (was_on boolean, is_on boolean, reason text)
 language plpgsql security definer set search_path = ''

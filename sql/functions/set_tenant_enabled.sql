@@ -1,6 +1,6 @@
 -- Lets gated work be done for these tenants, or stops it; all or, when one does not exist, none. Takes effect
 -- at once on every replica: a trigger announces it. tenants.is_active is the application's and stays as it is.
--- Called by `reactor tenants enable` and `disable`, and by the dashboard.
+-- Called by `reactor tenants enable` and `disable`.
 create or replace function reactor.set_tenant_enabled(p_tenants uuid[], p_enabled boolean)
 returns table (tenant_id uuid, name text, is_active boolean, was_enabled boolean, is_enabled boolean)
 language plpgsql security definer set search_path = ''

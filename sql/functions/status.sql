@@ -1,6 +1,6 @@
 --! requires: now, is_open
--- Counts and lags of everything, as one document. Called by `reactor status`, `reactor top`, `reactor doctor`
--- and the dashboard. It reads the whole outbox once, so it is for people, not for a loop of a program.
+-- Counts and lags of everything, as one document. Called by `reactor status`, `reactor top` and `reactor doctor`.
+-- It reads the whole outbox once, so it is for people, not for a loop of a program.
 --
 -- totals counts since the server's statistics were reset: the difference of two readings is a rate.
 create or replace function reactor.status() returns jsonb

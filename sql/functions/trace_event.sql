@@ -1,7 +1,7 @@
 --! requires: read_event
 -- The life of one event as a document: the event, the chain of events that caused it (the first cause first),
 -- what it caused in turn (level by level, at most p_limit) and the runs that are known to have had it. Null
--- when nobody knows the event. Called by `reactor events trace` and the dashboard.
+-- when nobody knows the event. Called by `reactor events trace`.
 --
 -- Events that wait have no index on their cause: each level reads the outbox once.
 create or replace function reactor.trace_event(p_id bigint, p_limit int default 200) returns jsonb

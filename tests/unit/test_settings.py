@@ -37,7 +37,6 @@ def test_defaults_are_those_of_the_interface():
     assert s.email_url.get_secret_value() == "console://"
     assert s.dashboard_token is None
     assert s.webhook_allow_private is False
-    assert s.connections == 12
 
 
 def test_two_replicas_of_one_process_have_different_names():

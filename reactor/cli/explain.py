@@ -6,7 +6,7 @@ from typing import Any
 from reactor.cli.arguments import event_number, no_event
 from reactor.cli.output import print_json, say
 from reactor.cli.session import session
-from reactor.cli.story import print_errors, print_facts
+from reactor.cli.story import print_errors, print_facts, said
 from reactor.cli.words import ago, lasting, many, moment
 from reactor.db import operations
 
@@ -128,7 +128,7 @@ def _delayed(event: dict[str, Any], now: datetime) -> str:
         return f"It was emitted with a delay: its time comes {when}."
     if last.get("kind") == "Retry":
         return f"Its handler put it off: {last.get('error')}. It is tried again {when}."
-    return f"It failed ({last.get('error')}) and is tried again {when}."
+    return f"It failed ({said(last)}) and is tried again {when}."
 
 
 def _closed(gate: dict[str, Any]) -> str:

@@ -58,12 +58,25 @@ class Reactor:
         gated         wait while the kill switch or the tenant is off
         concurrency   at most so many tenants at once in a replica
         """
-        if not event_type or len(event_type) > 200:
-            raise BadArgument("an event type has 1 to 200 characters")
+        named: object = event_type
+        if not isinstance(named, str):
+            # `@app.on` without its parentheses gets the function itself.
+            raise BadArgument(
+                f"an event type is text, not {named!r:.80}", hint='write it as @app.on("invoice.paid")'
+            )
+        if not 1 <= len(event_type) <= 200:
+            shown = f"{event_type[:20]}…" if event_type else event_type
+            raise BadArgument(
+                f"an event type has 1 to 200 characters, {shown!r} has {len(event_type)}",
+                hint="name what happened, e.g. invoice.paid; what it is about goes into the payload",
+            )
         for what, number in (("batch", batch), ("max_attempts", max_attempts), ("concurrency", concurrency)):
             if number is not None and number < 1:
-                raise BadArgument(f"{what} of {event_type} must be at least 1, not {number}")
-        limit = parse_duration(timeout)
+                raise BadArgument(
+                    f"{what} of {event_type} must be at least 1, not {number}",
+                    hint="leave it out for its default",
+                )
+        limit = _duration(f"timeout of {event_type}", timeout)
 
         def register(function: F) -> F:
             _check_async(function)
@@ -97,8 +110,8 @@ class Reactor:
 
         With ``catch_up``, moments that were missed while nobody ran are made good one by one.
         """
-        period = parse_duration(interval)
-        limit = parse_duration(timeout)
+        period = _duration("interval of a periodic job", interval)
+        limit = _duration("timeout of a periodic job", timeout)
 
         def register(function: F) -> F:
             _check_async(function)
@@ -236,6 +249,13 @@ async def _enter_all(lifespans: list[Lifespan], settings: Settings) -> AsyncIter
 def _name_of(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", "")
     return f"{module}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _duration(what: str, given: timedelta | str) -> timedelta:
+    try:
+        return parse_duration(given)
+    except BadArgument as error:
+        raise BadArgument(f"{what}: {error.message}", hint=error.hint) from None
 
 
 def _check_async(function: Callable[..., Any]) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from reactor.cli.arguments import event_number, no_event
-from reactor.cli.output import print_json, say
+from reactor.cli.output import in_a_line, print_json, say
 from reactor.cli.session import session
 from reactor.cli.story import print_errors, print_facts, said
 from reactor.cli.words import ago, lasting, many, moment
@@ -34,7 +34,7 @@ async def explain(event: str, /, *, json: bool = False) -> int:
     if json:
         print_json(found | {"sentence": sentence(found)})
         return 0
-    say(sentence(found))
+    say(in_a_line(sentence(found)))
     about, now = found["event"], moment(found["at"])
     print()
     print_facts(
@@ -90,7 +90,7 @@ def sentence(found: dict[str, Any]) -> str:
             return f"It is ready, and the next replica with a free slot takes it{_after(found['ahead'])}."
         case "dead":
             return (
-                f"It is dead since {ago(event['died_at'], now)}: {event['reason']}. "
+                f"It is dead since {ago(event['died_at'], now)}: {event['reason'].rstrip('.')}. "
                 f"`reactor dead replay {event['id']}` puts it back."
             )
         case "handled":

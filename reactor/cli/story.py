@@ -15,7 +15,10 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, known), default=0)
     for name, value in known.items():
         text = to_json(value) if isinstance(value, dict | list) else str(value)
-        say(f"{name:<{width}}  {text}")
+        first, *more = text.split("\n")
+        say(f"{name:<{width}}  {first}")
+        for line in more:
+            say(f"{'':<{width}}  {line}")
 
 
 def print_errors(errors: Sequence[Mapping[str, Any]], now: datetime) -> None:

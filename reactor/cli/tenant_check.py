@@ -27,7 +27,7 @@ Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 async def check(
     *tenants: UUID,
     all_: Annotated[bool, Parameter(name="--all", help="Every tenant.")] = False,
-    settings: str | None = None,
+    settings: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     json: Json = False,
 ) -> int:
     """Says what is wrong with tenants' agent_settings: templates, channels, limits, unknown keys.
@@ -91,9 +91,15 @@ def _read(path: str) -> object:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadArgument(f"{path} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadArgument(
+            f"{path} cannot be read: {why}", hint="name a file with JSON in UTF-8, or - for stdin"
+        ) from None
     try:
         parsed: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadArgument(f"{path} is not JSON: {error}") from None
+        raise BadArgument(
+            f"{'stdin' if path == '-' else path} is not JSON: {error}",
+            hint="write what tenants.agent_settings is to hold, in braces, with names in double quotes",
+        ) from None
     return parsed

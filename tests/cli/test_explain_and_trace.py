@@ -235,6 +235,16 @@ def test_errors_say_where_they_were_and_a_replay_is_no_try(cli, db):
         assert " replayed " in table[2]
 
 
+def test_an_error_of_several_lines_is_readable(cli, db):
+    event = db.die(db.tenant())
+    reason = "failed 1 times, last: duplicate key\nDETAIL:  Key (id)=(1) already exists."
+    db.value("update reactor.dead_events set reason = $1 returning true", reason)
+    facts = cli("dead", "show", event).out
+    assert f"last: duplicate key\n{' ' * len('attempts  ')}DETAIL:  Key (id)=(1) already exists.\n" in facts
+    sentence = cli("explain", event).out.splitlines()[0]
+    assert "last: duplicate key; DETAIL:  Key (id)=(1) already exists. `reactor dead" in sentence
+
+
 def test_a_trace_stops_at_a_bound_and_says_so(db):
     tenant = db.tenant()
     first = db.emit(tenant)

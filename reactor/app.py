@@ -9,15 +9,20 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import anyio
+import structlog
 from anyio.abc import TaskStatus
 from pydantic import BaseModel
 
+from reactor.engine.outcome import ALERT_EVENT
 from reactor.errors import BadArgument, ReactorError
 from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
 from reactor.replica import Replica
 from reactor.settings import Settings, load
+from reactor.telemetry import names
 from reactor.web.health import routes
 from reactor.web.server import bind, serve
+
+log = structlog.get_logger("reactor.app")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[Settings], AbstractAsyncContextManager[Any]]
@@ -166,6 +171,7 @@ class Reactor:
         database does ends it.
         """
         settings = settings or load()
+        self._say_what_is_missing()
         async with self.resources(settings) as resources:
             self._replicas = [
                 Replica(
@@ -207,6 +213,21 @@ class Reactor:
     def replicas(self) -> Iterable[Replica]:
         """The replicas of this process, one a database; for health and the dashboard."""
         return tuple(self._replicas)
+
+    def _say_what_is_missing(self) -> None:
+        """Once, instead of at every event that nobody handles."""
+        if not self.handlers.by_type:
+            log.warning(
+                names.APP_HANDLES_NOTHING,
+                hint="each event that it claims is dead at once: register handlers with @app.on(…) in what "
+                "the app's module imports, or run `reactor run` without --app for the built-in automations",
+            )
+        elif ALERT_EVENT not in self.handlers.by_type:
+            log.info(
+                names.ALERTS_NOT_DELIVERED,
+                hint="alerts, those of dead events too, stay rows that `reactor alerts list` shows; "
+                "app.include(reactor.builtin.app) delivers them",
+            )
 
     async def _drain_on_signal(self, scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
 from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
-from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
+from reactor.engine.outcome import ALERT_EVENT, Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
 from reactor.engine.settler import Settler
@@ -338,8 +338,10 @@ class Caller:
         segment.outcomes.append(outcome)
         # Not before its time, says its handler; that is no failure.
         planned = outcome.verdict == "retry" and not outcome.counts
+        # The app said at its start that it delivers none.
+        expected = event.type == ALERT_EVENT and event.type not in self._plans
         log.log(
-            logging.INFO if planned else logging.WARNING,
+            logging.DEBUG if expected else logging.INFO if planned else logging.WARNING,
             names.EVENT_POSTPONED if planned else _LOGGED[outcome.verdict],
             event_id=event.id,
             event_type=event.type,

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from reactor import Context, Event, Reactor
 from reactor.engine import watchdog
+from reactor.errors import ScopeBroken
 from reactor.telemetry import names
 from tests.engine.conftest import World, enter
 
@@ -170,3 +171,33 @@ async def test_what_row_level_security_refuses_is_kept_with_what_to_do(world: Wo
     assert "leaving: the handler ended its transaction itself" in dead[ids[3]]["reason"]
     hints = {entry["event_id"]: entry["hint"] for entry in said if entry["event"] == names.EVENT_DEAD}
     assert hints == dict(zip(ids, (error["hint"] for error in errors), strict=True))
+
+
+async def test_what_a_handler_does_after_its_transaction_was_cut_names_it_and_says_what_happens(
+    world: World,
+) -> None:
+    app = Reactor()
+    tasks: set[asyncio.Task[Any]] = set()
+    told: list[ScopeBroken] = []
+
+    @app.on("work", max_attempts=1)
+    async def work(event: Event[Any], ctx: Context) -> None:
+        for _ in range(2):
+            try:
+                await enter(event, ctx, str(event.payload["n"]))
+                break
+            except ScopeBroken as error:
+                told.append(error)
+        if event.payload["n"] == 1:
+            tasks.add(asyncio.create_task(ctx.db.fetchval("select pg_sleep(1)")))
+            await asyncio.sleep(0)
+
+    await world.flood(await world.tenant(), "work", 2)
+    await world.drain(app)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    _, cut = told
+    assert "work used ctx.db after its transaction was cut" in cut.message
+    assert "one by one" in (cut.hint or "")
+    assert await world.notes() == ["2"]

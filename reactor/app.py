@@ -9,15 +9,20 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import anyio
+import structlog
 from anyio.abc import TaskStatus
 from pydantic import BaseModel
 
+from reactor.engine.outcome import ALERT_EVENT
 from reactor.errors import BadArgument, ReactorError
 from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
 from reactor.replica import Replica
 from reactor.settings import Settings, load
+from reactor.telemetry import names
 from reactor.web.health import routes
 from reactor.web.server import bind, serve
+
+log = structlog.get_logger("reactor.app")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[Settings], AbstractAsyncContextManager[Any]]
@@ -59,12 +64,25 @@ class Reactor:
         concurrency   at most so many tenants at once in a replica
         name          in errors and logs, unique within the type; default: module and function
         """
-        if not event_type or len(event_type) > 200:
-            raise BadArgument("an event type has 1 to 200 characters")
+        named: object = event_type
+        if not isinstance(named, str):
+            # `@app.on` without its parentheses gets the function itself.
+            raise BadArgument(
+                f"an event type is text, not {named!r:.80}", hint='write it as @app.on("invoice.paid")'
+            )
+        if not 1 <= len(event_type) <= 200:
+            shown = f"{event_type[:20]}…" if event_type else event_type
+            raise BadArgument(
+                f"an event type has 1 to 200 characters, {shown!r} has {len(event_type)}",
+                hint="name what happened, e.g. invoice.paid; what it is about goes into the payload",
+            )
         for what, number in (("batch", batch), ("max_attempts", max_attempts), ("concurrency", concurrency)):
             if number is not None and number < 1:
-                raise BadArgument(f"{what} of {event_type} must be at least 1, not {number}")
-        limit = parse_duration(timeout)
+                raise BadArgument(
+                    f"{what} of {event_type} must be at least 1, not {number}",
+                    hint="leave it out for its default",
+                )
+        limit = _duration(f"timeout of {event_type}", timeout)
 
         def register(function: F) -> F:
             _check_async(function)
@@ -98,8 +116,8 @@ class Reactor:
 
         With ``catch_up``, moments that were missed while nobody ran are made good one by one.
         """
-        period = parse_duration(interval)
-        limit = parse_duration(timeout)
+        period = _duration("interval of a periodic job", interval)
+        limit = _duration("timeout of a periodic job", timeout)
 
         def register(function: F) -> F:
             _check_async(function)
@@ -154,6 +172,7 @@ class Reactor:
         database does ends it.
         """
         settings = settings or load()
+        self._say_what_is_missing()
         async with self.resources(settings) as resources:
             self._replicas = [
                 Replica(
@@ -196,6 +215,21 @@ class Reactor:
         """The replicas of this process, one a database; for its health."""
         return tuple(self._replicas)
 
+    def _say_what_is_missing(self) -> None:
+        """Once, instead of at every event that nobody handles."""
+        if not self.handlers.by_type:
+            log.warning(
+                names.APP_HANDLES_NOTHING,
+                hint="each event that it claims is dead at once: register handlers with @app.on(…) in what "
+                "the app's module imports, or run `reactor run` without --app for the built-in automations",
+            )
+        elif ALERT_EVENT not in self.handlers.by_type:
+            log.info(
+                names.ALERTS_NOT_DELIVERED,
+                hint="alerts, those of dead events too, stay rows that `reactor alerts list` shows; "
+                "app.include(reactor.builtin.app) delivers them",
+            )
+
     async def _drain_on_signal(self, scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             asked = 0
@@ -237,6 +271,13 @@ async def _enter_all(lifespans: list[Lifespan], settings: Settings) -> AsyncIter
 def _name_of(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", "")
     return f"{module}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _duration(what: str, given: timedelta | str) -> timedelta:
+    try:
+        return parse_duration(given)
+    except BadArgument as error:
+        raise BadArgument(f"{what}: {error.message}", hint=error.hint) from None
 
 
 def _check_async(function: Callable[..., Any]) -> None:

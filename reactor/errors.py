@@ -13,10 +13,18 @@ class ReactorError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None, exit_code: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        detail: str | None = None,
+        exit_code: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail = detail
         if exit_code is not None:
             self.exit_code = exit_code
 
@@ -106,7 +114,21 @@ SQLSTATES: dict[str, type[ReactorError]] = {
 }
 
 
-def from_sqlstate(sqlstate: str | None, message: str) -> ReactorError | None:
-    """The error for one of our own SQLSTATEs; ``None`` for any other."""
+#: What to do about those whose functions cannot know it.
+_HINTS = {"RX004": "use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early"}
+
+
+def from_sqlstate(sqlstate: str | None, text: str) -> ReactorError | None:
+    """The error for one of our own SQLSTATEs; ``None`` for any other. ``text`` is the driver's."""
     kind = SQLSTATES.get(sqlstate or "")
-    return kind(message) if kind else None
+    if sqlstate is None or kind is None:
+        return None
+    message, detail, hint = taken_apart(text)
+    return kind(message, detail=detail, hint=hint or _HINTS.get(sqlstate))
+
+
+def taken_apart(text: str) -> tuple[str, str | None, str | None]:
+    """Message, detail and hint of a server's error, which the driver makes one text of."""
+    message, _, hint = text.partition("\nHINT:  ")
+    message, _, detail = message.partition("\nDETAIL:  ")
+    return message, detail or None, hint or None

@@ -103,10 +103,13 @@ class HandlerSet:
                 f"handler {subscription.name} is registered twice for {subscription.event_type}",
                 hint="give one of them another name",
             )
-        gated = {s.gated for s in known} | {subscription.gated}
-        if len(gated) > 1:
+        if any(s.gated != subscription.gated for s in known):
+            others = ", ".join(s.name for s in known)
             raise BadArgument(
-                f"handlers of {subscription.event_type} must all be gated, or none: they commit together",
+                f"handlers of {subscription.event_type} must all be gated, or none: they commit together. "
+                f"{subscription.name} is{'' if subscription.gated else ' not'}, "
+                f"{others} {'are' if len(known) > 1 else 'is'}{' not' if subscription.gated else ''}",
+                hint=f"give {subscription.name} gated={known[0].gated}, or its work an event type of its own",
             )
         both = sorted((*known, subscription), key=lambda s: s.priority)
         self.by_type[subscription.event_type] = tuple(both)
@@ -126,6 +129,7 @@ class HandlerSet:
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_AS_WRITTEN = "write it like 30s, 5m, 1h30m or 1d"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -134,15 +138,16 @@ def parse_duration(text: str | timedelta) -> timedelta:
     if isinstance(text, timedelta):
         duration = text
     else:
-        compact = text.strip().lower()
+        # A number is a mistake that is easily made, and what unit it is in nobody knows.
+        compact = text.strip().lower() if isinstance(text, str) else ""
         if not compact or _DURATION.sub("", compact).strip():
-            raise BadArgument(f"{text!r} is no duration", hint="write it like 30s, 5m, 1h30m or 1d")
+            raise BadArgument(f"{text!r} is no duration", hint=_AS_WRITTEN)
         try:
             duration = timedelta(
                 seconds=sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(compact))
             )
         except OverflowError:
-            raise BadArgument(f"{text!r} is longer than any calendar") from None
+            raise BadArgument(f"{text!r} is longer than any calendar", hint=_AS_WRITTEN) from None
     if duration <= timedelta(0):
-        raise BadArgument(f"the duration {text!r} must be longer than zero")
+        raise BadArgument(f"the duration {text!r} must be longer than zero", hint=_AS_WRITTEN)
     return duration

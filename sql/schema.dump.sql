@@ -425,6 +425,13 @@ CREATE FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) RET
 
 ALTER FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.free_name(p_replica text, p_process text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -746,6 +753,7 @@ ALTER FUNCTION reactor.parse_ident_list(p_list text) OWNER TO reactor_owner;
 CREATE FUNCTION reactor.protect(p_table regclass, p_tenant_column name DEFAULT 'tenant_id'::name) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET client_min_messages TO 'warning'
     AS '…';
 
 ALTER FUNCTION reactor.protect(p_table regclass, p_tenant_column name) OWNER TO reactor_owner;
@@ -2172,6 +2180,8 @@ GRANT ALL ON FUNCTION reactor.find_event(p_event_id uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.free_name(p_replica text, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.free_name(p_replica text, p_process text) TO reactor;

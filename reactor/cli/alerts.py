@@ -10,6 +10,7 @@ from reactor.cli.arguments import group
 from reactor.cli.channels import channels, enable_channel
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
+from reactor.cli.tenant_names import tenant_id
 from reactor.cli.words import ago, many, shorten
 from reactor.db import operations
 from reactor.errors import BadArgument
@@ -41,7 +42,7 @@ app.command(enable_channel)
 async def list_(
     *,
     all_: Annotated[bool, Parameter(name="--all", help="Those that were acknowledged, too.")] = False,
-    tenant: UUID | None = None,
+    tenant: str | None = None,
     severity: Literal["info", "warning", "critical"] | None = None,
     limit: int = 50,
     json: Json = False,
@@ -55,7 +56,7 @@ async def list_(
     Parameters
     ----------
     tenant
-        Only alerts of this tenant, by its id.
+        Only alerts of this tenant, by its id or its name.
     severity
         Only alerts of this severity.
     limit
@@ -64,7 +65,8 @@ async def list_(
     if limit < 1:
         raise BadArgument(f"--limit must be at least 1, not {limit}")
     async with session("alerts list") as connection:
-        rows = [dict(row) for row in await connection.fetch(_ALERTS, all_, tenant, severity, limit)]
+        of = await tenant_id(connection, tenant) if tenant is not None else None
+        rows = [dict(row) for row in await connection.fetch(_ALERTS, all_, of, severity, limit)]
         now: datetime = await connection.fetchval("select reactor.now()")
     if json:
         print_json(rows)

@@ -11,9 +11,9 @@ from reactor.automation.alert_channels import Channel, ChannelKind, channels_of
 from reactor.automation.tenant_settings import parse_settings
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
+from reactor.cli.tenant_names import tenant_id
 from reactor.cli.words import ago, many
 from reactor.db.pool import Connection
-from reactor.errors import BadArgument
 
 _TENANTS: LiteralString = """
 select t.id, t.name, t.agent_settings
@@ -21,7 +21,6 @@ from public.tenants t
 where ($1::uuid is null or t.id = $1) and t.agent_settings ? 'alerts'
 order by t.name, t.id
 """
-_EXISTS: LiteralString = "select exists (select from public.tenants t where t.id = $1)"
 _OFF: LiteralString = """
 select o.tenant_id, o.channel, o.reason, o.created_at
 from reactor.alert_channels_off o
@@ -41,7 +40,7 @@ Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 Row = dict[str, object]
 
 
-async def channels(*, tenant: UUID | None = None, off: bool = False, json: Json = False) -> int:
+async def channels(*, tenant: str | None = None, off: bool = False, json: Json = False) -> int:
     """Lists where alerts go, when each channel last took one, and which were switched off.
 
     A webhook that answers 410 is switched off until `reactor alerts enable-channel`.
@@ -51,14 +50,13 @@ async def channels(*, tenant: UUID | None = None, off: bool = False, json: Json 
     Parameters
     ----------
     tenant
-        Only the channels of this tenant, by its id.
+        Only the channels of this tenant, by its id or its name.
     off
         Only those that were switched off.
     """
     async with session("alerts channels") as connection:
-        if tenant is not None:
-            await _must_exist(connection, tenant)
-        rows = [row for row in await _rows(connection, tenant) if row["off_since"] is not None or not off]
+        of = await tenant_id(connection, tenant) if tenant is not None else None
+        rows = [row for row in await _rows(connection, of) if row["off_since"] is not None or not off]
         now: datetime = await connection.fetchval("select reactor.now()")
     if json:
         print_json(rows)
@@ -70,7 +68,7 @@ async def channels(*, tenant: UUID | None = None, off: bool = False, json: Json 
     return 0
 
 
-async def enable_channel(tenant: UUID, *channels: str, json: Json = False) -> int:
+async def enable_channel(tenant: str, *channels: str, json: Json = False) -> int:
     """Gives alert channels that were switched off another chance.
 
     Exits 1 when none of them was off, 2 when there is no such tenant.
@@ -80,26 +78,21 @@ async def enable_channel(tenant: UUID, *channels: str, json: Json = False) -> in
     Parameters
     ----------
     tenant
-        The tenant's id.
+        The tenant's id or its name.
     channels
         Their names, as `reactor alerts channels` prints them. None: all of the tenant's.
     """
     async with session("alerts enable-channel") as connection, connection.transaction():
-        await _must_exist(connection, tenant)
-        wanted = channels or tuple(row["channel"] for row in await connection.fetch(_OFF, tenant))
-        enabled = [name for name in wanted if await connection.fetchval(_ENABLE, tenant, name)]
+        of = await tenant_id(connection, tenant)
+        wanted = channels or tuple(row["channel"] for row in await connection.fetch(_OFF, of))
+        enabled = [name for name in wanted if await connection.fetchval(_ENABLE, of, name)]
     if json:
-        print_json({"tenant_id": tenant, "enabled": enabled})
+        print_json({"tenant_id": of, "enabled": enabled})
     elif enabled:
         print(f"{many(len(enabled), 'channel')} on again: {', '.join(enabled)}.")
     else:
         print("No such channel was off.")
     return 0 if enabled else 1
-
-
-async def _must_exist(connection: Connection, tenant: UUID) -> None:
-    if not await connection.fetchval(_EXISTS, tenant):
-        raise BadArgument(f"there is no tenant {tenant}", hint="`reactor tenants list` shows their ids")
 
 
 async def _rows(connection: Connection, tenant: UUID | None) -> list[Row]:

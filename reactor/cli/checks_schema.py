@@ -3,6 +3,7 @@
 from typing import LiteralString
 
 from reactor.cli.checks import Finding
+from reactor.cli.watch import unwatch_command
 from reactor.cli.words import many
 from reactor.db import migrate, operations
 from reactor.db.pool import Connection
@@ -82,9 +83,7 @@ async def triggers(connection: Connection) -> list[Finding]:
             case "ok":
                 continue
             case "no table":
-                mend = (
-                    f"`reactor watch` its new name; select reactor.unwatch() cannot reach {row['table_name']}"
-                )
+                mend = f"`{unwatch_command(row['table_name'], row['event_type'])}` forgets it"
                 found.append(Finding("triggers", "wrong", f"{about}, but there is no such table", mend))
             case "disabled":
                 mend = f"alter table {row['table_name']} enable trigger user"

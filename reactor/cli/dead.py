@@ -10,6 +10,7 @@ from reactor.cli.arguments import Duration, agreed, event_number, group
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
 from reactor.cli.story import print_errors, print_facts
+from reactor.cli.tenant_names import as_uuid, tenant_id, tenant_label
 from reactor.cli.words import ago, many, shorten
 from reactor.db import operations
 from reactor.db.operations import Chosen
@@ -20,7 +21,9 @@ from reactor.errors import BadArgument
 _FEW = 20
 
 Type = Annotated[str | None, Parameter(name="--type", help="Only events of this type.")]
-Tenant = Annotated[UUID | None, Parameter(name="--tenant", help="Only events of this tenant, by its id.")]
+Tenant = Annotated[
+    str | None, Parameter(name="--tenant", help="Only events of this tenant, by its id or its name.")
+]
 Since = Annotated[Duration | None, Parameter(help="Only those that died since then, e.g. 30m, 1h, 2d.")]
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 Yes = Annotated[bool, Parameter(help=f"Do not ask, however many. More than {_FEW} are asked about.")]
@@ -54,8 +57,8 @@ async def list_(
         At most so many.
     """
     _positive(limit)
-    chosen = Chosen(None, event_type, tenant, since)
     async with session("dead list") as connection:
+        chosen = Chosen(None, event_type, await _tenant(connection, tenant), since)
         rows = [dict(row) for row in await operations.list_dead(connection, chosen, limit)]
         now: datetime = await connection.fetchval("select reactor.now()")
     if json:
@@ -88,8 +91,9 @@ async def show(event: str, /, *, json: Json = False) -> int:
         number = await event_number(connection, event)
         found = await operations.read_event(connection, number)
         now: datetime = await connection.fetchval("select reactor.now()")
-    if found is None or found["state"] != "dead":
-        raise _not_dead([number])
+        if found is None or found["state"] != "dead":
+            raise _not_dead([number])
+        tenant = await tenant_label(connection, found["tenant_id"])
     if json:
         print_json(found)
         return 0
@@ -97,7 +101,7 @@ async def show(event: str, /, *, json: Json = False) -> int:
         {
             "event": f"{found['id']} ({found['event_id']})",
             "type": found["event_type"],
-            "tenant": found["tenant_id"],
+            "tenant": tenant,
             "subject": found["subject_id"],
             "payload": found["payload"],
             "emitted": ago(found["created_at"], now),
@@ -178,21 +182,35 @@ async def _choose(
     connection: Connection,
     events: tuple[str, ...],
     event_type: str | None,
-    tenant: UUID | None,
+    tenant: str | None,
     since: Duration | None,
 ) -> Chosen:
     if not events and event_type is None and tenant is None and since is None:
         raise BadArgument(
             "which dead events?", hint="name their ids, or choose by --type, --tenant and --since"
         )
+    of = await _tenant(connection, tenant)
     if not events:
-        return Chosen(None, event_type, tenant, since)
+        return Chosen(None, event_type, of, since)
     ids = sorted({await event_number(connection, text) for text in events})
     rows = await connection.fetch("select c.id from reactor.choose_dead($1) c", ids)
     missing = set(ids) - {row["id"] for row in rows}
     if missing:
         raise _not_dead(sorted(missing))
-    return Chosen(ids, event_type, tenant, since)
+    return Chosen(ids, event_type, of, since)
+
+
+async def _tenant(connection: Connection, named: str | None) -> UUID | None:
+    """One that is gone may have left dead events."""
+    if named is None:
+        return None
+    try:
+        return await tenant_id(connection, named)
+    except BadArgument:
+        gone = as_uuid(named)
+        if gone is None or not await operations.count_dead(connection, Chosen(tenant_id=gone)):
+            raise
+        return gone
 
 
 def _go_on(verb: str, count: int, limit: int, *, yes: bool) -> bool:

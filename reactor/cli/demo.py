@@ -68,7 +68,10 @@ async def demo(
     from reactor.demo.show import Options, play
 
     if keep and fresh:
-        raise SettingError("--keep and --fresh exclude each other")
+        raise SettingError(
+            "--keep and --fresh exclude each other",
+            hint="--keep goes on with the company of last time, --fresh throws it away: leave one out",
+        )
     check_installed()
     options = Options(
         once=once,

@@ -11,12 +11,13 @@ from cyclopts import Parameter
 from reactor.cli.arguments import Duration
 from reactor.cli.output import print_json
 from reactor.cli.session import session
+from reactor.cli.tenant_names import tenant_id
 from reactor.db import operations
 from reactor.errors import BadArgument
 
 
 async def emit(
-    tenant: UUID,
+    tenant: str,
     event_type: str,
     payload: Annotated[str, Parameter(allow_leading_hyphen=True)] = "{}",
     /,
@@ -38,7 +39,7 @@ async def emit(
     Parameters
     ----------
     tenant
-        Id of the tenant.
+        Id of the tenant, or its name.
     event_type
         What happened, e.g. invoice.paid.
     payload
@@ -59,7 +60,7 @@ async def emit(
     async with session("emit") as connection:
         event = await operations.emit(
             connection,
-            tenant,
+            await tenant_id(connection, tenant),
             event_type,
             text,
             subject_id=subject,

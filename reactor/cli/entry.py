@@ -11,7 +11,14 @@ import anyio
 from cyclopts import App, CycloptsError, Parameter
 
 from reactor.cli.registry import COMMANDS
-from reactor.errors import ConnectError, MissingPrivilege, NotMigrated, ReactorError, from_sqlstate
+from reactor.errors import (
+    ConnectError,
+    MissingPrivilege,
+    NotMigrated,
+    ReactorError,
+    from_sqlstate,
+    taken_apart,
+)
 
 _USAGE = 2
 _INTERRUPTED = 130  # as shells say it: 128 + SIGINT
@@ -58,7 +65,7 @@ def run(argv: Sequence[str]) -> int:
     except CycloptsError as error:
         return _complain(str(error).strip().splitlines()[0], _see_help(argv), _USAGE)
     except ReactorError as error:
-        return _complain(error.message, error.hint, error.exit_code)
+        return _complain(error.message, error.hint, error.exit_code, detail=error.detail)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # `reactor … | head`: nobody reads on, and that is fine
@@ -68,7 +75,7 @@ def run(argv: Sequence[str]) -> int:
         known = _known(error)
         if known is None:
             raise
-        return _complain(known.message, known.hint, known.exit_code)
+        return _complain(known.message, known.hint, known.exit_code, detail=known.detail)
     return result if isinstance(result, int) else 0
 
 
@@ -87,14 +94,15 @@ def _chosen(argv: Sequence[str]) -> str | None:
     return argv[0]
 
 
-def _complain(message: str, hint: str | None, code: int) -> int:
+def _complain(message: str, hint: str | None, code: int, *, detail: str | None = None) -> int:
     from reactor.cli.output import say
     from reactor.db.pool import redact
 
-    say(f"reactor: {redact(message)}", aside=True)
-    if hint:
-        # A hint may be several lines to copy.
-        for line in f"hint: {hint}".split("\n"):
+    first, *more = redact(message).split("\n")
+    say(f"reactor: {first}", aside=True)
+    # A hint may be several lines to copy.
+    for text in ("\n".join(more), detail and f"detail: {redact(detail)}", hint and f"hint: {hint}"):
+        for line in text.split("\n") if text else ():
             say(f"  {line}", aside=True)
     return code
 
@@ -116,18 +124,20 @@ def _known(error: Exception) -> ReactorError | None:
             return ReactorError("an argument is not UTF-8 text", exit_code=_USAGE)
         case asyncpg.InsufficientPrivilegeError():
             refused: MissingPrivilege = missing_privilege(error)
+            refused.hint = getattr(error, "hint", None) or refused.hint
             return refused
         case (
             asyncpg.InvalidSchemaNameError()
             | asyncpg.UndefinedFunctionError()
             | asyncpg.UndefinedTableError()
         ):
-            return NotMigrated(str(error), hint="run `reactor migrate`")
+            return NotMigrated(taken_apart(str(error))[0], hint="run `reactor migrate`")
         case asyncpg.PostgresError():
-            ours = from_sqlstate(error.sqlstate, str(error))
+            ours = from_sqlstate(error.sqlstate, str(error)) or explain(error, "")
             if ours is not None:
-                ours.hint = getattr(error, "hint", None)
-            return ours or explain(error, "") or ReactorError(f"the database says: {error}")
+                return ours
+            message, detail, hint = taken_apart(str(error))
+            return ReactorError(f"the database says: {message}", detail=detail, hint=hint)
         case asyncpg.InterfaceError() | ConnectionError():
             return ConnectError(f"the connection to the database was lost: {error}", hint="run it again")
         case _:

@@ -9,6 +9,7 @@ from reactor.cli.arguments import event_number, group, no_event
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
 from reactor.cli.story import outcome, print_errors, print_facts
+from reactor.cli.tenant_names import tenant_label
 from reactor.cli.words import ago, lasting, moment
 from reactor.db import operations
 
@@ -34,22 +35,23 @@ async def trace(
         number = await event_number(connection, event)
         found = await operations.trace_event(connection, number)
         now: datetime = await connection.fetchval("select reactor.now()")
-    if found is None:
-        raise no_event(event)
+        if found is None:
+            raise no_event(event)
+        tenant = await tenant_label(connection, found["event"]["tenant_id"])
     if json:
         print_json(found)
     else:
-        _tell(found, now)
+        _tell(found, tenant, now)
     return 0
 
 
-def _tell(found: dict[str, Any], now: datetime) -> None:
+def _tell(found: dict[str, Any], tenant: str, now: datetime) -> None:
     event = found["event"]
     print_facts(
         {
             "event": f"{event['id']} ({event['event_id']})",
             "type": event["event_type"],
-            "tenant": event["tenant_id"],
+            "tenant": tenant,
             "subject": event["subject_id"],
             "payload": event["payload"],
             "emitted": ago(event["created_at"], now),

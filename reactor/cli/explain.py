@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from reactor.cli.arguments import event_number, no_event
-from reactor.cli.output import print_json, say
+from reactor.cli.output import in_a_line, print_json, say
 from reactor.cli.session import session
-from reactor.cli.story import print_errors, print_facts
+from reactor.cli.story import print_errors, print_facts, said
 from reactor.cli.words import ago, lasting, many, moment
 from reactor.db import operations
 
@@ -34,7 +34,7 @@ async def explain(event: str, /, *, json: bool = False) -> int:
     if json:
         print_json(found | {"sentence": sentence(found)})
         return 0
-    say(sentence(found))
+    say(in_a_line(sentence(found)))
     about, now = found["event"], moment(found["at"])
     print()
     print_facts(
@@ -90,7 +90,7 @@ def sentence(found: dict[str, Any]) -> str:
             return f"It is ready, and the next replica with a free slot takes it{_after(found['ahead'])}."
         case "dead":
             return (
-                f"It is dead since {ago(event['died_at'], now)}: {event['reason']}. "
+                f"It is dead since {ago(event['died_at'], now)}: {event['reason'].rstrip('.')}. "
                 f"`reactor dead replay {event['id']}` puts it back."
             )
         case "handled":
@@ -128,7 +128,7 @@ def _delayed(event: dict[str, Any], now: datetime) -> str:
         return f"It was emitted with a delay: its time comes {when}."
     if last.get("kind") == "Retry":
         return f"Its handler put it off: {last.get('error')}. It is tried again {when}."
-    return f"It failed ({last.get('error')}) and is tried again {when}."
+    return f"It failed ({said(last)}) and is tried again {when}."
 
 
 def _closed(gate: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID
 
 from cyclopts import Parameter
 
 from reactor.cli.arguments import group
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
+from reactor.cli.tenant_names import as_uuid, tenant_id
 from reactor.cli.words import ago, many
 from reactor.db import operations
 from reactor.errors import BadArgument, ReactorError
@@ -55,7 +55,7 @@ async def list_(*, limit: int = 100, json: Json = False) -> int:
 
 
 @app.command
-async def release(lock: UUID, /, *, force: bool = False, json: Json = False) -> int:
+async def release(lock: str, /, *, force: bool = False, json: Json = False) -> int:
     """Takes a lock away. Its run fails, and what it had in flight is tried again.
 
     Nothing that the holder still does can be committed. Rarely needed: the lease of a dead replica ends
@@ -67,13 +67,14 @@ async def release(lock: UUID, /, *, force: bool = False, json: Json = False) -> 
     Parameters
     ----------
     lock
-        Id of the tenant, or of the run that holds it.
+        Id or name of the tenant, or id of the run that holds it.
     force
         Also from a live replica, whose work on it is thrown away and done again.
     """
     async with session("locks release") as connection:
         user = await connection.fetchval("select session_user::text")
-        row = await operations.break_lock(connection, lock, f"released by {user}", force=force)
+        id_ = as_uuid(lock) or await tenant_id(connection, lock)
+        row = await operations.break_lock(connection, id_, f"released by {user}", force=force)
     if row is None:
         raise BadArgument(f"nothing is locked by {lock}", hint="`reactor locks list` shows what is")
     if not row["broken"]:

@@ -18,6 +18,11 @@ def plain(text: str) -> str:
     return "".join(ch if ch.isprintable() else "\N{REPLACEMENT CHARACTER}" for ch in text)
 
 
+def in_a_line(text: str) -> str:
+    """Text of several lines, as a server's error is, where a sentence has room for one."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
 def say(text: str, *, aside: bool = False) -> None:
     """One line on stdout, or on stderr."""
     print(plain(text), file=sys.stderr if aside else sys.stdout)

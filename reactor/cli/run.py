@@ -6,7 +6,8 @@ from pathlib import Path
 
 from reactor import process, settings
 from reactor.app import Reactor
-from reactor.errors import SettingError
+from reactor.engine.frames import is_ours
+from reactor.errors import ReactorError, SettingError
 from reactor.telemetry import logs
 
 BUILTIN = "reactor.builtin:app"
@@ -60,6 +61,10 @@ def load_app(path: str) -> Reactor:
             f"module {module_name} cannot be imported: {error}{_place(error)}",
             hint=f"install it into {sys.prefix}",
         ) from error
+    except ReactorError as error:
+        raise SettingError(
+            f"module {module_name} cannot be imported: {error.message}{_place(error)}", hint=error.hint
+        ) from error
     except Exception as error:
         raise SettingError(
             f"module {module_name} cannot be imported: {type(error).__name__}: {error}{_place(error)}"
@@ -76,15 +81,18 @@ def load_app(path: str) -> Reactor:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the user's own code it happened: the last frame that is not the import machinery's."""
+    """Where in the user's own code it happened: the last frame that is not the import machinery's or ours.
+
+    ``app.on(…)`` refuses what it is given, so the line that called it is to be mended, not ours.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}, line {error.lineno})"
     trace, place = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if not file.startswith("<") and file not in (__file__, importlib.__file__):
+        if not file.startswith("<") and file != importlib.__file__ and not is_ours(file):
             place = f" ({file}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({error.filename}, line {error.lineno})"
     return place
 
 

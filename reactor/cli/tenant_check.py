@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from reactor.automation.tenant_settings import check_settings, parse_settings
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
+from reactor.cli.tenant_names import tenant_ids
 from reactor.cli.words import many
 from reactor.errors import BadArgument
 
@@ -25,9 +26,9 @@ Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
 
 async def check(
-    *tenants: UUID,
+    *tenants: str,
     all_: Annotated[bool, Parameter(name="--all", help="Every tenant.")] = False,
-    settings: str | None = None,
+    settings: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     json: Json = False,
 ) -> int:
     """Says what is wrong with tenants' agent_settings: templates, channels, limits, unknown keys.
@@ -39,21 +40,16 @@ async def check(
     Parameters
     ----------
     tenants
-        Their ids.
+        Their ids or names.
     settings
         A file with settings that were not saved yet (JSON; `-` for stdin), which needs no database.
     """
     if (bool(tenants) + all_ + (settings is not None)) != 1:
-        raise BadArgument(
-            "which settings?", hint="name tenants by their ids, or say --all or --settings FILE"
-        )
+        raise BadArgument("which settings?", hint="name tenants, or say --all or --settings FILE")
     if settings is not None:
         return _report([_judged(None, settings, _read(settings))], json=json)
     async with session("tenants check") as connection:
-        rows = await connection.fetch(_SETTINGS, None if all_ else list(tenants))
-    missing = set(tenants) - {row["id"] for row in rows}
-    if missing:
-        raise BadArgument(f"there is no tenant {min(missing)}", hint="`reactor tenants list` shows their ids")
+        rows = await connection.fetch(_SETTINGS, None if all_ else await tenant_ids(connection, tenants))
     return _report([_judged(row["id"], row["name"], row["agent_settings"]) for row in rows], json=json)
 
 
@@ -91,9 +87,15 @@ def _read(path: str) -> object:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadArgument(f"{path} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadArgument(
+            f"{path} cannot be read: {why}", hint="name a file with JSON in UTF-8, or - for stdin"
+        ) from None
     try:
         parsed: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadArgument(f"{path} is not JSON: {error}") from None
+        raise BadArgument(
+            f"{'stdin' if path == '-' else path} is not JSON: {error}",
+            hint="write what tenants.agent_settings is to hold, in braces, with names in double quotes",
+        ) from None
     return parsed

@@ -2,7 +2,6 @@
 
 import sys
 from typing import Annotated, LiteralString
-from uuid import UUID
 
 from cyclopts import Parameter
 
@@ -10,6 +9,7 @@ from reactor.cli.arguments import group
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
 from reactor.cli.tenant_check import check
+from reactor.cli.tenant_names import tenant_ids
 from reactor.db import operations
 from reactor.errors import BadArgument
 
@@ -82,7 +82,7 @@ async def list_(
 
 
 @app.command
-async def enable(*tenants: UUID, json: Json = False) -> int:
+async def enable(*tenants: str, json: Json = False) -> int:
     """Lets the built-in automations act for tenants. What waited for it goes on at once.
 
     Exits 2 when one does not exist; then none is changed.
@@ -92,13 +92,13 @@ async def enable(*tenants: UUID, json: Json = False) -> int:
     Parameters
     ----------
     tenants
-        Their ids.
+        Their ids or names.
     """
     return await _set(tenants, enabled=True, json=json)
 
 
 @app.command
-async def disable(*tenants: UUID, json: Json = False) -> int:
+async def disable(*tenants: str, json: Json = False) -> int:
     """Stops the built-in automations for tenants, at once. Their events wait and lose nothing.
 
     Exits 2 when one does not exist; then none is changed.
@@ -108,17 +108,18 @@ async def disable(*tenants: UUID, json: Json = False) -> int:
     Parameters
     ----------
     tenants
-        Their ids.
+        Their ids or names.
     """
     return await _set(tenants, enabled=False, json=json)
 
 
-async def _set(tenants: tuple[UUID, ...], *, enabled: bool, json: bool) -> int:
+async def _set(tenants: tuple[str, ...], *, enabled: bool, json: bool) -> int:
     word = "enable" if enabled else "disable"
     if not tenants:
-        raise BadArgument(f"which tenants should I {word}?", hint="`reactor tenants list` shows their ids")
+        raise BadArgument(f"which tenants should I {word}?", hint="`reactor tenants list` shows them")
     async with session(f"tenants {word}") as connection:
-        rows = await operations.set_tenant_enabled(connection, tenants, enabled=enabled)
+        ids = await tenant_ids(connection, tenants)
+        rows = await operations.set_tenant_enabled(connection, ids, enabled=enabled)
         gate = (await operations.status(connection))["gate"] if enabled and not json else {"open": True}
     if json:
         print_json([dict(row) for row in rows])

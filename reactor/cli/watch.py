@@ -1,5 +1,6 @@
 """``reactor watch``, ``unwatch`` and ``watches``."""
 
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, LiteralString
@@ -24,6 +25,18 @@ select pg_catalog.format('%I.%I', n.nspname, c.relname) as name,
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.oid = pg_catalog.to_regclass($1)
+"""
+
+# Watched tables that were dropped since; a name without a schema fits any. parse_ident refuses other text.
+_GONE: LiteralString = """
+select w.table_name as name, n.parts[1] as schema, n.parts[2] as relation, w.event_type,
+    current_user as role, pg_catalog.pg_has_role('reactor_owner', 'usage') as may_install
+from reactor.list_watches() w
+cross join lateral (select pg_catalog.parse_ident(w.table_name) as parts) n
+where w.state = 'no table'
+  and pg_catalog.parse_ident($1) in (n.parts, n.parts[2:])
+  and ($2::text is null or w.event_type = $2)
+order by 1, 4
 """
 
 
@@ -65,7 +78,7 @@ async def watch(
     tenant_column
         The column with the tenant, a uuid. Rows where it is null emit nothing.
     subject_column
-        The column that becomes the event's subject_id.
+        The column that becomes the event's subject_id; "" for none.
     payload
         Columns that go into the payload, comma separated.
     when
@@ -83,7 +96,7 @@ async def watch(
             emit,
             kinds,
             tenant_column,
-            subject_column,
+            subject_column or None,
             columns,
             when,
         )
@@ -101,7 +114,7 @@ async def watch(
 
 
 async def unwatch(table: str, /, *, emit: str | None = None, json: bool = False) -> int:
-    """Removes what `reactor watch` installed. Events that were emitted stay.
+    """Removes what `reactor watch` installed, also where the table is gone. Events that were emitted stay.
 
     Exits 1 when nothing is installed, 3 when the role may not change the table.
 
@@ -117,7 +130,12 @@ async def unwatch(table: str, /, *, emit: str | None = None, json: bool = False)
         Write JSON to stdout.
     """
     async with session("unwatch") as connection:
-        found = await _find(connection, table)
+        try:
+            found = await _find(connection, table)
+        except BadArgument:
+            if gone := await _gone(connection, table, emit):
+                return await _forget(connection, gone, json=json)
+            raise
         types = [
             row["event_type"]
             for row in await operations.list_watches(connection)
@@ -164,12 +182,54 @@ async def watches(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.
         ]
         columns = ["table_name", "event_type", "on", "payload", "when", "installed", "state"]
         print_rows(shown, columns, empty="No table emits events.")
+        for row in rows:
+            if row["state"] == "no table":
+                mend = unwatch_command(row["table_name"], row["event_type"])
+                say(f"{row['table_name']} is gone: `{mend}` forgets it.", aside=True)
     return 0 if all(row["state"] == "ok" for row in rows) else 1
 
 
 def _operations(given: str) -> list[str]:
     """``insert,delete`` is two; the comma in ``update of a, b`` is between columns."""
     return [given] if " of " in given.lower() else [part.strip() for part in given.split(",") if part.strip()]
+
+
+def unwatch_command(table: str, event_type: str) -> str:
+    """What a person types to have a watch removed."""
+    return f"reactor unwatch {shlex.quote(table)} --emit {shlex.quote(event_type)}"
+
+
+async def _gone(connection: Connection, table: str, emit: str | None) -> list[asyncpg.Record]:
+    """The watches of a dropped table that this name and type fit."""
+    try:
+        return await connection.fetch(_GONE, table, emit)
+    except asyncpg.InvalidParameterValueError:
+        return []
+
+
+async def _forget(connection: Connection, gone: list[asyncpg.Record], *, json: bool) -> int:
+    first = gone[0]
+    if len(gone) > 1:
+        several = ", ".join(f"{row['name']} {row['event_type']}" for row in gone)
+        raise BadArgument(
+            f"several watches of dropped tables fit: {several}",
+            hint=f"say which, as in: {unwatch_command(first['name'], first['event_type'])}",
+        )
+    if not first["may_install"]:
+        raise _no_installer(first["role"])
+    done = await operations.forget_watch(connection, first["schema"], first["relation"], first["event_type"])
+    if json:
+        print_json({"table": first["name"], "removed": [first["event_type"]] if done else []})
+    elif done:
+        say(f"{first['name']} is gone, and no longer emits {first['event_type']}.")
+    return 0 if done else 1
+
+
+def _no_installer(role: str) -> MissingPrivilege:
+    return MissingPrivilege(
+        f"role {role} may not install triggers of the reactor",
+        hint=f'connect as one that may, or let an administrator run: grant reactor_owner to "{role}"',
+    )
 
 
 async def _find(connection: Connection, name: str) -> _Table:
@@ -183,10 +243,7 @@ async def _find(connection: Connection, name: str) -> _Table:
         )
     role = f'"{row["role"]}"'
     if not row["may_install"]:
-        raise MissingPrivilege(
-            f"role {row['role']} may not install triggers of the reactor",
-            hint=f"connect as one that may, or let an administrator run: grant reactor_owner to {role}",
-        )
+        raise _no_installer(row["role"])
     if not row["owned"]:
         raise MissingPrivilege(
             f"role {row['role']} does not own {row['name']}",

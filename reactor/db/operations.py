@@ -151,5 +151,12 @@ async def list_watches(connection: Connection) -> list[Record]:
     return await connection.fetch("select * from reactor.list_watches()")
 
 
+async def forget_watch(connection: Connection, schema: str, table: str, event_type: str) -> bool:
+    done: bool = await connection.fetchval(
+        "select reactor.forget_watch($1, $2, $3)", schema, table, event_type
+    )
+    return done
+
+
 async def list_replicas(connection: Connection) -> list[Record]:
     return await connection.fetch("select * from reactor.list_replicas()")

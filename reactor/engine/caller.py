@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
 from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
-from reactor.engine.outcome import Outcome, Verdict, decide_failure, decide_unfit
+from reactor.engine.outcome import ALERT_EVENT, Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
 from reactor.engine.settler import Settler
@@ -169,12 +169,12 @@ class Caller:
             if failures and len(subscriptions) > 1:
                 # All handlers or none: what the others wrote for a failed event must not stay.
                 error = next(iter(failures.values()))
-        except asyncio.CancelledError:
-            if not run.timed_out:
-                if run.lost or is_cancelled():
-                    raise
-                # Nobody cancelled us: the handler awaited something that was cancelled.
-                error = ReactorError(f"handler {handler} awaited a task that was cancelled")
+        except asyncio.CancelledError as cancelled:
+            if not run.timed_out and (run.lost or is_cancelled()):
+                raise
+            # Nobody cancelled us: the handler awaited something that was cancelled.
+            error = ReactorError(f"handler {handler} awaited a task that was cancelled")
+            error.__traceback__ = cancelled.__traceback__
         except Fenced:
             raise
         except (Exception, SystemExit) as caught:
@@ -191,7 +191,9 @@ class Caller:
             # Also when the handler swallowed the cancellation and returned.
             run.timed_out = False
             forget_cancellation()
+            stood = error.__traceback__ if error is not None else None
             error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
+            error.__traceback__ = stood
         if error is None:
             if counters:
                 segment.counters.add(counters)
@@ -327,6 +329,8 @@ class Caller:
         plan = self._plans.get(event.type)
         subscriptions = plan.subscriptions if plan else ()
         handler = ", ".join(subscription.name for subscription in subscriptions)
+        if isinstance(error, ScopeBroken) and handler not in error.message:
+            error = ScopeBroken(f"{handler}: {error.message}", hint=error.hint)
         self.note(segment, event, self.judge(event, error, subscriptions, handler))
 
     def note(self, segment: Segment, event: Event[Any], outcome: Outcome) -> None:
@@ -334,12 +338,22 @@ class Caller:
         segment.outcomes.append(outcome)
         # Not before its time, says its handler; that is no failure.
         planned = outcome.verdict == "retry" and not outcome.counts
+        # The app said at its start that it delivers none.
+        expected = event.type == ALERT_EVENT and event.type not in self._plans
         log.log(
-            logging.INFO if planned else logging.WARNING,
+            logging.DEBUG if expected else logging.INFO if planned else logging.WARNING,
             names.EVENT_POSTPONED if planned else _LOGGED[outcome.verdict],
             event_id=event.id,
             event_type=event.type,
             tenant_id=str(event.tenant_id),
-            attempts=event.attempts,
+            attempts=outcome.attempts_after(event.attempts),
             reason=outcome.reason,
+            **_facts(outcome),
         )
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    """What is kept of an error, as the log calls it."""
+    error = outcome.error or {}
+    renamed = {"kind": "error_type", "handler": "handler", "where": "where", "hint": "hint"}
+    return {name: error[key] for key, name in renamed.items() if key in error}

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, assert_never
 
+import asyncpg
 from pydantic import ValidationError
 
-from reactor.errors import BadArgument, Discard, Retry
+from reactor.engine.frames import where_raised
+from reactor.engine.refusals import hint_for
+from reactor.errors import SQLSTATES, BadArgument, Discard, ReactorError, Retry
 from reactor.events import MAX_DEPTH, Event
 from reactor.handlers import Subscription
 
@@ -54,6 +57,10 @@ class Outcome:
                 return False
             case _ as never:
                 assert_never(never)
+
+    def attempts_after(self, before: int) -> int:
+        """The event's failed tries once this is settled, of which it had ``before``."""
+        return before + (self.counts and self.verdict in ("retry", "dead"))
 
 
 def decide_unfit(
@@ -115,12 +122,31 @@ def allowed_attempts(subscriptions: tuple[Subscription, ...], default: int) -> i
 
 
 def describe(error: BaseException, handler: str) -> dict[str, Any]:
-    """An error as it is kept with the event."""
-    return {"kind": type(error).__name__, "error": _text(error), "handler": handler}
+    """An error as it is kept with the event; ``where`` and ``hint`` only if there is something to say."""
+    kind = type(error).__name__
+    told: dict[str, Any] = {"kind": kind, "error": storable(str(error) or kind), "handler": handler}
+    if isinstance(error, Retry) and not error.counts:
+        return told
+    if where := where_raised(error):
+        told["where"] = where
+    if hint := hint_for(error):
+        told["hint"] = storable(hint)
+    return told
 
 
 def _text(error: BaseException) -> str:
-    return storable(str(error) or type(error).__name__)
+    """An error in a line or two: its type first, unless its text is meant to be read alone."""
+    kind, text = type(error).__name__, str(error)
+    match error:
+        case ReactorError() | Retry():
+            return storable(text or kind)
+        case asyncpg.PostgresError() if error.sqlstate in SQLSTATES:
+            return storable(text)
+        case BaseExceptionGroup():
+            # Its own text only says how many there are.
+            return storable(f"{kind}: {text}: {_text(error.exceptions[0])}")
+        case _:
+            return storable(f"{kind}: {text}" if text else kind)
 
 
 def storable(text: str) -> str:

@@ -55,6 +55,7 @@ class Scope:
         #: how many savepoints this transaction has had, and whether the current event has one
         self.marks = 0
         self._marked = False
+        self._handler = ""
         self._opened_by_current = False
         self._cause: Event[Any] | None = None
         self._limit = timedelta(minutes=1)
@@ -84,12 +85,17 @@ class Scope:
 
     def db(self, handler: str) -> "ScopedDb":
         """``ctx.db`` for one call of a handler."""
+        self._handler = handler
         return ScopedDb(self, handler)
 
     async def use(self) -> Connection:
         """The connection, with the transaction open and the current event's savepoint made."""
         if self.broken:
-            raise ScopeBroken("the transaction of this run was cut")
+            raise ScopeBroken(
+                f"handler {self._handler} used ctx.db after its transaction was cut",
+                hint="nothing of it is committed, its events are done again one by one; a connection that "
+                "fell silent, or a handler that would not end, is named in the log before this",
+            )
         if self._connection is None:
             self._connection = await self._open()
             self._marked = self._opened_by_current = True

@@ -6,12 +6,12 @@ import asyncio
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 
 import anyio
 import structlog
 
+from reactor.engine.frames import where_running, where_suspended
 from reactor.engine.run import Run
 from reactor.telemetry import names
 
@@ -62,8 +62,9 @@ class Watchdog:
                     log.error(
                         names.HANDLER_IGNORES_CANCELLATION,
                         handler=run.handler,
+                        event_id=run.event.id if run.event else None,
                         tenant_id=str(run.tenant_id),
-                        where=_where(run.task),
+                        where=where_suspended(run.task),
                     )
                     self._give_up(run)
             elif run.calling_since and run.limit and now - run.calling_since > run.limit:
@@ -72,9 +73,10 @@ class Watchdog:
                 log.warning(
                     names.HANDLER_TIMED_OUT,
                     handler=run.handler,
+                    event_id=run.event.id if run.event else None,
                     tenant_id=str(run.tenant_id),
                     limit_seconds=run.limit,
-                    where=_where(run.task),
+                    where=where_suspended(run.task),
                 )
                 run.task.cancel()
         for run in set(self._cancelled_at) - set(runs):
@@ -89,17 +91,12 @@ class Watchdog:
                 continue
             told = ticked
             frame = sys._current_frames().get(self._loop_thread)
-            stack = traceback.extract_stack(frame)[-4:] if frame is not None else []
             handlers = sorted({run.handler for run in list(self._runs()) if run.calling_since})
             self.blockers += handlers
             log.error(
                 names.HANDLER_BLOCKS_LOOP,
                 handlers=handlers,
                 seconds=round(time.monotonic() - ticked, 1),
-                where=[f"{f.filename}:{f.lineno} {f.name}" for f in stack],
+                where=where_running(frame) if frame is not None else [],
                 hint="a handler must await; run blocking code with anyio.to_thread.run_sync",
             )
-
-
-def _where(task: asyncio.Task[None]) -> list[str]:
-    return [f"{f.f_code.co_filename}:{f.f_lineno} {f.f_code.co_name}" for f in task.get_stack(limit=4)]

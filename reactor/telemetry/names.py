@@ -1,5 +1,7 @@
 """The names of log events: one place, documented as a table in docs/telemetry.md."""
 
+APP_HANDLES_NOTHING = "app_handles_nothing"
+ALERTS_NOT_DELIVERED = "alerts_not_delivered"
 REPLICA_STARTED = "replica_started"
 REPLICA_RENAMED = "replica_renamed"
 REPLICA_DRAINING = "replica_draining"

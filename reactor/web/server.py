@@ -34,7 +34,12 @@ def bind(settings: Settings) -> socket.socket | None:
                 f"REACTOR_HTTP_HOST and REACTOR_HTTP_PORT: {where} cannot be listened on: {error.strerror}",
                 hint="choose another port, or 0 for any free one",
             ) from None
-        log.warning(names.HTTP_UNAVAILABLE, address=where, error=error.strerror)
+        log.warning(
+            names.HTTP_UNAVAILABLE,
+            address=where,
+            error=error.strerror,
+            hint="this process has no probes and no metrics: set REACTOR_HTTP_PORT=0 for any free port",
+        )
         return None
     return listening
 

@@ -7,6 +7,8 @@
 create or replace function reactor.protect(p_table regclass, p_tenant_column name default 'tenant_id') returns void
   language plpgsql
   set search_path = ''
+  -- Else each policy that is dropped before it is made says that it was not there.
+  set client_min_messages = 'warning'
 as $$
 declare
   v_kind "char";

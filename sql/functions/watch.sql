@@ -72,7 +72,11 @@ begin
             select from pg_catalog.pg_attribute a
             where a.attrelid = watch."table" and a.attname = v_column and a.attnum > 0 and not a.attisdropped) then
             raise exception 'reactor.watch: table % has no column %', watch."table", quote_ident(v_column)
-                using errcode = 'RX003';
+                using errcode = 'RX003', hint = case v_column
+                    when tenant_column then 'name the one that holds the tenant: --tenant-column, in SQL tenant_column => …'
+                    when subject_column then
+                        'name the one that holds the row''s id: --subject-column, in SQL subject_column => …; "" or null for none'
+                    else 'name columns of the table, separated by commas' end;
         end if;
     end loop;
     if (select a.atttypid from pg_catalog.pg_attribute a

@@ -63,10 +63,13 @@ def test_wrong_input_is_one_line_and_exits_2(cli, db, words, complaint):
 def test_a_tenant_that_does_not_exist_exits_2(cli):
     tenant = uuid4()
     said = cli("emit", tenant, "x")
-    assert (said.code, said.err) == (2, f"reactor: reactor.emit: there is no tenant {tenant}\n")
+    assert (said.code, said.err.splitlines()) == (
+        2,
+        [f"reactor: there is no tenant {tenant}", "  hint: `reactor tenants list` shows them"],
+    )
 
 
-def test_a_tenant_that_is_no_uuid_exits_2(cli):
+def test_a_tenant_that_is_neither_id_nor_name_exits_2(cli):
     said = cli("emit", "acme", "x")
     assert said.code == 2
-    assert said.err.startswith('reactor: Invalid value for TENANT: unable to convert "acme" into UUID')
+    assert said.err.startswith("reactor: there is no tenant 'acme'\n  hint: give its id or its name")

@@ -19,10 +19,10 @@ async def probe(tenant: str = "") -> None:
         await connection.fetchval("select count(*) from reactor.events")
 
 
-async def raises(sqlstate: str) -> None:
+async def raises(sqlstate: str, more: str = "") -> None:
     """Has the database raise an error of ours."""
     async with session("probe") as connection:
-        await connection.execute(f"do $$ begin raise 'it is so' using errcode = '{sqlstate}'; end $$")
+        await connection.execute(f"do $$ begin raise 'it is so' using errcode = '{sqlstate}'{more}; end $$")
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +164,30 @@ def test_an_error_code_of_our_own_is_one_line(capsys, monkeypatch, database_url)
     assert capsys.readouterr().err == "reactor: it is so\n"
     assert cli.run(["raises", "P0001"]) == 1
     assert capsys.readouterr().err == "reactor: the database says: it is so\n"
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "first"), [("RX003", "it is so"), ("P0001", "the database says: it is so")]
+)
+def test_detail_and_hint_of_the_server_have_lines_of_their_own_once(
+    capsys, monkeypatch, database_url, sqlstate, first
+):
+    monkeypatch.setenv("REACTOR_DATABASE_URL", database_url)
+    more = ", detail = e'row 1\\nrow 2', hint = e'do this\\nthen that'"
+    assert cli.run(["raises", sqlstate, more]) in (1, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        f"reactor: {first}",
+        "  detail: row 1",
+        "  row 2",
+        "  hint: do this",
+        "  then that",
+    ]
+
+
+def test_a_privilege_that_the_server_names_is_the_hint(capsys, monkeypatch, database_url):
+    monkeypatch.setenv("REACTOR_DATABASE_URL", database_url)
+    assert cli.run(["raises", "42501", ", hint = 'ask the owner'"]) == 3
+    assert capsys.readouterr().err.splitlines()[1:] == ["  hint: ask the owner"]
 
 
 def test_our_codes_become_our_errors():

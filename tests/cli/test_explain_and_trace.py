@@ -213,6 +213,38 @@ def test_a_trace_names_the_run_of_each_try(cli, db, lived):
     assert error["run_id"] in text
 
 
+def test_errors_say_where_they_were_and_a_replay_is_no_try(cli, db):
+    event = db.die(db.tenant("Acme"))
+    place = ["/srv/shop/pay.py:3 pay", "/srv/shop/bank.py:41 Bank.charge"]
+    failed = {"kind": "KeyError", "error": "'email'", "handler": "shop.pay", "where": place, "hint": "look"}
+    db.value("update reactor.dead_events set errors = $1 returning true", [failed, failed])
+    text = cli("dead", "show", event).out
+    assert "bank.py:41 " in text
+    assert "\nWhere the last one failed, in shop.pay:\n  /srv/shop/pay.py:3 pay\n" in text
+    assert "\n  /srv/shop/bank.py:41 Bank.charge\n\nhint: look\n" in text
+    assert cli("dead", "replay", event).code == 0
+    db.value(
+        "update reactor.events set errors = errors || $1, available_at = reactor.now() + interval '1 h' "
+        "returning true",
+        [failed],
+    )
+    assert "It failed (KeyError: 'email') and is tried again" in cli("explain", event).out
+    for text in cli("explain", event).out, cli("events", "trace", event).out:
+        table = text[text.index("\ntry ") :].splitlines()[2:6]
+        assert [line.split()[0] for line in table] == ["1", "2", "-", "1"]
+        assert " replayed " in table[2]
+
+
+def test_an_error_of_several_lines_is_readable(cli, db):
+    event = db.die(db.tenant())
+    reason = "failed 1 times, last: duplicate key\nDETAIL:  Key (id)=(1) already exists."
+    db.value("update reactor.dead_events set reason = $1 returning true", reason)
+    facts = cli("dead", "show", event).out
+    assert f"last: duplicate key\n{' ' * len('attempts  ')}DETAIL:  Key (id)=(1) already exists.\n" in facts
+    sentence = cli("explain", event).out.splitlines()[0]
+    assert "last: duplicate key; DETAIL:  Key (id)=(1) already exists. `reactor dead" in sentence
+
+
 def test_a_trace_stops_at_a_bound_and_says_so(db):
     tenant = db.tenant()
     first = db.emit(tenant)

@@ -57,7 +57,8 @@ def test_what_still_stops_an_enabled_tenant_is_said(cli, db):
 def test_a_tenant_that_does_not_exist_exits_2_and_none_is_changed(cli, db, verb):
     acme, nobody = db.tenant(enabled=verb == "disable"), uuid4()
     said = cli("tenants", verb, acme, nobody)
-    assert (said.code, said.err) == (2, f"reactor: there is no tenant {nobody}\n")
+    assert (said.code, said.err.splitlines()[0]) == (2, f"reactor: there is no tenant {nobody}")
+    assert "`reactor tenants list`" in said.err
     assert db.value("select agent_enabled from public.tenants") is (verb == "disable")
 
 

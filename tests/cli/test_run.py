@@ -193,6 +193,37 @@ def test_an_app_that_cannot_be_loaded_is_named_with_what_is_wrong(
         assert hint in (refused.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("name", "registers", "complaint", "hint"),
+    [
+        ("sync", '@app.on("x")\ndef f(e, c): ...', "sync.f is not async", "async def"),
+        ("number", 'app.on("x", timeout=30)', "timeout of x: 30 is no duration", "30s, 5m"),
+        ("endless", 'app.on("x", timeout="9e9d")', "timeout of x: '9e9d' is no duration", "30s, 5m"),
+        ("never", 'app.every("99999999999d")', "interval of a periodic job: '99999999999d' is long", "30s"),
+        ("bare", "@app.on\nasync def f(e, c): ...", "an event type is text, not <function f", '@app.on("'),
+        ("long", "app.on('x' * 201)", "1 to 200 characters, 'xxxxxxxxxxxxxxxxxxxx…' has 201", "payload"),
+        (
+            "mixed",
+            'app.on("x", name="a")(f)\napp.on("x", name="b", gated=True)(f)',
+            "b is, a is not",
+            "give b gated=False",
+        ),
+    ],
+)
+def test_what_an_app_registers_in_vain_is_named_with_the_users_line_and_what_to_do(
+    clean, tmp_path, monkeypatch, name, registers, complaint, hint
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lines = ["from reactor import Reactor", "app = Reactor()", "async def f(event, ctx): ...", registers]
+    (tmp_path / f"{name}.py").write_text("\n".join(lines))
+    with pytest.raises(SettingError) as refused:
+        load_app(f"{name}:app")
+    assert complaint in refused.value.message
+    line = 5 if name == "mixed" else 4
+    assert f"({tmp_path}/{name}.py, line {line})" in refused.value.message
+    assert hint in (refused.value.hint or "")
+
+
 def test_the_built_in_app_loads_by_name():
     assert "order.queued" in load_app("reactor.builtin:app").handlers.by_type
 

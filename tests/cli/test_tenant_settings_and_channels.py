@@ -1,6 +1,8 @@
 """``reactor tenants check`` and ``reactor alerts channels``: what tenants decide for themselves."""
 
+import io
 import json
+import sys
 from uuid import uuid4
 
 import pytest
@@ -66,6 +68,29 @@ def test_settings_are_checked_before_they_are_saved_without_a_database(cli, tmp_
     assert "email_mode" in said.out
     draft.write_text(json.dumps({"email_mode": "send"}))
     assert cli("tenants", "check", "--settings", draft, url=nowhere).code == 0
+
+
+@pytest.mark.parametrize("words", [["--settings", "-"], ["--settings=-"], ["--json", "--settings", "-"]])
+def test_settings_can_come_from_stdin(cli, monkeypatch, words):
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"email_mode": "sned"}'))
+    said = cli("tenants", "check", *words, url="postgresql://nobody@127.0.0.1:1/nothing")
+    assert said.code == 1
+    assert "email_mode" in said.out
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(None, "read: No such file"), (b"\xff", "cannot be read"), (b"{", "JSON")],
+)
+def test_settings_that_cannot_be_read_come_with_what_is_expected(cli, tmp_path, text, complaint):
+    draft = tmp_path / "draft.json"
+    if text is not None:
+        draft.write_bytes(text)
+    said = cli("tenants", "check", "--settings", draft)
+    assert said.code == 2
+    first, hint = said.err.splitlines()
+    assert complaint in first
+    assert hint.startswith("  hint: ")
 
 
 def test_secrets_of_settings_are_not_printed(cli, db):

@@ -1,5 +1,7 @@
 """``reactor watch``, ``unwatch`` and ``watches``: any table as a source of events."""
 
+import shlex
+
 import pytest
 
 INVOICES = """
@@ -136,3 +138,53 @@ def test_of_several_types_one_must_be_named(cli, invoices, database_url):
     assert (said.code, said.err.splitlines()[0]) == (2, "reactor: public.invoices emits several types: a, b")
     assert cli("unwatch", "invoices", "--emit", "a", url=database_url).code == 0
     assert cli("unwatch", "invoices", url=database_url).out == "public.invoices no longer emits b.\n"
+
+
+def test_a_table_that_was_dropped_is_forgotten_with_the_command_that_the_list_names(
+    cli, invoices, database_url
+):
+    invoices.run('create schema shop; create table shop."Odd One" (id uuid, tenant_id uuid)')
+    cli("watch", 'shop."Odd One"', "--emit", "it's odd", url=database_url)
+    cli("watch", "invoices", "--emit", "x", url=database_url)
+    functions = "select count(*) from pg_proc where proname like 'watch\\_%'"
+    before = invoices.value(functions)
+    invoices.run("drop schema shop cascade; drop table invoices; create schema archive")
+    said = cli("watches")
+    assert said.code == 1
+    commands = [line.split("`")[1] for line in said.err.splitlines()]
+    assert len(commands) == 2
+    advice = [one["mend"] for one in cli("doctor", "--json").json["checks"] if one["check"] == "triggers"]
+    assert sorted(one.split("`")[1] for one in advice) == sorted(commands)
+    assert cli("unwatch", "invoices").code == 3  # a replica's role
+    assert cli("unwatch", "public.invoices", "--emit", "y", url=database_url).code == 2
+    for command in commands:
+        assert cli(*shlex.split(command)[1:], url=database_url).code == 0
+    assert cli("watches").code == 0
+    assert invoices.value(functions) == before - 2
+    assert cli("unwatch", "public.invoices", url=database_url).code == 2
+
+
+def test_a_table_that_is_there_is_never_taken_for_a_dropped_one_of_its_name(cli, invoices, database_url):
+    invoices.run("create schema old; create table old.invoices (id uuid, tenant_id uuid)")
+    for table in ("old.invoices", "public.invoices"):
+        cli("watch", table, "--emit", "x", url=database_url)
+    assert invoices.value("select reactor.forget_watch('old', 'invoices', 'x')") is False
+    invoices.run("drop schema old cascade")
+    said = cli("unwatch", "invoices", "--json", url=database_url)
+    assert said.json == {"table": "public.invoices", "removed": ["x"]}
+    said = cli("unwatch", "invoices", "--json", url=database_url)
+    assert (said.code, said.json) == (1, {"table": "public.invoices", "removed": []})
+    said = cli("unwatch", "old.invoices", "--json", url=database_url)
+    assert said.json == {"table": "old.invoices", "removed": ["x"]}
+
+
+def test_a_column_that_is_not_there_comes_with_the_option_that_names_another(cli, invoices, database_url):
+    invoices.run("create table public.visits (visitor uuid)")
+    said = cli("watch", "visits", "--emit", "x", url=database_url)
+    assert said.code == 2
+    assert said.err.splitlines()[0] == "reactor: reactor.watch: table public.visits has no column tenant_id"
+    assert said.err.count("--tenant-column") == 1
+    said = cli("watch", "visits", "--emit", "x", "--tenant-column", "visitor", url=database_url)
+    assert (said.code, said.err.count("--subject-column")) == (2, 1)
+    words = ("--tenant-column", "visitor", "--subject-column", "")
+    assert cli("watch", "visits", "--emit", "x", *words, url=database_url).code == 0

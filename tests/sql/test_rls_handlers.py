@@ -163,6 +163,13 @@ class TestProtect:
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                 await rolled_back.execute("insert into billing.invoices (tenant_id) values ($1)", theirs.id)
 
+    async def test_it_says_nothing_where_all_is_well(self, rolled_back: pool.Connection) -> None:
+        notices: list[object] = []
+        rolled_back.add_log_listener(lambda _, notice: notices.append(notice))
+        await rolled_back.execute("create table quiet (tenant_id uuid); select reactor.protect('quiet')")
+        assert notices == []
+        assert await rolled_back.fetchval("show client_min_messages") == "notice"
+
     async def test_policies_that_were_there_stay_and_admit_no_handler(
         self, rolled_back: pool.Connection, two: tuple[people.Tenant, people.Tenant]
     ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -130,3 +130,15 @@ def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_it() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SettingError, match=f"127.0.0.1:{port} cannot be listened on"):
             bind(Settings(http_port=port))
+
+
+def test_the_default_port_that_is_taken_is_said_with_the_way_to_another() -> None:
+    with socket.socket() as taken:
+        with suppress(OSError):  # somebody else's, which does as well
+            taken.bind(("127.0.0.1", 8080))
+            taken.listen()
+        with capture_logs() as said:
+            assert bind(Settings()) is None
+    (line,) = said
+    assert line["event"] == names.HTTP_UNAVAILABLE
+    assert "REACTOR_HTTP_PORT" in line["hint"]

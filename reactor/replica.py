@@ -134,11 +134,9 @@ class Replica:
                     f"{describe_server(self._dsn)} lets no replica in: {str(error) or type(error).__name__}",
                     hint="is it a standby, or read-only for the moment?",
                 ) from error
-            await self._live(own, handlers, task_status, pooler=pooler)
+            await self._live(own, handlers, pooler, task_status)
 
-    async def _live(
-        self, own: Pool, handler_pool: Pool, task_status: TaskStatus[None], *, pooler: Pooler
-    ) -> None:
+    async def _live(self, own: Pool, handlers: Pool, pooler: Pooler, status: TaskStatus[None]) -> None:
         settings = self._settings
         gated = self._handlers.gated_types
         settler = Settler(
@@ -160,7 +158,7 @@ class Replica:
             is_draining=lambda: dispatcher.draining,
         )
         runner = Runner(
-            pool=handler_pool,
+            pool=handlers,
             shares_sessions=pooler == "transaction",
             settler=settler,
             caller=self._caller,
@@ -248,7 +246,7 @@ class Replica:
             )
             group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
             group.start_soon(self._hand_back, name="hand back")
-            group.start_soon(_warm, handler_pool, name="warm")
+            group.start_soon(_warm, handlers, name="warm")
             async with anyio.create_task_group() as until_drain:
                 until_drain.start_soon(claimer.run, name="claimer")
                 # The connection that is open already is for the first claim; others are opened beside it.
@@ -260,7 +258,7 @@ class Replica:
                 await heartbeat.beat()
                 self._started = True
                 log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)
-                task_status.started()
+                status.started()
                 await self._drain_asked.wait()
                 dispatcher.draining = True
                 log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))

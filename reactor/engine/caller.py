@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,7 +15,8 @@ from reactor.engine.caps import Caps
 from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
 from reactor.engine.outcome import ALERT_EVENT, Outcome, Verdict, decide_failure, decide_unfit
 from reactor.engine.run import Rows, Run, Segment
-from reactor.engine.scope import Scope, ScopedDb, ScopeUnavailable
+from reactor.engine.scope import Scope, ScopeUnavailable
+from reactor.engine.scoped_db import ScopedDb
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
 from reactor.events import Event
@@ -32,7 +34,6 @@ _LOGGED: dict[Verdict, str] = {
     "dead": names.EVENT_DEAD,
     "discard": names.EVENT_DISCARDED,
     "retry": names.EVENT_FAILED,
-    "interrupted": names.EVENT_FAILED,
 }
 
 
@@ -244,7 +245,7 @@ class Caller:
         ctx = Context(
             tenant_id=run.tenant_id,
             run_id=run.run_id,
-            open_db=scope.db,
+            open_db=partial(ScopedDb, scope),
             handler=subscription.name,
             events=events,
             resources=self._resources,
@@ -348,12 +349,5 @@ class Caller:
             tenant_id=str(event.tenant_id),
             attempts=outcome.attempts_after(event.attempts),
             reason=outcome.reason,
-            **_facts(outcome),
+            **outcome.facts,
         )
-
-
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    """What is kept of an error, as the log calls it."""
-    error = outcome.error or {}
-    renamed = {"kind": "error_type", "handler": "handler", "where": "where", "hint": "hint"}
-    return {name: error[key] for key, name in renamed.items() if key in error}

@@ -13,7 +13,7 @@ from reactor.errors import SQLSTATES, BadArgument, Discard, ReactorError, Retry
 from reactor.events import MAX_DEPTH, Event
 from reactor.handlers import Subscription
 
-Verdict = Literal["retry", "interrupted", "dead", "discard"]
+Verdict = Literal["retry", "dead", "discard"]
 
 #: What a row in agent_alerts emits, a dead event's included.
 ALERT_EVENT = "alert.created"
@@ -53,10 +53,17 @@ class Outcome:
                 return True
             case "retry":
                 return self.counts
-            case "interrupted" | "discard":
+            case "discard":
                 return False
             case _ as never:
                 assert_never(never)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is kept of the error, as the log calls it."""
+        error = self.error or {}
+        renamed = {"kind": "error_type", "handler": "handler", "where": "where", "hint": "hint"}
+        return {name: error[key] for key, name in renamed.items() if key in error}
 
     def attempts_after(self, before: int) -> int:
         """The event's failed tries once this is settled, of which it had ``before``."""

@@ -54,10 +54,6 @@ class Run:
     coming: asyncio.Future[Rows] | None = None
     on_its_way: Rows = ()
 
-    @property
-    def started(self) -> bool:
-        return self.task is not None
-
 
 @dataclass(slots=True)
 class Segment:
@@ -67,7 +63,3 @@ class Segment:
     done: list[int] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     counters: RunCounters = field(default_factory=RunCounters)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.done and not self.outcomes

@@ -33,8 +33,6 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self._stopped = threading.Event()
         self._cancelled_at: dict[Run, float] = {}
-        #: handlers that were caught blocking the loop, for doctor and tests
-        self.blockers: list[str] = []
 
     async def run(self) -> None:
         thread = threading.Thread(target=self._watch_loop, name="reactor watchdog", daemon=True)
@@ -92,7 +90,6 @@ class Watchdog:
             told = ticked
             frame = sys._current_frames().get(self._loop_thread)
             handlers = sorted({run.handler for run in list(self._runs()) if run.calling_since})
-            self.blockers += handlers
             log.error(
                 names.HANDLER_BLOCKS_LOOP,
                 handlers=handlers,

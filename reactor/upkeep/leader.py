@@ -44,7 +44,6 @@ class Leader:
         self._lease = min(_LONGEST_LEASE, lease * 0.75)
         self._replica = replica
         self._duties = duties
-        self.term: int | None = None
 
     async def run(self) -> None:
         pause = self._lease.total_seconds() / 3
@@ -53,7 +52,6 @@ class Leader:
             if term is None:
                 await anyio.sleep(pause * random.uniform(0.8, 1.0))
                 continue
-            self.term = term
             metrics.LEADER.set(1)
             log.info(names.LEADER_ELECTED, term=term)
             try:
@@ -62,7 +60,6 @@ class Leader:
                     await self._renew(term)
                     group.cancel_scope.cancel()
             finally:
-                self.term = None
                 metrics.LEADER.set(0)
                 # At a drain another replica leads at once, not when the lease is over.
                 with anyio.move_on_after(_FAREWELL, shield=True):

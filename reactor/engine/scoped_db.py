@@ -1,0 +1,105 @@
+"""``ctx.db``: what a handler holds of its run's scope, for as long as it runs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from reactor.engine.forbidden import forbidden_statement
+from reactor.engine.scope import Connection, Scope
+from reactor.errors import ScopeBroken
+
+
+class ScopedDb:
+    """``ctx.db``: asyncpg's calls in the tenant's scope."""
+
+    __slots__ = ("_closed", "_handler", "_scope")
+
+    def __init__(self, scope: Scope, handler: str) -> None:
+        self._scope = scope
+        self._handler = handler
+        self._closed = False
+
+    def close(self) -> None:
+        """The handler returned: a task that it left behind must not write into another's transaction."""
+        self._closed = True
+
+    def check_open(self) -> None:
+        """Raises ScopeBroken once the handler returned."""
+        if self._closed:
+            raise ScopeBroken(
+                f"handler {self._handler} used ctx.db after it returned",
+                hint="await everything that the handler starts",
+            )
+
+    async def _ready(self, query: str) -> Connection:
+        self.check_open()
+        forbidden = forbidden_statement(query)
+        if forbidden is not None:
+            raise ScopeBroken(
+                f"handler {self._handler} may not run {forbidden!r} through ctx.db: "
+                "the transaction commits together with the acknowledgement",
+                hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
+            )
+        return await self._scope.use()
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.execute(query, *args, timeout=timeout)
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None
+    ) -> None:
+        connection = await self._ready(command)
+        with self._scope.asking():
+            await connection.executemany(command, args, timeout=timeout)
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[asyncpg.Record]:
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.fetch(query, *args, timeout=timeout)
+
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> asyncpg.Record | None:
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.fetchrow(query, *args, timeout=timeout)
+
+    async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        connection = await self._ready(query)
+        with self._scope.asking():
+            return await connection.fetchval(query, *args, column=column, timeout=timeout)
+
+    def transaction(self) -> "Savepoint":
+        """A savepoint: what happens in the block is undone when it raises."""
+        return Savepoint(self, self._scope)
+
+    async def open_savepoint(self) -> Connection:
+        return await self._ready("savepoint")
+
+
+class Savepoint:
+    """``async with ctx.db.transaction():``; no generator, which would speak once more when collected."""
+
+    __slots__ = ("_connection", "_db", "_name", "_scope")
+
+    def __init__(self, db: ScopedDb, scope: Scope) -> None:
+        self._db = db
+        self._scope = scope
+        self._name = ""
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> None:
+        self._connection = await self._db.open_savepoint()
+        self._name = f"reactor_handler_{self._scope.depth + 1}"
+        await self._connection.execute(f"savepoint {self._name}")
+        self._scope.depth += 1
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        connection = self._connection
+        assert connection is not None
+        undo = f"rollback to savepoint {self._name}; " if kind is not None else ""
+        try:
+            await connection.execute(f"{undo}release savepoint {self._name}")
+        finally:
+            self._scope.depth -= 1

@@ -16,10 +16,6 @@ begin
     where not exists (
         select from reactor.replicas r
         where r.slot = s.slot and r.replica <> p_replica and r.seen_at > reactor.now() - r.patience);
-    -- Whoever had the slot and fell silent gets another when it comes back: two that share a bit clear it for each other.
-    delete from reactor.replicas r
-    where r.slot = v_slot and r.replica <> p_replica and v_slot < 62
-        and r.seen_at <= reactor.now() - r.patience;
     insert into reactor.replicas as r (replica, slot, started_at, seen_at, patience, version, info)
     values (p_replica, v_slot, reactor.now(), reactor.now(), p_patience, p_version, p_info)
     on conflict (replica) do update

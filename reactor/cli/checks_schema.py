@@ -77,7 +77,8 @@ async def obstacles(connection: Connection) -> list[Finding]:
     """Tables of the application that the pending migration cannot build on."""
     pending = await migrate.plan(connection)
     return [
-        Finding("tables", "wrong", one.what, one.mend) for one in await migrate.obstacles(connection, pending)
+        Finding("tables", "wrong", one.what, one.mend)
+        for one in await migrate.obstacles(connection, pending, migrating=False)
     ]
 
 

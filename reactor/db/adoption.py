@@ -1,12 +1,15 @@
 """What an application's own tables must have before ``sql/`` can be applied beside them.
 
-The tables of the host are made where they are absent and left as they are where they exist, and what
-follows refers to them: foreign keys to their ids, policies over their ``tenant_id``, functions that
-read a tenant's switches. One that cannot bear this would fail a file half way through; all of them are
-looked at before the first, and nothing is changed.
+The tables of the host (sql/schema/0002) are made where they are absent and left as they are where they
+exist, and what follows refers to them: foreign keys to their ids, policies over their ``tenant_id``,
+functions that read a tenant's switches. One that cannot bear this would fail a file half way through; all
+of them are looked at before the first, and nothing is changed.
+
+The reactor's own tables are brought to their shape where an older one exists. A table that only has the
+name of one would be robbed by that: rows that no tenant has go to the archive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -25,9 +28,24 @@ _REFERRED: dict[str, str] = {
     "products": "the orders that the migration makes",
     "orders": "order_processing_queue and order_processing_exceptions",
 }
-_TABLES = (*_REFERRED, "kanban_cards", "email_suppressions")
+_HOST = (*_REFERRED, "kanban_cards", "email_suppressions")
+_OURS = (
+    "agent_autonomous_runs",
+    "agent_tenant_locks",
+    "engagement_clocks",
+    "agent_policy_violations",
+    "order_processing_queue",
+    "order_processing_exceptions",
+    "agent_hourly_reflections",
+    "agent_rate_limits",
+    "agent_alerts",
+    "email_provider_failures",
+)
+# The one without a tenant, and what one knows it by.
+_CONFIG, _CONFIG_KEYS = "system_config", ("key", "value")
 # Columns of tenants that may be absent, and are added then; of another type they are of no use.
 _SWITCHES = ("is_active", "agent_enabled")
+_NUMBERS = ("smallint", "integer", "bigint", "numeric")
 _NEW_ID = "id uuid not null unique default gen_random_uuid()"
 
 _LOOK: LiteralString = """
@@ -110,15 +128,20 @@ class _Table:
     @property
     def aside(self) -> str:
         """For one that only happens to have the name of ours."""
+        # The indexes of a renamed table keep the names that ours shall have.
+        ways = "rename it, or move it" if self.name in _HOST else "move it"
         return (
-            f"when it is something else by the same name, rename it, or move it out of schema public"
+            f"when it is something else by the same name, {ways} out of schema public"
             f" (create schema app; alter table public.{self.name} set schema app;"
             f" and app before public in the application's search_path): the migration then makes its own"
         )
 
 
-async def obstacles(connection: Connection) -> list[Obstacle]:
-    """All of them, in the order of the tables; nothing is changed."""
+async def obstacles(connection: Connection, *, migrating: bool = True) -> list[Obstacle]:
+    """All of them, in the order of the tables; nothing is changed.
+
+    ``migrating``: as the role that migrates, which must own the tables.
+    """
     tables = {
         row["name"]: _Table(
             row["name"],
@@ -131,7 +154,7 @@ async def obstacles(connection: Connection) -> list[Obstacle]:
             row["keys"],
             dict(zip(row["links"], row["targets"], strict=True)),
         )
-        for row in await connection.fetch(_LOOK, list(_TABLES))
+        for row in await connection.fetch(_LOOK, [*_HOST, *_OURS, _CONFIG])
     }
     found: list[Obstacle] = []
     for table in tables.values():
@@ -143,20 +166,49 @@ async def obstacles(connection: Connection) -> list[Obstacle]:
                 )
             )
             continue
-        if not table.mine:
+        if migrating and not table.mine:
             found.append(
                 Obstacle(
                     f"public.{table.name} belongs to {table.owner}, and {table.me} may not alter it",
                     f"migrate as {table.owner} or as a superuser, or: grant {table.owner} to {table.me}",
                 )
             )
-        if table.name in _REFERRED and not (table.name == "products" and "orders" in tables):
-            found += _id(table)
-        if table.name == "tenants":
-            found += _switches(table)
+        if table.name in _HOST:
+            found += _host(table, tables)
         else:
-            found += _tenant(table, has_tenants="tenants" in tables)
+            found += await _ours(connection, table)
     return found
+
+
+def _host(table: _Table, tables: Mapping[str, _Table]) -> list[Obstacle]:
+    found: list[Obstacle] = []
+    if table.name in _REFERRED and not (table.name == "products" and "orders" in tables):
+        found += _id(table)
+    if table.name == "tenants":
+        found += _switches(table)
+    else:
+        found += _tenant(table, has_tenants="tenants" in tables)
+    return found
+
+
+async def _ours(connection: Connection, table: _Table) -> list[Obstacle]:
+    known_by = _CONFIG_KEYS if table.name == _CONFIG else ("tenant_id",)
+    lacks = [name for name in known_by if name not in table.types]
+    if lacks:
+        what = f"public.{table.name} has no {' and no '.join(lacks)}: it is no table of the reactor"
+        return [Obstacle(what, table.aside)]
+    # Numbers become no uuids; where there is no row yet, nothing is lost with them.
+    numbers = [name for name in ("id", "tenant_id") if table.bases.get(name) in _NUMBERS]
+    if (
+        numbers
+        and table.mine
+        and await connection.fetchval(
+            f"select exists (select from public.{table.name})"  # noqa: S608 - one of the names above
+        )
+    ):
+        what = f"public.{table.name}.{numbers[0]} is of type {table.types[numbers[0]]}, and a uuid is needed"
+        return [Obstacle(what, table.aside)]
+    return []
 
 
 def _id(table: _Table) -> Sequence[Obstacle]:

@@ -127,10 +127,15 @@ async def plan(connection: Connection, files: Sequence[SqlFile] | None = None) -
     return compare(sqlfiles.load() if files is None else files, await applied(connection))[0]
 
 
-async def obstacles(connection: Connection, pending: Iterable[Pending]) -> list[Obstacle]:
-    """What in the application's own tables would make the pending files fail; nothing is changed."""
+async def obstacles(
+    connection: Connection, pending: Iterable[Pending], *, migrating: bool = True
+) -> list[Obstacle]:
+    """What in the application's own tables would make the pending files fail; nothing is changed.
+
+    ``migrating``: as the role that migrates, which must own the tables.
+    """
     if any(item.file.name in adoption.FILES for item in pending):
-        return await adoption.obstacles(connection)
+        return await adoption.obstacles(connection, migrating=migrating)
     return []
 
 

@@ -87,6 +87,13 @@ def test_a_database_that_is_not_migrated_is_wrong(cli, empty_database_url, templ
     assert findings(said)["migrations"][0]["mend"] == "run `reactor migrate`"
 
 
+def test_a_replica_need_not_own_the_tables_that_a_migration_meets(cli, db):
+    db.run("delete from reactor.migrations where name = 'functions/protected_tables'")
+    found = findings(cli("doctor", "--json"))
+    assert "tables" not in found
+    assert found["migrations"][0]["level"] == "wrong"
+
+
 def test_tables_that_the_migration_cannot_build_on_are_wrong(cli, empty_database_url, template):
     Database(empty_database_url).run("create table orders (id int primary key)")
     said = cli("doctor", "--json", url=empty_database_url)

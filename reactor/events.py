@@ -1,17 +1,61 @@
 """The event as a handler sees it."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import asyncpg
 import orjson
+from pydantic import BaseModel, ValidationError
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 #: An event caused by an event caused by … this often is a loop, and dead.
 MAX_DEPTH = 16
+
+
+# Every number of up to 15 digits is the same again after it was a float; of a longer one that may not be so.
+_LONG = re.compile(r"\d[\d.]{15}")
+_STRING_OR_FRACTION = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<fraction>-?\d+\.\d+(?:[eE][+-]?\d+)?)')
+
+
+def fit(model: type[M], payload: str) -> M:
+    """``payload``, JSON text, as ``model``: a Decimal is exactly what was written.
+
+    pydantic makes a float of each JSON number with a fraction, also for a Decimal. A long one is given to
+    it as a string instead, when the model has a Decimal anywhere. Raises ValidationError.
+    """
+    if "." in payload and _has_decimal(model) and _LONG.search(payload):  # the cheapest question first
+        try:
+            return model.model_validate_json(_STRING_OR_FRACTION.sub(_quoted, payload))
+        except ValidationError:
+            pass  # a field that takes no string: what is wrong besides is said of the payload as it is
+    return model.model_validate_json(payload)
+
+
+def _quoted(token: re.Match[str]) -> str:
+    found = token["fraction"]
+    return token[0] if found is None or len(found) <= 15 else f'"{found}"'
+
+
+@lru_cache(maxsize=512)
+def _has_decimal(model: type[BaseModel]) -> bool:
+    look: list[Any] = [model.__pydantic_core_schema__]
+    while look:
+        match look.pop():
+            case {"type": "decimal"}:
+                return True
+            case dict() as schema:
+                look += schema.values()
+            case list() | tuple() as schemas:
+                look += schemas
+            case _:
+                pass
+    return False
 
 
 class Event(Generic[T]):

@@ -73,6 +73,15 @@ async def migrations(connection: Connection) -> Finding:
     )
 
 
+async def obstacles(connection: Connection) -> list[Finding]:
+    """Tables of the application that the pending migration cannot build on."""
+    pending = await migrate.plan(connection)
+    return [
+        Finding("tables", "wrong", one.what, one.mend)
+        for one in await migrate.obstacles(connection, pending, migrating=False)
+    ]
+
+
 async def triggers(connection: Connection) -> list[Finding]:
     """Whether every table that was asked to emit events still does."""
     found = []

@@ -67,6 +67,7 @@ async def _examine_database(connection: Connection, chosen: Settings) -> list[Fi
     found.append(await checks.clocks(connection))
     found += await checks.pooler(chosen, connection)
     found += await checks.role(connection)
+    found += await _guarded("tables", checks_schema.obstacles(connection))
     if any(finding.level == "wrong" and finding.check == "role" for finding in found):
         return found
     migrations = await _guarded("migrations", checks_schema.migrations(connection))

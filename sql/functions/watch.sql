@@ -6,6 +6,7 @@
 -- operations      insert, update, delete, or 'update of a, b' (one of these columns really changed)
 -- tenant_column   rows where it is null emit nothing
 -- subject_column  a uuid column becomes the event's subject_id; one of another type goes into the payload
+-- payload_columns numeric ones go in as JSON strings, '12.50': whoever reads a JSON number as a float changes it
 -- condition       SQL over NEW and OLD (for insert: columns may stand alone); schema-qualify functions of yours
 --
 -- The trigger function is SECURITY DEFINER (its types are qualified, because a writer's temporary types come first
@@ -156,12 +157,24 @@ begin
             v_where := v_where || format(e' and (%s\n)', condition);
         end if;
         -- In pieces, because a function takes a hundred arguments at most.
+        with recursive types (name, n, oid) as (
+            select c.name, c.n, a.atttypid
+            from unnest(payload_columns) with ordinality as c (name, n)
+            join pg_catalog.pg_attribute a on a.attrelid = watch."table" and a.attname = c.name
+            union all
+            select d.name, d.n, t.typbasetype
+            from types d
+            join pg_catalog.pg_type t on t.oid = d.oid and t.typtype = 'd'
+        )
         select coalesce(string_agg(g.piece, ' || ' order by g.n), '''{}''::pg_catalog.jsonb')
         into v_payload
         from (
             select (c.n - 1) / 40 as n, format('pg_catalog.jsonb_build_object(%s)',
-                string_agg(format('%L, %s.%I', c.name, v_row, c.name), ', ' order by c.n)) as piece
-            from unnest(payload_columns) with ordinality as c (name, n)
+                string_agg(format('%L, %s.%I%s', c.name, v_row, c.name, case c.oid
+                    when 'numeric'::regtype then '::pg_catalog.text'
+                    when 'numeric[]'::regtype then '::pg_catalog.text[]' end), ', ' order by c.n)) as piece
+            from types c
+            join pg_catalog.pg_type t on t.oid = c.oid and t.typtype <> 'd'
             group by (c.n - 1) / 40
         ) g;
         v_subject := case when v_subject_type = 'uuid'::regtype

@@ -184,3 +184,14 @@ def test_a_limit_must_be_positive(cli, words):
     said = cli("dead", *words)
     assert said.code == 2
     assert "--limit must be at least 1" in said.err
+
+
+def test_numbers_of_a_payload_are_shown_as_they_are_stored(cli, db):
+    event = db.die(db.tenant())
+    stored = '{"a": 99999999999999.99, "b": 1.123456789012345678, "c": 12345678901234567890123, "d": 0.5}'
+    db.run(f"update reactor.dead_events set payload = '{stored}' where id = {event}")
+    for argv in (("dead", "show", event), ("events", "trace", event)):
+        for more in ((), ("--json",)):
+            out = cli(*argv, *more).out
+            for number in ("99999999999999.99", "1.123456789012345678", "12345678901234567890123", "0.5"):
+                assert number in out

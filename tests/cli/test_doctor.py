@@ -6,7 +6,7 @@ import pytest
 
 from reactor.cli import checks
 from reactor.db import pool
-from tests.cli.conftest import as_role, login
+from tests.cli.conftest import Database, as_role, login
 
 
 def findings(said) -> dict[str, list[dict]]:
@@ -85,6 +85,22 @@ def test_a_database_that_is_not_migrated_is_wrong(cli, empty_database_url, templ
     said = cli("doctor", "--json", url=empty_database_url)
     assert said.code == 1
     assert findings(said)["migrations"][0]["mend"] == "run `reactor migrate`"
+
+
+def test_a_replica_need_not_own_the_tables_that_a_migration_meets(cli, db):
+    db.run("delete from reactor.migrations where name = 'functions/protected_tables'")
+    found = findings(cli("doctor", "--json"))
+    assert "tables" not in found
+    assert found["migrations"][0]["level"] == "wrong"
+
+
+def test_tables_that_the_migration_cannot_build_on_are_wrong(cli, empty_database_url, template):
+    Database(empty_database_url).run("create table orders (id int primary key)")
+    said = cli("doctor", "--json", url=empty_database_url)
+    assert said.code == 1
+    found = findings(said)["tables"]
+    assert [one["finding"].split()[0] for one in found] == ["public.orders.id", "public.orders.tenant_id"]
+    assert all(one["level"] == "wrong" and one["mend"] for one in found)
 
 
 def test_a_pending_file_is_wrong(cli, db):

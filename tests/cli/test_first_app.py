@@ -45,7 +45,7 @@ async def test_the_first_application_does_what_its_page_says(
                 number = await conn.fetchval("select max(id) from reactor.dead_events") or number
             match kind:
                 case "sql":
-                    for statement in split(text):
+                    for _, statement in split(text):
                         rows = await conn.fetch(statement)
                     if rows and "event_type" in rows[0]:
                         number = rows[0]["id"]

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from reactor.cli import entry as cli
-from reactor.db import sqlfiles
+from reactor.db import pool, sqlfiles
+from tests.conftest import run_async
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,47 @@ def test_a_fleet_of_several_databases_is_migrated_as_one(capsys, monkeypatch, se
         assert len(json.loads(out)["databases"]) == 2
     finally:
         server.drop(second)
+
+
+@pytest.fixture
+def hindered(empty_database_url):
+    """An application whose tenants are numbered, and whose orders know no tenant."""
+
+    async def prepare() -> None:
+        async with pool.connected(empty_database_url, name="test") as connection:
+            await connection.execute(
+                "create table tenants (id bigserial primary key); create table orders (id uuid primary key);"
+            )
+
+    run_async(prepare())
+
+
+@pytest.mark.parametrize("option", ["--plan", "--check"])
+@pytest.mark.usefixtures("hindered")
+def test_what_stands_in_the_way_is_told_before_anything_runs(capsys, option):
+    code, out, _ = run(capsys, option)
+    assert code == 1
+    assert "schema/0001_foundation" in out
+    assert "This would fail" in out
+    assert "  public.tenants.id is of type bigint, and a uuid is needed" in out
+    assert "    → give each row a uuid as well: alter table public.tenants" in out
+    assert "  public.orders.tenant_id does not exist" in out
+    code, out, _ = run(capsys, option, "--json")
+    (only,) = json.loads(out)["databases"]
+    assert (code, len(only["obstacles"])) == (1, 2)
+    assert only["obstacles"][0]["what"].startswith("public.tenants.id")
+    assert only["obstacles"][0]["mend"]
+
+
+@pytest.mark.usefixtures("hindered")
+def test_a_migration_that_cannot_succeed_does_not_begin(capsys):
+    code, out, err = run(capsys)
+    assert (code, out) == (1, "")
+    first, *rest = err.splitlines()
+    assert first == (
+        "reactor: the migration cannot build on the application's tables as they are; nothing was changed"
+    )
+    assert rest[0] == "  hint: mend this, then run `reactor migrate` again"
+    assert any(line.startswith("  public.orders.tenant_id does not exist") for line in rest)
+    code, out, _ = run(capsys, "--check", "--json")
+    assert len(json.loads(out)["databases"][0]["pending"]) == len(sqlfiles.load())

@@ -32,8 +32,8 @@ def test_rows_become_events_until_it_is_unwatched(cli, invoices, database_url):
     invoices.run("update invoices set status = 'paid'")
     rows = invoices.fetch("select event_type, payload from reactor.events order by id")
     assert [row["payload"] for row in rows] == [
-        {"total": 7, "status": "new"},
-        {"total": 8, "status": "paid"},
+        {"total": "7", "status": "new"},
+        {"total": "8", "status": "paid"},
     ]
 
     assert (

@@ -44,6 +44,34 @@ async def test_an_event_is_handled_once_and_goes_to_the_history(world: World) ->
     assert await world.count("public.agent_tenant_locks") == 0
 
 
+async def test_an_amount_of_a_watched_table_is_exact(world: World) -> None:
+    await world.conn.execute("""
+        create table public.bills (
+            id uuid primary key default gen_random_uuid(), tenant_id uuid not null, total numeric(16, 2)
+        );
+        select reactor.watch('public.bills', 'bill.created', payload_columns => '{total}');
+    """)
+    app = Reactor()
+    totals: list[Decimal] = []
+    plain: list[str] = []
+
+    @app.on("bill.created", model=Invoice)
+    async def fitted(event: Event[Invoice], ctx: Context) -> None:
+        totals.append(event.payload.total)
+
+    @app.on("bill.created")
+    async def as_it_is(event: Event[Any], ctx: Context) -> None:
+        plain.append(event.payload["total"])
+
+    tenant = await world.tenant()
+    await world.conn.execute(
+        "insert into public.bills (tenant_id, total) values ($1, 99999999999999.99), ($1, 20.00)", tenant
+    )
+    await world.drain(app)
+    assert totals == [Decimal("99999999999999.99"), Decimal("20.00")]
+    assert plain == ["99999999999999.99", "20.00"]
+
+
 async def test_a_handler_that_writes_nothing_is_settled_too(world: World) -> None:
     app = Reactor()
     seen: list[int] = []

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from reactor import Context, Event, JobContext, Reactor, ReactorError, Retry
 from reactor.testing import DatabaseClock, RecordedContext, connected, drain, make_event, running, settled
-from reactor.testing.fixtures import reactor_database, reactor_template
+from reactor.testing.fixtures import application_schema, reactor_database, reactor_template
 from tests.conftest import Server
 
-__all__ = ["reactor_database", "reactor_template"]
+__all__ = ["application_schema", "reactor_database", "reactor_template"]
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,53 @@ async def test_everything_in_the_schema_belongs_to_its_owner(any_database_url):
         )
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "create table public.b ();\n\n-- why\ndo $$ begin\nraise 'no' using hint='do so'; end$$;",
+            "schema/0002_b.sql, line 4: no",
+        ),
+        (
+            "create table public.b (a_id bigint\n  references public.a (id));",
+            'schema/0002_b.sql, line 1: foreign key constraint "b_a_id_fkey" cannot be implemented (Key',
+        ),
+        ("select 1;\nselect\n  nothing;", 'schema/0002_b.sql, line 3: column "nothing" does not exist'),
+    ],
+)
+async def test_a_failure_names_its_line_and_what_comes_next(any_database_url, tmp_path, text, said):
+    broken = files(tmp_path, schema_0001_a="create table public.a (id uuid primary key);", schema_0002_b=text)
+    with pytest.raises(MigrationError) as caught:
+        await migrate.migrate(connector(any_database_url), files=broken)
+    assert caught.value.message.startswith(said)
+    first, *rest = caught.value.hint.split("\n")
+    assert first == (
+        "nothing of this file was applied; mend this and run `reactor migrate` again, it goes on from here"
+    )
+    assert rest == (["do so"] if "do so" in text else [])
+    assert await names(any_database_url) == ["schema/0001_a"]
+    async with pool.connected(any_database_url) as connection:
+        assert await connection.fetchval("select to_regclass('public.b')") is None
+
+
+async def test_a_failure_outside_of_a_transaction_says_what_stays(empty_database_url, tmp_path):
+    broken = files(
+        tmp_path,
+        schema_0001_a="--! no-transaction\ncreate table if not exists public.a (id int);\n\n"
+        "create index concurrently on public.a (nothing);",
+    )
+    with pytest.raises(MigrationError, match=r"0001_a\.sql, line 4: column") as caught:
+        await migrate.migrate(connector(empty_database_url), files=broken)
+    assert caught.value.hint.startswith("what this file did before that line stays")
+    files(
+        tmp_path,
+        schema_0001_a="--! no-transaction\ncreate table if not exists public.a (id int);\n\n"
+        "create index concurrently on public.a (id);",
+    )
+    report = await migrate.migrate(connector(empty_database_url), files=sqlfiles.load(tmp_path))
+    assert [step.name for step in report.applied] == ["schema/0001_a"]
+
+
 async def test_a_changed_function_runs_again_and_a_changed_table_is_refused(empty_database_url, tmp_path):
     first = files(
         tmp_path,

@@ -144,7 +144,42 @@ async def test_payload_columns_and_subjects_that_are_no_uuid(conn: Connection, t
     await insert(conn, tenant, number=7, total=12)
     (event,) = await emitted(conn)
     assert event["subject_id"] is None
-    assert event["payload"] == {"total": 12.0, "status": "new", "number": 7}
+    assert event["payload"] == {"total": "12.00", "status": "new", "number": 7}
+
+
+async def test_numeric_columns_are_written_as_text_and_other_numbers_as_numbers(
+    conn: Connection, tenant: UUID
+) -> None:
+    await conn.execute("""
+        create domain public.amount as numeric(20, 2);
+        create domain public.price as public.amount check (value >= 0);
+        create table public.prices (
+            id bigint primary key, tenant_id uuid, exact numeric, cut numeric(16, 2), domain public.price,
+            many numeric[], rough double precision, whole bigint, nothing numeric, odd numeric
+        );
+        select reactor.watch('public.prices', 'priced', '{insert,update,delete}',
+            payload_columns => '{exact,cut,domain,many,rough,whole,nothing,odd}');
+    """)
+    await conn.execute(
+        "insert into public.prices values (1, $1, 1.123456789012345678, 99999999999999.99, 20, '{0.10,null}',"
+        " 0.5, 9007199254740993, null, 'NaN')",
+        tenant,
+    )
+    await conn.execute("update public.prices set cut = 20.00")
+    await conn.execute("delete from public.prices")
+    payloads = [event["payload"] for event in sorted(await emitted(conn), key=lambda event: event["id"])]
+    first = {
+        "exact": "1.123456789012345678",
+        "cut": "99999999999999.99",
+        "domain": "20.00",
+        "many": ["0.10", None],
+        "rough": 0.5,
+        "whole": 9007199254740993,
+        "nothing": None,
+        "odd": "NaN",
+        "id": 1,
+    }
+    assert payloads == [first, first | {"cut": "20.00"}, first | {"cut": "20.00"}]
 
 
 async def test_a_payload_may_have_more_columns_than_a_function_takes_arguments(
@@ -298,7 +333,7 @@ async def test_watching_again_replaces_what_was_installed(conn: Connection, tena
     assert await emitted(conn) == []
     await conn.execute("update public.invoices set total = 3")
     (event,) = await emitted(conn)
-    assert event["payload"] == {"total": 3.0}
+    assert event["payload"] == {"total": "3.00"}
     assert await conn.fetchval("select count(*) from reactor.watches where event_type = 'made'") == 1
 
 

@@ -1,0 +1,66 @@
+"""A payload becomes a model, and an amount in it is what was written."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reactor.events import fit
+
+
+class Line(BaseModel):
+    price: Decimal
+
+
+class Invoice(BaseModel):
+    total: Decimal
+    lines: list[Line] = []
+    share: float = 0
+    note: str = ""
+    parent: "Invoice | None" = None
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    total: Decimal
+    share: float
+
+
+class Free(BaseModel):
+    anything: Any
+
+
+@pytest.mark.parametrize(
+    "amount", ["99999999999999.99", "-99999999999999.99", "1.123456789012345678", "20.00", "0.1", "7"]
+)
+def test_an_amount_is_exact_whether_a_number_or_a_string(amount):
+    for written in (amount, f'"{amount}"'):
+        invoice = fit(Invoice, f'{{"total": {written}, "lines": [{{"price": {written}}}]}}')
+        assert invoice.total == invoice.lines[0].price == Decimal(amount)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6), st.text(), st.floats(0, 1))
+def test_nothing_else_of_the_payload_changes(amount, note, share):
+    given = Invoice(
+        total=amount, note=f"{note} 12345678901.123456789", share=share, parent=Invoice(total=amount)
+    )
+    text = given.model_dump_json().replace(f'"total":"{amount}"', f'"total":{amount:f}')
+    assert fit(Invoice, text) == given
+
+
+def test_a_model_without_an_amount_gets_the_number_that_json_has():
+    assert fit(Free, '{"anything": 0.12345678901234567}').anything == 0.12345678901234567
+
+
+def test_a_field_that_takes_no_string_gets_a_number():
+    assert fit(Strict, '{"total": 1.5, "share": 0.30000000000000004}').share == 0.30000000000000004
+
+
+def test_what_is_wrong_is_said_of_the_payload_as_it_is():
+    with pytest.raises(ValidationError) as caught:
+        fit(Invoice, '{"total": 99999999999999.99, "share": "much"}')
+    (error,) = caught.value.errors()
+    assert (error["loc"], error["input"]) == (("share",), "much")

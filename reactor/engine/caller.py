@@ -19,7 +19,7 @@ from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.engine.scoped_db import ScopedDb
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
-from reactor.events import Event
+from reactor.events import Event, fit
 from reactor.handlers import HandlerSet, Plan, Subscription
 from reactor.telemetry import names
 
@@ -229,7 +229,7 @@ class Caller:
                     row.append(event)
                     continue
                 try:
-                    row.append(event.fitted(subscription.model.model_validate_json(event.raw_payload)))
+                    row.append(event.fitted(fit(subscription.model, event.raw_payload)))
                 except ValidationError as error:
                     self.note(segment, event, self.judge(event, error, subscriptions, subscription.name))
                     break

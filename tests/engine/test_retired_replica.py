@@ -47,7 +47,7 @@ async def test_the_bell_still_rings_for_the_successor_when_a_dead_replica_is_ret
     await conn.execute("select reactor.arm($1, true)", slot)
     await conn.execute("select reactor.retire('dead')")
     assert await conn.fetchval("select last_value from reactor.doorbell") == 1 + 2**slot
-    # If it was not dead after all, it finds itself gone, and enlists again with a bit of its own.
+    # If it was not dead after all, it enlists again, with a bit of its own.
     assert [row["replica"] for row in await conn.fetch("select replica from reactor.replicas")] == [
         "successor"
     ]

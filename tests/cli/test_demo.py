@@ -50,7 +50,8 @@ def used() -> Iterator[Path]:
 def first(used: Path) -> Any:
     """What the first run in it told."""
     # Longer, so that the listener is killed and comes back within it.
-    done = run_demo("--once", "--json", "--chaos", *SMALL, "--seconds", "4", directory=used)
+    longer = ("--orders", "120", "--seconds", "4", "--rate", "40")
+    done = run_demo("--once", "--json", "--chaos", *longer, directory=used)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return json.loads(done.stdout)
 

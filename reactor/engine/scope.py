@@ -54,7 +54,8 @@ class Scope:
         #: how many savepoints this transaction has had, and whether the current event has one
         self.marks = 0
         self._marked = False
-        self._handler = ""
+        #: the last handler that was given ``ctx.db``, for messages
+        self.handler = ""
         self._opened_by_current = False
         self._cause: Event[Any] | None = None
         self._limit = timedelta(minutes=1)
@@ -86,7 +87,7 @@ class Scope:
         """The connection, with the transaction open and the current event's savepoint made."""
         if self.broken:
             raise ScopeBroken(
-                f"handler {self._handler} used ctx.db after its transaction was cut",
+                f"handler {self.handler} used ctx.db after its transaction was cut",
                 hint="nothing of it is committed, its events are done again one by one; a connection that "
                 "fell silent, or a handler that would not end, is named in the log before this",
             )

@@ -17,7 +17,7 @@ class ScopedDb:
 
     def __init__(self, scope: Scope, handler: str) -> None:
         self._scope = scope
-        self._handler = handler
+        self._handler = scope.handler = handler
         self._closed = False
 
     def close(self) -> None:

@@ -118,7 +118,8 @@ async def server(connection: Connection, chosen: Settings) -> list[Finding]:
         found.append(
             Finding("transactions", "wrong", f"{row['isolation']} by default, but claims need another", reset)
         )
-    needed = (chosen.pool_size or chosen.concurrency) + 10
+    # Beside those for handlers the engine has up to ten, and one listens.
+    needed = (chosen.pool_size or chosen.concurrency) + 11
     if needed > row["connections"]:
         found.append(
             Finding(

@@ -55,7 +55,7 @@ def test_a_role_that_is_no_member_is_wrong_and_the_advice_mends_it(cli, server, 
     ("env", "check", "part"),
     [
         ({"REACTOR_CONCURRENCY": "many"}, "settings", "REACTOR_CONCURRENCY is wrong"),
-        ({"REACTOR_CONCURRENCY": "900"}, "connections", "a replica needs up to 910"),
+        ({"REACTOR_CONCURRENCY": "900"}, "connections", "a replica needs up to 911"),
         ({"REACTOR_LISTEN_URL": "postgresql://u:hunter2@127.0.0.1:1/d"}, "notifications", "cannot listen"),
     ],
 )

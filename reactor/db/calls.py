@@ -2,9 +2,12 @@
 
 State changes happen in SQL; see sql/functions for what each one does and who calls it. Each call has a
 limit: a connection that lost its other end would wait for ever.
+
+Arrays of anything but text travel as text. The driver does not know them, and asks each new session about
+each kind before it is used first: 10 to 40 ms that the first claim, heartbeat and settlement would wait.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -85,7 +88,7 @@ async def claim(
 ) -> Claimed:
     """``free``: how many more tenants may begin with each capped event type."""
     rows = await connection.fetch(
-        "select * from reactor.claim($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "select * from reactor.claim($1, $2, $3, $4, $5, $6, $7, $8, $9::text::int[])",
         replica,
         tenants,
         batch,
@@ -94,7 +97,7 @@ async def claim(
         gated,
         peers,
         list(free or ()),
-        list(free.values()) if free else [],
+        _array(free.values() if free else ()),
         timeout=PATIENCE,
     )
     if rows and rows[0]["run_id"] is None:
@@ -113,19 +116,22 @@ async def settle(
 ) -> list[Record]:
     return await connection.fetch(
         # Types are qualified: in a handler's session a temporary one of that name would come first.
-        "select * from reactor.settle($1, $2, $3, $4, $5::pg_catalog.text::pg_catalog.jsonb, "
-        "$6::pg_catalog.text::pg_catalog.jsonb, $7, $8, $9, $10, $11)",
-        settlement.tenants,
-        settlement.runs,
-        settlement.more,
-        settlement.done,
+        "select * from reactor.settle("
+        "$1::pg_catalog.text::pg_catalog.uuid[], $2::pg_catalog.text::pg_catalog.uuid[], "
+        "$3::pg_catalog.text::pg_catalog.bool[], $4::pg_catalog.text::pg_catalog.int8[], "
+        "$5::pg_catalog.text::pg_catalog.jsonb, $6::pg_catalog.text::pg_catalog.jsonb, "
+        "$7, $8, $9, $10, $11::pg_catalog.text::pg_catalog.int8[])",
+        _array(settlement.tenants),
+        _array(settlement.runs),
+        _array(settlement.more),
+        _array(settlement.done),
         _json(settlement.verdicts),
         _json(settlement.counts),
         batch,
         lease,
         gated,
         scope,
-        settlement.ahead,
+        _array(settlement.ahead),
         timeout=PATIENCE,
     )
 
@@ -133,11 +139,11 @@ async def settle(
 async def checkpoint(connection: Connection, settlement: Settlement) -> None:
     """For one run: acknowledge what is finished, fence; the caller commits."""
     await connection.execute(
-        "select reactor.checkpoint($1, $2, $3, $4::pg_catalog.text::pg_catalog.jsonb, "
-        "$5::pg_catalog.text::pg_catalog.jsonb)",
+        "select reactor.checkpoint($1, $2, $3::pg_catalog.text::pg_catalog.int8[], "
+        "$4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.jsonb)",
         settlement.tenants[0],
         settlement.runs[0],
-        settlement.done,
+        _array(settlement.done),
         _json(settlement.verdicts),
         _json(settlement.counts),
         timeout=PATIENCE,
@@ -153,7 +159,12 @@ async def abandon(
     reason: str | None,
 ) -> int:
     released: int = await connection.fetchval(
-        "select reactor.abandon($1, $2, $3, $4)", tenants, runs, interrupted, reason, timeout=PATIENCE
+        "select reactor.abandon($1::text::uuid[], $2::text::uuid[], $3, $4)",
+        _array(tenants),
+        _array(runs),
+        interrupted,
+        reason,
+        timeout=PATIENCE,
     )
     return released
 
@@ -169,17 +180,17 @@ async def beat(
     process: str | None = None,
 ) -> tuple[set[UUID], list[str]]:
     row = await connection.fetchrow(
-        "select lost, peers from reactor.beat($1, $2, $3, $4, $5, $6)",
+        "select b.lost::text[], b.peers from reactor.beat($1, $2::text::uuid[], $3::text::uuid[], $4, $5, $6) b",
         replica,
-        tenants,
-        runs,
+        _array(tenants),
+        _array(runs),
         lease,
         patience,
         process,
         timeout=PATIENCE,
     )
     assert row is not None
-    return set(row["lost"]), list(row["peers"])
+    return set(map(UUID, row["lost"])), list(row["peers"])
 
 
 async def probe(connection: Connection) -> None:
@@ -312,6 +323,11 @@ async def due_jobs(connection: Connection, jobs: Sequence[str]) -> list[str]:
 
 async def finish_job(connection: Connection, term: int, name: str, error: str | None) -> None:
     await connection.execute("select reactor.finish_job($1, $2, $3)", term, name, error, timeout=PATIENCE)
+
+
+def _array(values: Iterable[object]) -> str:
+    """Numbers, truth values or UUIDs as PostgreSQL writes an array of them."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _json(value: list[dict[str, Any]] | dict[str, Any]) -> str | None:

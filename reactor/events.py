@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -133,8 +133,8 @@ class Event(Generic[T]):
     @property
     def created_at(self) -> datetime:
         """When the writer's statement ran, by the server's clock."""
-        moment: datetime = self._row["created_at"]
-        return moment
+        moment: float | datetime = self._row["created_at"]
+        return moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
 
     @property
     def traceparent(self) -> str | None:

@@ -57,8 +57,8 @@ class Plan:
     size: int
     #: the longest that one of its handlers may take
     limit: timedelta
-    #: whether no handler wants its payload as a model
-    is_plain: bool
+    #: whether there is one handler, which wants its payload as it is
+    is_simple: bool
 
     @classmethod
     def of(cls, subscriptions: tuple[Subscription, ...]) -> "Plan":
@@ -67,7 +67,7 @@ class Plan:
             subscriptions,
             size=max(s.batch or 1 for s in subscriptions),
             limit=max(s.timeout for s in subscriptions),
-            is_plain=all(s.model is None for s in subscriptions),
+            is_simple=len(subscriptions) == 1 and subscriptions[0].model is None,
         )
 
 

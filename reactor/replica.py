@@ -22,11 +22,11 @@ import structlog
 from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
-from reactor.db import calls
+from reactor.db import calls, sqlfiles
 from reactor.db.borrow import LOST, borrow, closing
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.migrate import check_migrated
-from reactor.db.pool import Pooler, connected, create_pool, explain, find_pooler
+from reactor.db.pool import Pooler, connect_first, create_pool, explain
 from reactor.db.pool import describe as describe_server
 from reactor.engine.caller import Caller, Limits
 from reactor.engine.caps import Caps
@@ -108,16 +108,22 @@ class Replica:
         settings = self._settings
         async with AsyncExitStack() as pools:
             try:
-                async with connected(self._dsn, name=self._name, pooler="transaction") as connection:
-                    await check_migrated(connection)
-                    pooler = await find_pooler(connection) if settings.pooler == "auto" else settings.pooler
-                own = await create_pool(
-                    self._dsn,
-                    size=_OWN_CONNECTIONS,
-                    name=self._name,
-                    pooler=pooler,
-                    keep_session=True,  # our own calls leave nothing in it; after a job's it is cleaned
-                )
+                # Read beside the connecting.
+                files = asyncio.get_running_loop().run_in_executor(None, sqlfiles.load)
+                first, pooler = await connect_first(self._dsn, name=self._name, pooler=settings.pooler)
+                try:
+                    await check_migrated(first, await files)
+                    own = await create_pool(
+                        self._dsn,
+                        size=_OWN_CONNECTIONS,
+                        name=self._name,
+                        pooler=pooler,
+                        first=first,
+                        keep_session=True,  # our own calls leave nothing in it; after a job's it is cleaned
+                    )
+                except BaseException:
+                    first.terminate()
+                    raise
                 await pools.enter_async_context(closing(own))
                 handlers = await create_pool(
                     self._dsn,

@@ -149,13 +149,14 @@ async def check_adoptable(connection: Connection, pending: Iterable[Pending]) ->
         )
 
 
-async def check_migrated(connection: Connection) -> None:
-    """Raises NotMigrated when the database lacks something that this program needs."""
-    pending = await plan(connection)
+async def check_migrated(connection: Connection, files: Sequence[SqlFile] | None = None) -> None:
+    """Raises NotMigrated when the database lacks something that this program (or ``files``) needs."""
+    files = sqlfiles.load() if files is None else files
+    pending = await plan(connection, files)
     if not pending:
         return
     missing = [item.file.name for item in pending]
-    if all(item.reason == "new" for item in pending) and len(missing) == len(sqlfiles.load()):
+    if all(item.reason == "new" for item in pending) and len(missing) == len(files):
         raise NotMigrated("this database has no schema reactor yet", hint="run `reactor migrate`")
     raise NotMigrated(
         f"this database is older than this program: {len(missing)} files are pending, first {missing[0]}",

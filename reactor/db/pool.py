@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
@@ -64,12 +64,7 @@ async def connect(
     wait = 0.1
     while True:
         try:
-            connection: Connection = await asyncpg.connect(
-                url,
-                timeout=_CONNECT_SECONDS,
-                statement_cache_size=100 if pooler == "none" else 0,
-                server_settings={"application_name": name[:63]},
-            )
+            connection: Connection = await asyncpg.connect(url, **_options(name, pooler))
             await init(connection)
         except Exception as error:
             refused = explain(error, url)
@@ -108,46 +103,84 @@ async def create_pool(
     patience: timedelta = timedelta(seconds=2),
     keep_session: bool = False,
     ready: int = 1,
+    first: Connection | None = None,
 ) -> Pool:
     """A pool of at most ``size`` connections, opened as needed, the first ``ready`` of them at once.
 
     ``keep_session`` saves the round trip that cleans a connection when it is given back; whoever takes it
     cleans it then.
 
-    ``pooler="auto"`` first looks with a connection of its own whether something sits between us and the
-    server, see :func:`find_pooler`; if so, statements are prepared anew at each call, because the next one
-    may meet another session.
+    ``pooler`` and ``first`` are what :func:`connect_first` gave; the connection is the pool's from here on.
+    With ``pooler="auto"`` that is called first.
     """
     if pooler == "auto":
-        async with connected(dsn, name=name, patience=patience, pooler="transaction") as probe:
-            pooler = await find_pooler(probe)
+        first, pooler = await connect_first(dsn, name=name, patience=patience)
+    opened = [first] if first is not None else []
+
+    async def connect_one(*args: Any, **options: Any) -> Connection:
+        if opened:
+            return opened.pop()
+        another: Connection = await asyncpg.connect(*args, **options)
+        return another
+
     return await asyncpg.create_pool(
         _plain(dsn),
+        **_options(name, pooler),
         min_size=ready,
         max_size=size,
-        timeout=_CONNECT_SECONDS,
         max_inactive_connection_lifetime=300,
-        statement_cache_size=0 if pooler == "transaction" else 100,
-        server_settings={"application_name": name[:63]},
+        connect=connect_one,
         init=init,
         reset=_leave_as_it_is if keep_session else None,
     )
+
+
+async def connect_first(
+    dsn: str | SecretStr,
+    *,
+    name: str = "reactor",
+    pooler: Pooler = "auto",
+    patience: timedelta = timedelta(seconds=2),
+) -> tuple[Connection, Pooler]:
+    """The first of many connections, and what ``"auto"`` means for whatever answers on it.
+
+    Behind a pooler statements are prepared anew at each call, because the next one may meet another session.
+    """
+    tried: Pooler = "none" if pooler == "auto" else pooler
+    connection = await connect(dsn, name=name, patience=patience, pooler=tried)
+    if pooler != "auto":
+        return connection, pooler
+    try:
+        if not await is_pooled(connection):
+            return connection, "none"
+    except BaseException:
+        connection.terminate()
+        raise
+    await connection.close(timeout=5)
+    return await connect(dsn, name=name, patience=patience, pooler="transaction"), "transaction"
 
 
 async def _leave_as_it_is(_connection: Connection) -> None:
     """What a pool runs instead of RESET ALL."""
 
 
-async def find_pooler(connection: Connection) -> Pooler:
-    """What ``"auto"`` means for whatever answers on ``connection``."""
-    return "transaction" if await is_pooled(connection) else "none"
+def _options(name: str, pooler: Pooler) -> dict[str, Any]:
+    return {
+        "timeout": _CONNECT_SECONDS,
+        "statement_cache_size": 100 if pooler == "none" else 0,
+        "server_settings": {"application_name": name[:63]},
+    }
 
 
 async def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler answered: it invents the process id of the cancel key, so the two differ."""
-    return bool(
-        await connection.fetchval("select pg_catalog.pg_backend_pid()") != connection.get_server_pid()
+    """Whether a pooler answered: it invents the process id of the cancel key, so the two differ.
+
+    Asked in one simple query: a prepared statement might meet two sessions.
+    """
+    answer = await connection.execute(
+        f"select from pg_catalog.pg_backend_pid() b where b <> {connection.get_server_pid():d}"
     )
+    return answer == "SELECT 1"
 
 
 async def init(connection: Connection) -> None:

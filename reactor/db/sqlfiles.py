@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,12 @@ class SqlFile:
     text: str
     requires: tuple[str, ...] = ()
     transaction: bool = True
+    #: SHA-256 of the text; line ends and trailing blanks of a checkout do not count
+    checksum: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        lines = (line.rstrip() for line in self.text.strip().splitlines())
+        object.__setattr__(self, "checksum", hashlib.sha256("\n".join(lines).encode()).hexdigest())
 
     @property
     def name(self) -> str:
@@ -36,12 +42,6 @@ class SqlFile:
     def versioned(self) -> bool:
         """Whether it runs once and is never edited; otherwise it runs again when it changes."""
         return self.kind == "schema"
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the text; line ends and trailing blanks of a checkout do not count."""
-        lines = (line.rstrip() for line in self.text.strip().splitlines())
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def sql_dir() -> Path:

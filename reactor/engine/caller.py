@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,12 +66,13 @@ class Caller:
         self._caps = caps
         self._resources = resources
         self._is_draining = is_draining
+        self._clock = asyncio.get_running_loop().time
         #: grows when a gate moved; a segment that began before ends early
         self.gate_moves = 0
 
     async def handle(self, run: Run, scope: Scope, segment: Segment, rows: Rows, *, solo: bool) -> int:
         """Handle rows from the front until the segment must end; how many were taken."""
-        clock = asyncio.get_running_loop().time
+        clock = self._clock
         began = clock()
         ends, yields = began + _LONGEST_SEGMENT, began + _LONGEST_STRETCH
         moves = self.gate_moves
@@ -79,7 +80,7 @@ class Caller:
         at = 0
         while at < len(rows):
             kind = rows[at]["event_type"]
-            capped = self._caps.is_capped(kind)
+            capped = kind in self._caps.limits
             if capped:
                 run.capped = True
                 if solo:
@@ -87,7 +88,10 @@ class Caller:
                 elif not self._caps.take(kind):
                     break
             try:
-                at = await self._next(run, scope, segment, rows, at, solo=solo)
+                plan = self._plans.get(kind)
+                events, at = self._take(segment, plan, rows, at, solo=solo)
+                if events and plan is not None:
+                    await self._unit(run, scope, segment, plan, events)
             finally:
                 if capped:
                     self._caps.give_back(kind)
@@ -105,13 +109,15 @@ class Caller:
                 yields = clock() + _LONGEST_STRETCH
         return at
 
-    async def _next(
-        self, run: Run, scope: Scope, segment: Segment, rows: Rows, at: int, *, solo: bool
-    ) -> int:
-        """Handle the event at ``at``, or the batch that begins there; where the next one begins."""
+    def _take(
+        self, segment: Segment, plan: Plan | None, rows: Rows, at: int, *, solo: bool
+    ) -> tuple[list[Event[Any]], int]:
+        """The event at ``at``, or the batch that begins there, and where the next one begins.
+
+        What may not be tried is noted, and left out.
+        """
         row = rows[at]
         kind = row["event_type"]
-        plan = self._plans.get(kind)
         size = 1 if plan is None or solo else plan.size
         events: list[Event[Any]] = []
         while True:
@@ -123,13 +129,10 @@ class Caller:
             else:
                 self.note(segment, event, unfit)
             if at == len(rows) or len(events) >= size or solo:
-                break
+                return events, at
             row = rows[at]
             if row["event_type"] != kind:
-                break
-        if events and plan is not None:
-            await self._unit(run, scope, segment, plan, events)
-        return at
+                return events, at
 
     def _unfit(self, event: Event[Any], plan: Plan | None) -> Outcome | None:
         return decide_unfit(
@@ -150,23 +153,21 @@ class Caller:
         subscriptions = plan.subscriptions
         scope.enter(events[0], plan.limit)
         try:
-            # All payloads first: an event that does not fit one of its handlers is shown to none.
-            fitted = [events] * len(subscriptions)
-            if not plan.is_plain:
+            calls: Iterable[tuple[Subscription, list[Event[Any]]]] = ((subscriptions[0], events),)
+            if not plan.is_simple:
+                # All payloads first: an event that does not fit one of its handlers is shown to none.
                 events, fitted = self._fit(segment, subscriptions, events)
                 if not events:
                     return
-            for subscription, fit in zip(subscriptions, fitted, strict=True):
+                calls = _in_parts(subscriptions, fitted)
+            for subscription, part in calls:
                 handler = subscription.name
-                size = subscription.batch or 1
-                for start in range(0, len(fit), size):
-                    part = fit if len(fit) <= size else fit[start : start + size]
-                    ctx = await self._call(run, scope, subscription, part)
-                    if counted := ctx.take_counters():
-                        counters = counters or RunCounters()
-                        counters.add(counted)
-                    if ctx.failures:
-                        failures |= ctx.failures
+                ctx = await self._call(run, scope, subscription, part)
+                if counted := ctx.take_counters():
+                    counters = counters or RunCounters()
+                    counters.add(counted)
+                if ctx.failures:
+                    failures |= ctx.failures
             if failures and len(subscriptions) > 1:
                 # All handlers or none: what the others wrote for a failed event must not stay.
                 error = next(iter(failures.values()))
@@ -255,7 +256,7 @@ class Caller:
         run.handler = subscription.name
         run.event = events[0]
         run.limit = subscription.seconds
-        run.calling_since = asyncio.get_running_loop().time()
+        run.calling_since = self._clock()
         try:
             if self._handlers.middleware or subscription.layers:
                 await self._through_middleware(subscription, argument, ctx)
@@ -351,3 +352,13 @@ class Caller:
             reason=outcome.reason,
             **outcome.facts,
         )
+
+
+def _in_parts(
+    subscriptions: tuple[Subscription, ...], fitted: list[list[Event[Any]]]
+) -> Iterator[tuple[Subscription, list[Event[Any]]]]:
+    """The calls that each handler's events come to."""
+    for subscription, events in zip(subscriptions, fitted, strict=True):
+        size = subscription.batch or 1
+        for start in range(0, len(events), size):
+            yield subscription, events[start : start + size]

@@ -16,22 +16,20 @@ class Caps:
     """Owned by the replica; the runner takes and gives back places, the claimer asks what is free."""
 
     def __init__(self, handlers: HandlerSet) -> None:
-        self._limits: dict[str, int] = {}
+        #: by event type; what has none is not in it
+        self.limits: dict[str, int] = {}
         for kind, subscriptions in handlers.by_type.items():
             limits = [s.concurrency for s in subscriptions if s.concurrency is not None]
             if limits:
                 # They handle an event one after the other, so the smallest is all of theirs.
-                self._limits[kind] = min(limits)
+                self.limits[kind] = min(limits)
         self._taken: Counter[str] = Counter()
         self._freed = asyncio.Event()
 
-    def is_capped(self, kind: str) -> bool:
-        return kind in self._limits
-
     def take(self, kind: str) -> bool:
         """Whether there was a place; the caller gives it back."""
-        if kind in self._limits:
-            if self._taken[kind] >= self._limits[kind]:
+        if kind in self.limits:
+            if self._taken[kind] >= self.limits[kind]:
                 return False
             self._taken[kind] += 1
         return True
@@ -43,13 +41,13 @@ class Caps:
             await self._freed.wait()
 
     def give_back(self, kind: str) -> None:
-        if kind in self._limits:
+        if kind in self.limits:
             self._taken[kind] -= 1
             self._freed.set()
 
     def free(self, waiting: Iterable[Run]) -> dict[str, int]:
         """How many more tenants may begin with each capped type, besides those that wait for a slot here."""
-        if not self._limits:
+        if not self.limits:
             return {}
         ahead = Counter(run.rows[0]["event_type"] for run in waiting)
-        return {kind: max(0, limit - self._taken[kind] - ahead[kind]) for kind, limit in self._limits.items()}
+        return {kind: max(0, limit - self._taken[kind] - ahead[kind]) for kind, limit in self.limits.items()}

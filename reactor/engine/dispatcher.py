@@ -20,6 +20,8 @@ _AHEAD = 0.1
 _MOST_AHEAD = 1000
 #: … and how many in one claim: while it runs, the others are handled.
 _MOST_AT_ONCE = 500
+#: … of events about so many, which takes a hundredth of a second.
+_EVENTS_AT_ONCE = 3000
 #: Events that one claim may bring, about: memory must not grow with the backlog.
 _MOST_EVENTS = 10_000
 _LONGEST_WAIT = 1.0
@@ -45,6 +47,9 @@ class Dispatcher:
         self.draining = False
         self._rate = 0.0
         self._rated_at = 0.0
+        self._busy_since = 0.0
+        #: events of a tenant in the last claim
+        self._mean = 1.0
         self._crowded_at = -_ALONE_AFTER
 
     @property
@@ -52,10 +57,18 @@ class Dispatcher:
         """How many tenants may be claimed now: the free slots, and ahead as fast as runs have been ending."""
         if self.draining or self._settling() >= 2 * _MOST_AHEAD:
             return 0
-        ahead = min(_MOST_AHEAD, int(self._rate * _AHEAD))
+        ahead = self._ahead
         room = self._slots + ahead - len(self.active) - len(self._queue)
-        # Many small runs are claimed by the hundred, not each time a single one ends.
-        return min(room, _MOST_AT_ONCE) if room > ahead // 2 else 0
+        # Many small runs are claimed by the hundred, not each time a single one ends; of large ones so few
+        # that those in hand are not done before the claim is.
+        at_once = max(self._slots, min(_MOST_AT_ONCE, int(_EVENTS_AT_ONCE / self._mean)))
+        return min(room, at_once) if room > ahead // 2 else 0
+
+    @property
+    def _ahead(self) -> int:
+        # What began less than a tenth of a second ago has a mean of that much too little.
+        seen = min(1.0, (self._rated_at - self._busy_since) / _AHEAD)
+        return min(_MOST_AHEAD, int(self._rate * _AHEAD / seen)) if seen > 0 else 0
 
     @property
     def has_spare(self) -> bool:
@@ -91,9 +104,13 @@ class Dispatcher:
         by_run: dict[UUID, list[asyncpg.Record]] = {}
         for row in rows:
             by_run.setdefault(row["run_id"], []).append(row)
+        if self.is_idle and now - self._rated_at > _AHEAD:
+            self._rate = 0.0
+            self._rated_at = self._busy_since = now
         for run_id, own in by_run.items():
             self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
             self._arrived.release()
+        self._mean = len(rows) / len(by_run)
         if len(self.active) + len(self._queue) > 1:
             self._crowded_at = now
         metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
@@ -137,5 +154,5 @@ class Dispatcher:
         """Runs ended a second, smoothed over about a tenth of one."""
         gap = max(now - self._rated_at, 1e-6)
         self._rated_at = now
-        weight = min(1.0, gap / 0.1)
+        weight = min(1.0, gap / _AHEAD)
         self._rate = self._rate * (1 - weight) + weight / gap

@@ -22,7 +22,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
-from reactor.db import calls, sqlfiles
+from reactor.db import calls
 from reactor.db.borrow import LOST, borrow, closing
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.migrate import check_migrated
@@ -108,11 +108,9 @@ class Replica:
         settings = self._settings
         async with AsyncExitStack() as pools:
             try:
-                # Read beside the connecting.
-                files = asyncio.get_running_loop().run_in_executor(None, sqlfiles.load)
                 first, pooler = await connect_first(self._dsn, name=self._name, pooler=settings.pooler)
                 try:
-                    await check_migrated(first, await files)
+                    await check_migrated(first)
                     own = await create_pool(
                         self._dsn,
                         size=_OWN_CONNECTIONS,

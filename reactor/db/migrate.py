@@ -149,9 +149,9 @@ async def check_adoptable(connection: Connection, pending: Iterable[Pending]) ->
         )
 
 
-async def check_migrated(connection: Connection, files: Sequence[SqlFile] | None = None) -> None:
-    """Raises NotMigrated when the database lacks something that this program (or ``files``) needs."""
-    files = sqlfiles.load() if files is None else files
+async def check_migrated(connection: Connection) -> None:
+    """Raises NotMigrated when the database lacks something that this program needs."""
+    files = sqlfiles.load()
     pending = await plan(connection, files)
     if not pending:
         return

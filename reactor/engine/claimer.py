@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -25,6 +26,8 @@ else:
     Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.claimer")
+
+_interruptions = itemgetter("interruptions")
 
 #: After so many seconds of sleep the connection is tried before it is relied on: a claim would wait longer
 #: for an answer, and one that did reach the server would hold leases that nobody knows of.
@@ -146,7 +149,7 @@ class Claimer:
             if self._pace.busy and self._pace.armed:
                 # Work comes by itself: no writer shall stand in the queue of those that notify.
                 await self._arm(connection, armed=False)
-        if any(row["interruptions"] for row in rows):
+        if any(map(_interruptions, rows)):
             # Their last holder may be stopped, not dead, with rows locked that its successor will want.
             await calls.cut_off(connection)
         if pause:

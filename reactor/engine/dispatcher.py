@@ -6,13 +6,10 @@ given back, so that another replica with a free slot can take them.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from uuid import UUID
-
-import asyncpg
+from collections.abc import Awaitable, Callable, Iterable
 
 from reactor.engine.interruption import is_cancelled
-from reactor.engine.run import Run
+from reactor.engine.run import Rows, Run, rows_by_run
 from reactor.telemetry import metrics
 
 #: How far ahead to claim, in seconds of work, and at most how many tenants.
@@ -98,12 +95,10 @@ class Dispatcher:
         """How many events each of so many tenants may bring, when ``batch`` is what one may at most."""
         return max(1, min(batch, _MOST_EVENTS // max(1, tenants)))
 
-    def start(self, rows: Sequence[asyncpg.Record], batch: int) -> int:
+    def start(self, rows: Rows, batch: int) -> int:
         """Take the rows of one claim, at most ``batch`` of each tenant; how many tenants it brought."""
         now = asyncio.get_running_loop().time()
-        by_run: dict[UUID, list[asyncpg.Record]] = {}
-        for row in rows:
-            by_run.setdefault(row["run_id"], []).append(row)
+        by_run = rows_by_run(rows)
         if self.is_idle and now - self._rated_at > _AHEAD:
             self._rate = 0.0
             self._rated_at = self._busy_since = now

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
 
 
 Rows = Sequence[asyncpg.Record]
+
+_run_id = itemgetter("run_id")
+
+
+def rows_by_run(rows: Rows) -> dict[UUID, list[asyncpg.Record]]:
+    """The events of a claim's or a settlement's answer, by the run that they belong to."""
+    by_run: dict[UUID, list[asyncpg.Record]] = {}
+    for run_id, own in groupby(rows, _run_id):
+        by_run.setdefault(run_id, []).extend(own)
+    return by_run
 
 
 @dataclass(slots=True, eq=False)

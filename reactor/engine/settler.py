@@ -20,7 +20,7 @@ from reactor.db import calls
 from reactor.db.borrow import LOST, Held, borrow
 from reactor.engine.interruption import is_servers
 from reactor.engine.outcome import storable
-from reactor.engine.run import Rows, Run, Segment
+from reactor.engine.run import Rows, Run, Segment, rows_by_run
 from reactor.engine.scope import Scope
 from reactor.errors import Fenced, ScopeBroken, from_sqlstate
 from reactor.telemetry import metrics, names
@@ -72,7 +72,9 @@ class Settler:
         self._lease = lease
         self._gated = list(gated)
         self._waiting: list[_Waiting] = []
-        self._arrived = asyncio.Event()
+        #: settling tasks without work, the last one that had some at the end: its session is warm, and the
+        #: others are opened only when one is not enough
+        self._idle: list[asyncio.Event] = []
         #: runs that were handed over and whose leases are still ours
         self.settling: set[Run] = set()
         #: set whenever some of those are settled
@@ -89,8 +91,7 @@ class Settler:
         future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         # Whoever ends early need not ask how it ended.
         future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        self._waiting.append(_Waiting(segment, more, batch or self._batch, ahead, future))
-        self._arrived.set()
+        self._add(_Waiting(segment, more, batch or self._batch, ahead, future))
         return future
 
     async def settle(self, segment: Segment, *, more: bool, batch: int | None = None) -> Rows:
@@ -103,8 +104,13 @@ class Settler:
         A lost lease is logged, a lost connection ends in :meth:`abandon`: either way the events are safe.
         """
         self.settling.add(segment.run)
-        self._waiting.append(_Waiting(segment, False, self._batch, (), None))
-        self._arrived.set()
+        self._add(_Waiting(segment, False, self._batch, (), None))
+
+    def _add(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        # What comes before a task that was woken had its turn goes with this one.
+        if len(self._waiting) == 1 and self._idle:
+            self._idle.pop().set()
 
     async def settle_scope(
         self, scope: Scope, segment: Segment, *, more: bool, batch: int | None = None
@@ -168,12 +174,16 @@ class Settler:
         try:
             while True:
                 while not self._waiting:
-                    self._arrived.clear()
+                    arrived = asyncio.Event()
+                    self._idle.append(arrived)
                     try:
                         async with asyncio.timeout(None if held.is_empty else _LINGER):
-                            await self._arrived.wait()
+                            await arrived.wait()
                     except TimeoutError:
                         await held.release()
+                    finally:
+                        if arrived in self._idle:
+                            self._idle.remove(arrived)
                 group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
                 with anyio.CancelScope(shield=True):
                     await self._settle_group(group, held)
@@ -222,9 +232,7 @@ class Settler:
                 return
             else:
                 _count([waiting.segment for waiting in group])
-                next_rows: dict[UUID, list[asyncpg.Record]] = {}
-                for row in rows:
-                    next_rows.setdefault(row["run_id"], []).append(row)
+                next_rows = rows_by_run(rows)
                 for waiting in group:
                     future = waiting.future
                     if future is not None and not future.done():

@@ -43,8 +43,9 @@ else:
 log = structlog.get_logger("reactor.runner")
 
 _LONGEST_TURN = 1.0
-#: A lone tenant whose backlog goes quickly brings more and more at a time, up to so many batches.
-_LONGEST_LIST = 3
+#: A lone tenant whose backlog goes quickly brings more and more at a time, up to so many batches. Two
+#: such lists are in flight, and longer ones would not fit in a page of reactor.in_flight without compression.
+_LONGEST_LIST = 2
 
 
 class Runner:

@@ -9,7 +9,7 @@ connection stop neither heartbeat nor settling.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -23,20 +23,21 @@ from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
 from reactor.db import calls
-from reactor.db.borrow import LOST, borrow, closing
+from reactor.db.borrow import LOST, borrow, closing, warm
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.migrate import check_migrated
 from reactor.db.pool import Pooler, connect_first, create_pool, explain
 from reactor.db.pool import describe as describe_server
-from reactor.engine.caller import Caller, Limits
+from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.drain import drain
+from reactor.engine.judge import Judge
 from reactor.engine.listener import Listener
 from reactor.engine.outcome import describe
-from reactor.engine.run import Run, Segment
-from reactor.engine.runner import Runner, judge_given_up
+from reactor.engine.run import Limits, Run, Segment
+from reactor.engine.runner import Runner
 from reactor.engine.settler import Settler
 from reactor.engine.silence import Silence
 from reactor.engine.wakeup import Pace, poll_seconds
@@ -109,20 +110,17 @@ class Replica:
         async with AsyncExitStack() as pools:
             try:
                 first, pooler = await connect_first(self._dsn, name=self._name, pooler=settings.pooler)
-                try:
-                    await check_migrated(first)
-                    own = await create_pool(
-                        self._dsn,
-                        size=_OWN_CONNECTIONS,
-                        name=self._name,
-                        pooler=pooler,
-                        first=first,
-                        keep_session=True,  # our own calls leave nothing in it; after a job's it is cleaned
-                    )
-                except BaseException:
-                    first.terminate()
-                    raise
+                own = await create_pool(
+                    self._dsn,
+                    size=_OWN_CONNECTIONS,
+                    name=self._name,
+                    pooler=pooler,
+                    first=first,
+                    keep_session=True,  # our own calls leave nothing in it; after a job's it is cleaned
+                )
                 await pools.enter_async_context(closing(own))
+                async with borrow(own) as connection:
+                    await check_migrated(connection)
                 handlers = await create_pool(
                     self._dsn,
                     size=settings.pool_size or settings.concurrency,
@@ -153,10 +151,11 @@ class Replica:
         self._settler = settler
         caps = Caps(self._handlers)
         limits = Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions)
+        judge = self._judge = Judge(self._handlers, limits)
         self._caller = Caller(
             settler=settler,
             handlers=self._handlers,
-            limits=limits,
+            judge=judge,
             caps=caps,
             resources=self._resources,
             is_draining=lambda: dispatcher.draining,
@@ -166,6 +165,7 @@ class Replica:
             shares_sessions=pooler == "transaction",
             settler=settler,
             caller=self._caller,
+            judge=judge,
             limits=limits,
             may_keep=lambda: dispatcher.has_spare,
             is_alone=lambda: dispatcher.has_one,
@@ -250,7 +250,7 @@ class Replica:
             )
             group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
             group.start_soon(self._hand_back, name="hand back")
-            group.start_soon(_warm, handlers, name="warm")
+            group.start_soon(warm, handlers, name="warm")
             async with anyio.create_task_group() as until_drain:
                 until_drain.start_soon(claimer.run, name="claimer")
                 # The connection that is open already is for the first claim; others are opened beside it.
@@ -336,7 +336,7 @@ class Replica:
         if run.scope is not None:
             run.scope.terminate()
         run.lost = True
-        outcome = judge_given_up(run, self._handlers, self._settings.max_attempts)
+        outcome = self._judge.given_up(run)
         segment = Segment(run, outcomes=[outcome] if outcome else [])
         self._group.start_soon(self._settle_given_up, segment, name="settle for a stuck handler")
 
@@ -347,10 +347,3 @@ class Replica:
             log.warning(
                 names.RUN_LOST, run_id=str(segment.run.run_id), **describe(error, segment.run.handler)
             )
-
-
-async def _warm(pool: Pool) -> None:
-    """The first handler shall not wait for its connection."""
-    with suppress(*LOST):
-        async with borrow(pool):
-            pass

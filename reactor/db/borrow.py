@@ -49,6 +49,13 @@ async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed
         await give_back(pool, connection)
 
 
+async def warm(pool: Pool) -> None:
+    """Open a connection for whoever comes first."""
+    with suppress(*LOST):
+        async with borrow(pool):
+            pass
+
+
 class Held:
     """One connection kept between calls that follow each other closely: a pool cleans it after each loan.
 

@@ -17,7 +17,7 @@ from typing import Literal, LiteralString
 
 import asyncpg
 
-from reactor.db import adoption, ownership, sqlfiles
+from reactor.db import adoption, calls, ownership, sqlfiles
 from reactor.db.adoption import Obstacle
 from reactor.db.pool import Connection, missing_privilege
 from reactor.db.sqlfiles import SqlFile
@@ -122,7 +122,7 @@ async def migrate(
         await connection.close(timeout=5)
 
 
-async def plan(connection: Connection, files: Sequence[SqlFile] | None = None) -> list[Pending]:
+async def plan(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[Pending]:
     """What :func:`migrate` would run, in order; nothing is changed."""
     return compare(sqlfiles.load() if files is None else files, await applied(connection))[0]
 
@@ -149,7 +149,7 @@ async def check_adoptable(connection: Connection, pending: Iterable[Pending]) ->
         )
 
 
-async def check_migrated(connection: Connection) -> None:
+async def check_migrated(connection: calls.Connection) -> None:
     """Raises NotMigrated when the database lacks something that this program needs."""
     files = sqlfiles.load()
     pending = await plan(connection, files)
@@ -164,7 +164,7 @@ async def check_migrated(connection: Connection) -> None:
     )
 
 
-async def applied(connection: Connection) -> dict[str, str]:
+async def applied(connection: calls.Connection) -> dict[str, str]:
     """Names and checksums of what was applied; empty when nothing ever was."""
     try:
         return {row["name"]: row["checksum"] for row in await connection.fetch(_APPLIED)}

@@ -1,19 +1,16 @@
-"""Calls the handlers of a run's events, one after the other, and decides what became of each."""
+"""Calls the handlers of a run's events, one after the other."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import structlog
 from pydantic import ValidationError
 
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
 from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
-from reactor.engine.outcome import ALERT_EVENT, Outcome, Verdict, decide_failure, decide_unfit
+from reactor.engine.judge import Judge
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.engine.scoped_db import ScopedDb
@@ -21,29 +18,11 @@ from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
 from reactor.events import Event, fit
 from reactor.handlers import HandlerSet, Plan, Subscription
-from reactor.telemetry import names
-
-log = structlog.get_logger("reactor.caller")
 
 MOST_SAVEPOINTS = 32
 _LONGEST_SEGMENT = 0.1
 #: … and so many of it at most without a turn for everybody else in the process.
 _LONGEST_STRETCH = 0.001
-
-_LOGGED: dict[Verdict, str] = {
-    "dead": names.EVENT_DEAD,
-    "discard": names.EVENT_DISCARDED,
-    "retry": names.EVENT_FAILED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the settings say about a run."""
-
-    batch: int
-    max_attempts: int
-    max_interruptions: int
 
 
 class Caller:
@@ -54,7 +33,7 @@ class Caller:
         *,
         settler: Settler,
         handlers: HandlerSet,
-        limits: Limits,
+        judge: Judge,
         caps: Caps,
         resources: Any,
         is_draining: Callable[[], bool],
@@ -62,7 +41,7 @@ class Caller:
         self._settler = settler
         self._handlers = handlers
         self._plans = handlers.plans()
-        self._limits = limits
+        self._judge = judge
         self._caps = caps
         self._resources = resources
         self._is_draining = is_draining
@@ -123,24 +102,16 @@ class Caller:
         while True:
             at += 1
             event: Event[Any] = Event(row)
-            unfit = self._unfit(event, plan) if plan is None or event.was_tried else None
+            unfit = self._judge.unfit(event, plan) if plan is None or event.was_tried else None
             if unfit is None:
                 events.append(event)
             else:
-                self.note(segment, event, unfit)
+                self._judge.note(segment, event, unfit)
             if at == len(rows) or len(events) >= size or solo:
                 return events, at
             row = rows[at]
             if row["event_type"] != kind:
                 return events, at
-
-    def _unfit(self, event: Event[Any], plan: Plan | None) -> Outcome | None:
-        return decide_unfit(
-            event,
-            plan.subscriptions if plan else (),
-            max_attempts=self._limits.max_attempts,
-            max_interruptions=self._limits.max_interruptions,
-        )
 
     async def _unit(
         self, run: Run, scope: Scope, segment: Segment, plan: Plan, events: list[Event[Any]]
@@ -204,12 +175,12 @@ class Caller:
                 if failed is None:
                     segment.done.append(event.id)
                 else:
-                    self.note(segment, event, self.judge(event, failed, subscriptions, handler))
+                    self._judge.failed(segment, event, failed, subscriptions, handler)
             return
         await scope.undo()
         if len(events) == 1:
             error = failures.get(events[0].id, error)
-            self.note(segment, events[0], self.judge(events[0], error, subscriptions, handler))
+            self._judge.failed(segment, events[0], error, subscriptions, handler)
             return
         for event in events:
             if self._is_draining():
@@ -232,7 +203,7 @@ class Caller:
                 try:
                     row.append(event.fitted(fit(subscription.model, event.raw_payload)))
                 except ValidationError as error:
-                    self.note(segment, event, self.judge(event, error, subscriptions, subscription.name))
+                    self._judge.failed(segment, event, error, subscriptions, subscription.name)
                     break
             else:
                 kept.append(event)
@@ -313,45 +284,6 @@ class Caller:
         segment.done.clear()
         segment.outcomes.clear()
         segment.counters = RunCounters()
-
-    def judge(
-        self,
-        event: Event[Any],
-        error: BaseException,
-        subscriptions: tuple[Subscription, ...],
-        handler: str,
-    ) -> Outcome:
-        """What a handler's error means for its event."""
-        return decide_failure(
-            event, error, subscriptions, max_attempts=self._limits.max_attempts, handler=handler
-        )
-
-    def fail(self, segment: Segment, event: Event[Any], error: BaseException) -> None:
-        """An event whose transaction could not be committed: that is its failure."""
-        plan = self._plans.get(event.type)
-        subscriptions = plan.subscriptions if plan else ()
-        handler = ", ".join(subscription.name for subscription in subscriptions)
-        if isinstance(error, ScopeBroken) and handler not in error.message:
-            error = ScopeBroken(f"{handler}: {error.message}", hint=error.hint)
-        self.note(segment, event, self.judge(event, error, subscriptions, handler))
-
-    def note(self, segment: Segment, event: Event[Any], outcome: Outcome) -> None:
-        """An event was not simply handled: it is settled with the segment, and logged."""
-        segment.outcomes.append(outcome)
-        # Not before its time, says its handler; that is no failure.
-        planned = outcome.verdict == "retry" and not outcome.counts
-        # The app said at its start that it delivers none.
-        expected = event.type == ALERT_EVENT and event.type not in self._plans
-        log.log(
-            logging.DEBUG if expected else logging.INFO if planned else logging.WARNING,
-            names.EVENT_POSTPONED if planned else _LOGGED[outcome.verdict],
-            event_id=event.id,
-            event_type=event.type,
-            tenant_id=str(event.tenant_id),
-            attempts=outcome.attempts_after(event.attempts),
-            reason=outcome.reason,
-            **outcome.facts,
-        )
 
 
 def _in_parts(

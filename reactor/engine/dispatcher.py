@@ -44,7 +44,9 @@ class Dispatcher:
         self.draining = False
         self._rate = 0.0
         self._rated_at = 0.0
+        #: when there was work again after a tenth of a second without, and how many runs have ended since
         self._busy_since = 0.0
+        self._ended = 0
         #: events of a tenant in the last claim
         self._mean = 1.0
         self._crowded_at = -_ALONE_AFTER
@@ -64,8 +66,9 @@ class Dispatcher:
     @property
     def _ahead(self) -> int:
         # What began less than a tenth of a second ago has a mean of that much too little.
-        seen = min(1.0, (self._rated_at - self._busy_since) / _AHEAD)
-        return min(_MOST_AHEAD, int(self._rate * _AHEAD / seen)) if seen > 0 else 0
+        seen = min(1.0, max(self._rated_at - self._busy_since, 1e-6) / _AHEAD)
+        # A quick one says little about the next: no more than have ended since there was work again.
+        return min(_MOST_AHEAD, self._ended, int(self._rate * _AHEAD / seen))
 
     @property
     def has_spare(self) -> bool:
@@ -100,7 +103,7 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         by_run = rows_by_run(rows)
         if self.is_idle and now - self._rated_at > _AHEAD:
-            self._rate = 0.0
+            self._rate, self._ended = 0.0, 0
             self._rated_at = self._busy_since = now
         for run_id, own in by_run.items():
             self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
@@ -149,5 +152,6 @@ class Dispatcher:
         """Runs ended a second, smoothed over about a tenth of one."""
         gap = max(now - self._rated_at, 1e-6)
         self._rated_at = now
+        self._ended += 1
         weight = min(1.0, gap / _AHEAD)
         self._rate = self._rate * (1 - weight) + weight / gap

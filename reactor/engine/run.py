@@ -31,6 +31,15 @@ def rows_by_run(rows: Rows) -> dict[UUID, list[asyncpg.Record]]:
     return by_run
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about every run."""
+
+    batch: int
+    max_attempts: int
+    max_interruptions: int
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """A tenant's lease and the events that were claimed with it. ``run_id`` is the fencing token."""

@@ -24,15 +24,14 @@ import asyncpg
 import structlog
 
 from reactor.db.borrow import LOST, PATIENCE
-from reactor.engine.caller import MOST_SAVEPOINTS, Caller, Limits
+from reactor.engine.caller import MOST_SAVEPOINTS, Caller
 from reactor.engine.interruption import Interrupted, forget_cancellation, is_infrastructure
-from reactor.engine.outcome import Outcome, decide_failure
-from reactor.engine.run import Rows, Run, Segment
+from reactor.engine.judge import Judge
+from reactor.engine.run import Limits, Rows, Run, Segment
 from reactor.engine.scope import Scope
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken
 from reactor.events import Event
-from reactor.handlers import HandlerSet
 from reactor.telemetry import metrics, names
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ class Runner:
         shares_sessions: bool,
         settler: Settler,
         caller: Caller,
+        judge: Judge,
         limits: Limits,
         may_keep: Callable[[], bool],
         is_alone: Callable[[], bool],
@@ -67,6 +67,7 @@ class Runner:
         self._shares_sessions = shares_sessions
         self._settler = settler
         self._caller = caller
+        self._judge = judge
         self._limits = limits
         self._may_keep = may_keep
         self._is_alone = is_alone
@@ -207,7 +208,7 @@ class Runner:
                 f"handler {run.handler} swallowed a database error, so nothing can be committed"
             )
         failed = Segment(run)
-        self._caller.fail(failed, event, told)
+        self._judge.uncommitted(failed, event, told)
         return await self._settler.settle(failed, more=self._may_keep())
 
 
@@ -245,16 +246,3 @@ async def _quietly_roll_back(scope: Scope) -> None:
         await scope.rollback()
     except LOST:
         pass  # the connection is gone, and the transaction with it
-
-
-def judge_given_up(run: Run, handlers: HandlerSet, max_attempts: int) -> Outcome | None:
-    """The failure of a handler that ignores its cancellation, for the event it is stuck with."""
-    event = run.event
-    if event is None:
-        return None
-    error = TimeoutError(
-        f"handler {run.handler} ran longer than {run.limit:g} s and ignored its cancellation"
-    )
-    return decide_failure(
-        event, error, handlers.by_type.get(event.type, ()), max_attempts=max_attempts, handler=run.handler
-    )

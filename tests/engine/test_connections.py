@@ -105,3 +105,42 @@ async def test_a_group_whose_connection_is_lost_after_the_commit_is_not_settled_
     assert await world.count("reactor.dead_events") == 0
     assert await world.count("reactor.history where attempts > 0") == 0
     assert await world.count("public.agent_tenant_locks") == 0
+
+
+async def test_the_driver_asks_no_session_about_types(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its question takes the server 10 to 40 ms in a new session, and the first claim would wait for that."""
+    app = Reactor()
+    asked: list[Any] = []
+
+    @app.on("step", max_attempts=1)
+    async def step(event: Event[Any], ctx: Context) -> None:
+        if event.payload["n"] % 2:
+            await enter(event, ctx)
+        if event.payload["n"] == 7:
+            raise ValueError("seven")
+
+    @app.on("long")
+    async def long(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        await ctx.checkpoint()
+        await asyncio.sleep(3600)
+
+    introspect = asyncpg.Connection._introspect_types
+
+    async def ask(connection: Any, types: Any, timeout: float | None) -> Any:
+        if connection is not world.conn:
+            asked.append(types)
+        return await introspect(connection, types, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", ask)
+    for _ in range(3):
+        await world.flood(await world.tenant(), "step", 30)
+    await world.emit(await world.tenant(), "long")
+    async with world.running(app, drain_seconds=0):
+        await world.until(
+            "select count(*) = 3 * 29 from reactor.history where outcome = 'handled'", within=20
+        )
+        await world.until("select count(*) = 3 from reactor.dead_events", within=20)
+        await world.until("select count(*) = 43 from public.ledger", within=20)
+    assert await world.count("reactor.events") == 1
+    assert asked == []

@@ -134,6 +134,50 @@ async def test_quick_runs_are_claimed_ahead_within_bounds() -> None:
         await asyncio.gather(worker, return_exceptions=True)
 
 
+async def test_how_far_ahead_is_known_after_a_few_runs_and_no_sooner() -> None:
+    gates = [asyncio.Event() for _ in range(9)]
+
+    async def work(run: Run) -> None:
+        await gates[run.tenant_id.int].wait()
+
+    dispatcher = Dispatcher(slots=8, work=work, settling=lambda: 0)
+    workers = [asyncio.create_task(dispatcher.run()) for _ in range(8)]
+    try:
+        dispatcher.start(rows(*range(1, 9)), 200)
+        await turn()
+        assert dispatcher.room == 0
+        gates[1].set()
+        await turn()
+        assert dispatcher.room == 2, "a free slot, and one ahead for the one that ended at once"
+        for gate in gates:
+            gate.set()
+        await turn()
+        assert dispatcher.room == 8 + 8
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_of_long_lists_fewer_are_claimed_at_once() -> None:
+    """What is in hand shall not be done before the claim is."""
+    dispatcher = Dispatcher(slots=2, work=lambda run: asyncio.sleep(0), settling=lambda: 0)
+    workers = [asyncio.create_task(dispatcher.run()) for _ in range(2)]
+    try:
+        for n in range(1, 100):
+            dispatcher.start(rows(n), 200)
+            await turn()
+        assert dispatcher.room > 20
+        dispatcher.start(rows(*[100] * 200), 200)
+        assert dispatcher.room == 3000 // 200
+        dispatcher.start(rows(*[101] * 5000), 5000)
+        assert dispatcher.room == 2, "its slots at least"
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
 @given(batch=st.integers(1, 10_000), tenants=st.integers(0, 5_000))
 def test_one_claim_brings_ten_thousand_events_at_most(batch: int, tenants: int) -> None:
     """However long the backlogs are, and always something for each tenant."""

@@ -33,7 +33,7 @@ NIL = UUID(int=0)
 Rotated = Literal["rotated", "nothing", "backlog", "held", "published"]
 
 #: An event as a claim and a settlement return it. Its time as a number of seconds: a datetime for each event,
-#: which few handlers ask for, would be half of reading the answer.
+#: which few handlers ask for, would be two fifths of reading the answer.
 _EVENT: LiteralString = (
     "tenant_id, run_id, id, event_id, event_type, subject_id, payload, priority, attempts, interruptions, "
     "pg_catalog.date_part('epoch', created_at) as created_at, traceparent, cause_id, depth"

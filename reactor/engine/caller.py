@@ -214,6 +214,8 @@ class Caller:
     async def _call(
         self, run: Run, scope: Scope, subscription: Subscription, events: list[Event[Any]]
     ) -> Context:
+        # The handler may take its list apart; what is acknowledged is decided by ours.
+        events = list(events)
         ctx = Context(
             tenant_id=run.tenant_id,
             run_id=run.run_id,

@@ -109,7 +109,11 @@ class Settler:
     def _add(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
         # What comes before a task that was woken had its turn goes with this one.
-        if len(self._waiting) == 1 and self._idle:
+        if len(self._waiting) == 1:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._idle:
             self._idle.pop().set()
 
     async def settle_scope(
@@ -185,6 +189,8 @@ class Settler:
                         if arrived in self._idle:
                             self._idle.remove(arrived)
                 group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                if self._waiting:
+                    self._wake()
                 with anyio.CancelScope(shield=True):
                     await self._settle_group(group, held)
                     self.settling.difference_update([waiting.segment.run for waiting in group])

@@ -9,7 +9,7 @@ import pytest
 
 from reactor import Context, Event, Reactor
 from reactor.db import calls
-from reactor.engine import caller
+from reactor.engine import caller, settler
 from tests.engine.conftest import World, enter
 
 BATCH = 20
@@ -208,3 +208,52 @@ async def test_what_a_run_has_in_hand_stays_noted(world: World) -> None:
     await world.conn.fetch("select * from reactor.rescue()")
     marks = await world.conn.fetch("select id, interruptions from reactor.events order by id")
     assert [tuple(row) for row in marks] == [(ids[2], 1), (ids[3], 1), (ids[3] + 2, 0)]
+
+
+async def test_what_one_settling_task_leaves_the_other_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it came in one go, and nothing follows that would wake the other."""
+    app = Reactor()
+    settle = calls.settle
+    both = asyncio.Event()
+    at_work: list[int] = []
+    alone: list[int] = []
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        pass
+
+    async def together(connection: Any, settlement: calls.Settlement, **rest: Any) -> Any:
+        at_work.append(len(settlement.runs))
+        if len(at_work) == 2:
+            both.set()
+        try:
+            await asyncio.wait_for(both.wait(), 5)
+        except TimeoutError:
+            alone.append(at_work[-1])
+            both.set()
+        return await settle(connection, settlement, **rest)
+
+    monkeypatch.setattr(calls, "settle", together)
+    monkeypatch.setattr(settler, "_GROUP", 2)
+    for _ in range(6):
+        await world.emit(await world.tenant(), "step")
+    await world.drain(app)
+    assert alone == []
+    assert await world.count("reactor.history") == 6
+
+
+async def test_a_batch_that_its_handler_takes_apart_is_acknowledged_all_the_same(world: World) -> None:
+    app = Reactor()
+    seen: list[int] = []
+
+    @app.on("step", batch=4)
+    async def step(events: list[Event[Any]], ctx: Context) -> None:
+        while events:
+            seen.append(events.pop().id)
+
+    await world.flood(await world.tenant(), "step", 8)
+    async with world.running(app):
+        await world.until("select count(*) = 8 from reactor.history")
+    assert len(seen) == len(set(seen)) == 8

@@ -14,7 +14,7 @@ SQL := $(shell find sql -name '*.sql' ! -name schema.dump.sql 2>/dev/null | sort
 
 help:
 	@echo 'make demo         shows it all at work; DEMO_ARGS="--once --json" is passed on'
-	@echo 'make test         the tests; TEST_ARGS="tests/sql -x" is passed on'
+	@echo 'make test         the tests; TEST_ARGS="tests/sql -x" is passed on (-n 0: in one process)'
 	@echo 'make check        formatting, lint, types, layers, SQL'
 	@echo 'make fmt          formats the code'
 	@echo 'make bench        the benchmarks; BENCH_ARGS is passed on'
@@ -28,7 +28,7 @@ demo: .venv/.made
 	@$(BIN)/reactor demo $(DEMO_ARGS)
 
 test: .venv/.made
-	@$(BIN)/pytest $(TEST_ARGS)
+	@$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(TEST_ARGS)
 
 check: .venv/.made
 	@$(BIN)/ruff format --check --quiet . || { echo 'run `make fmt`'; exit 1; }

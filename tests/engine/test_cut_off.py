@@ -21,7 +21,7 @@ async def test_the_successor_need_not_wait_for_rows_that_a_stopped_replica_locke
         tenants=8,
         batch=10,
         lease=timedelta(hours=1),
-        after=calls.NIL,
+        after=None,
         gated=[],
         peers=None,
     )

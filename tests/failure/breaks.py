@@ -42,7 +42,7 @@ _SMALL = Plan(
 )
 
 # The note is made, and names an event that never was.
-_NO_NOTE = ("array_agg(p.id) from picked", "'{0}'::bigint[] from picked")
+_NO_NOTE = ("p.run_id, array_agg(p.id)", "p.run_id, '{0}'::bigint[]")
 _NO_NEXT_NOTE = ("array_agg(g.id) as ids", "'{0}'::bigint[] as ids")
 
 
@@ -122,12 +122,18 @@ async def caught_up_within(environment: dict[str, str]) -> float:
     One replica that sleeps, its poll far away. Its listening connection is ended and refused
     for a moment; the event's notification reaches nobody.
     """
-    settings = {"REACTOR_POLL_SECONDS": "25", "REACTOR_LEASE_SECONDS": "5", **environment}
+    settings = {"REACTOR_POLL_SECONDS": "12", "REACTOR_LEASE_SECONDS": "5", **environment}
     async with fleets.running(Path(mkdtemp(prefix="reactor-proof-")), tenants=1, settings=settings) as fleet:
         slot = await fleet.add_slot(through_proxy=True)
         assert slot.proxy is not None
         await _handled(fleet, await _emit(fleet))
         await _until(fleet, "select last_value > 1 from reactor.doorbell")
+        # It looks once more when it has armed the bell, and would poll fast if nobody listened by then.
+        await _until(
+            fleet,
+            "select bool_and(state_change < clock_timestamp() - interval '0.5 s') from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()",
+        )
         slot.proxy.refuse = True
         await _until(
             fleet,

@@ -173,10 +173,10 @@ async def test_a_replica_that_the_server_does_not_let_write_says_so_and_does_not
 async def test_a_replica_whose_first_connection_is_cut_says_so_and_does_not_start(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cut_off(_connection: pool.Connection) -> None:
+    async def cut_off(*_: object) -> None:
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
-    monkeypatch.setattr("reactor.replica.check_migrated", cut_off)
+    monkeypatch.setattr("reactor.db.migrate.check_migrated", cut_off)
     with pytest.raises(ConnectError, match="ended the connection"):
         await Reactor().run(Settings(database_url=database_url), handle_signals=False)
 

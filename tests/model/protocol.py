@@ -46,7 +46,7 @@ class Replica:
             tenants=tenants,
             batch=batch,
             lease=LEASE,
-            after=calls.NIL,
+            after=None,
             gated=[],
             peers=None,
         )

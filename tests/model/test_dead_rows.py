@@ -57,7 +57,7 @@ async def claimed(conn: pool.Connection, table: str = "reactor.events") -> tuple
         tenants=TAKEN,
         batch=50,
         lease=timedelta(seconds=30),
-        after=calls.NIL,
+        after=None,
         gated=[],
         peers=None,
     )

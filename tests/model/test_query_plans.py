@@ -72,7 +72,7 @@ async def test_claims_settlements_sweeps_and_deadlines_read_what_they_take_and_n
         tenants=10,
         batch=50,
         lease=timedelta(seconds=300),
-        after=calls.NIL,
+        after=None,
         gated=[],
         peers=None,
     )

@@ -229,6 +229,7 @@ CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
+    SET enable_sort TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET jit TO 'off'
     AS '…';
@@ -710,6 +711,13 @@ CREATE FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) RETURNS
 
 ALTER FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.next_tenant(p_after uuid) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.next_tenant(p_after uuid) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -737,8 +745,6 @@ CREATE FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer D
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer) OWNER TO reactor_owner;
@@ -789,6 +795,7 @@ ALTER FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text,
 CREATE FUNCTION reactor.record_findings(p_findings jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_seqscan TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.record_findings(p_findings jsonb) OWNER TO reactor_owner;
@@ -804,8 +811,6 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
@@ -827,6 +832,7 @@ ALTER FUNCTION reactor.require_leader(p_term bigint) OWNER TO reactor_owner;
 CREATE FUNCTION reactor.rescue(p_tenants uuid[] DEFAULT NULL::uuid[], p_limit integer DEFAULT 1000) RETURNS TABLE(tenant_id uuid, run_id uuid, lock_holder text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    SET enable_sort TO 'on'
     AS '…';
 
 ALTER FUNCTION reactor.rescue(p_tenants uuid[], p_limit integer) OWNER TO reactor_owner;
@@ -921,6 +927,7 @@ CREATE FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boolean[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET jit TO 'off'
     AS '…';
@@ -952,8 +959,6 @@ CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETUR
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     SET lock_timeout TO '3s'
     AS '…';
@@ -1023,8 +1028,6 @@ CREATE FUNCTION reactor.unpark(p_limit integer DEFAULT 5000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS '…';
 
 ALTER FUNCTION reactor.unpark(p_limit integer) OWNER TO reactor_owner;
@@ -1515,7 +1518,11 @@ CREATE INDEX agent_autonomous_runs_started_brin ON ONLY public.agent_autonomous_
 
 CREATE INDEX clients_tenant_id_idx ON public.clients USING btree (tenant_id);
 
+CREATE INDEX contacts_client_id_idx ON public.contacts USING btree (client_id);
+
 CREATE INDEX contacts_tenant_id_idx ON public.contacts USING btree (tenant_id);
+
+CREATE INDEX email_suppressions_contact_id_idx ON public.email_suppressions USING btree (contact_id);
 
 CREATE INDEX email_suppressions_tenant_id_idx ON public.email_suppressions USING btree (tenant_id);
 
@@ -1593,7 +1600,15 @@ CREATE INDEX idx_tenant_locks_expires ON public.agent_tenant_locks USING btree (
 
 CREATE INDEX idx_tenant_locks_run ON public.agent_tenant_locks USING btree (run_id);
 
+CREATE INDEX kanban_cards_client_id_idx ON public.kanban_cards USING btree (client_id);
+
+CREATE INDEX kanban_cards_contact_id_idx ON public.kanban_cards USING btree (contact_id);
+
 CREATE INDEX kanban_cards_tenant_id_idx ON public.kanban_cards USING btree (tenant_id);
+
+CREATE INDEX orders_client_id_idx ON public.orders USING btree (client_id);
+
+CREATE INDEX orders_product_id_idx ON public.orders USING btree (product_id);
 
 CREATE INDEX orders_tenant_id_idx ON public.orders USING btree (tenant_id);
 
@@ -1612,6 +1627,8 @@ CREATE INDEX dead_events_cause ON reactor.dead_events USING btree (cause_id) WHE
 CREATE INDEX dead_events_tenant ON reactor.dead_events USING btree (tenant_id, died_at DESC);
 
 CREATE INDEX dead_events_type ON reactor.dead_events USING btree (event_type, died_at DESC);
+
+CREATE INDEX email_intents_contact ON reactor.email_intents USING btree (tenant_id, contact_id, settled_at) WHERE (status = 'sent'::text);
 
 CREATE UNIQUE INDEX email_intents_open ON reactor.email_intents USING btree (tenant_id, contact_id) WHERE ((status = ANY (ARRAY['queued'::text, 'sending'::text])) AND (contact_id IS NOT NULL));
 
@@ -2288,6 +2305,9 @@ REVOKE ALL ON FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_a
 
 REVOKE ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.next_tenant(p_after uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.next_tenant(p_after uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) FROM PUBLIC;
 

@@ -27,7 +27,6 @@ else:
     Record = asyncpg.Record
     Connection = asyncpg.Connection
 
-NIL = UUID(int=0)
 
 #: What reactor.rotate() says of the outbox.
 Rotated = Literal["rotated", "nothing", "backlog", "held", "published"]
@@ -88,7 +87,7 @@ async def claim(
     tenants: int,
     batch: int,
     lease: timedelta,
-    after: UUID,
+    after: UUID | None,
     gated: Sequence[str],
     peers: Sequence[str] | None,
     free: Mapping[str, int] | None = None,
@@ -111,6 +110,12 @@ async def claim(
     if rows and rows[0]["run_id"] is None:
         return Claimed(rows[1:], True, rows[0]["tenant_id"])
     return Claimed(rows, False, None)
+
+
+async def next_tenant(connection: Connection, after: UUID | None) -> UUID | None:
+    """The first tenant with ready events behind ``after``, in the order in which claims find them."""
+    found: UUID | None = await connection.fetchval("select reactor.next_tenant($1)", after, timeout=PATIENCE)
+    return found
 
 
 async def settle(

@@ -11,6 +11,7 @@ that an old replica can restart beside a new one.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal, LiteralString
@@ -149,9 +150,18 @@ async def check_adoptable(connection: Connection, pending: Iterable[Pending]) ->
         )
 
 
-async def check_migrated(connection: calls.Connection) -> None:
+def expected() -> Awaitable[list[SqlFile]]:
+    """The files of this program, read while the caller connects, which takes as long."""
+    # A thread of its own, which ends with its work: a process that will not end names those that are left.
+    reader = ThreadPoolExecutor(1, "reading the SQL files")
+    reading = asyncio.wrap_future(reader.submit(sqlfiles.load))
+    reader.shutdown(wait=False)
+    return reading
+
+
+async def check_migrated(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> None:
     """Raises NotMigrated when the database lacks something that this program needs."""
-    files = sqlfiles.load()
+    files = sqlfiles.load() if files is None else files
     pending = await plan(connection, files)
     if not pending:
         return

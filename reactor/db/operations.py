@@ -3,15 +3,11 @@
 See sql/functions for what each one does.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
-
-import orjson
 
 from reactor.db.calls import Connection, Record
 
@@ -26,24 +22,6 @@ class Chosen:
     event_type: str | None = None
     tenant_id: UUID | None = None
     since: timedelta | None = None
-
-
-def _exact(text: str | None) -> Document | None:
-    """A document with a payload in it, of which :func:`pool.to_json` makes the same numbers again."""
-    if text is None:
-        return None
-    found: Document = json.loads(text, parse_float=_fraction, parse_int=_whole)
-    return found
-
-
-def _fraction(written: str) -> float | orjson.Fragment:
-    number = float(written)
-    return number if Decimal(repr(number)) == Decimal(written) else orjson.Fragment(written)
-
-
-def _whole(written: str) -> int | orjson.Fragment:
-    # All of a bigint's, and nothing that orjson would refuse.
-    return int(written) if len(written) < 20 and abs(int(written)) < 2**63 else orjson.Fragment(written)
 
 
 async def status(connection: Connection) -> Document:
@@ -129,17 +107,9 @@ async def find_event(connection: Connection, event_id: UUID) -> int | None:
     return found
 
 
-async def read_event(connection: Connection, event: int) -> Document | None:
-    return _exact(await connection.fetchval("select reactor.read_event($1)::text", event))
-
-
 async def explain_event(connection: Connection, event: int) -> Document | None:
     found: Document | None = await connection.fetchval("select reactor.explain_event($1)", event)
     return found
-
-
-async def trace_event(connection: Connection, event: int) -> Document | None:
-    return _exact(await connection.fetchval("select reactor.trace_event($1)::text", event))
 
 
 async def set_kill_switch(connection: Connection, *, on: bool, reason: str | None = None) -> Record:

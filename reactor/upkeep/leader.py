@@ -16,6 +16,7 @@ import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.errors import kind_of, text_of
 from reactor.telemetry import metrics, names
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ log = structlog.get_logger("reactor.leader")
 
 #: How long a leader is believed without a sign of life at most; it gives one three times as often.
 _LONGEST_LEASE = timedelta(seconds=15)
+
+#: Seconds of rest after a term that failed, at first and at most: what failed it is most likely still there,
+#: and each term costs writes and lines of the log. After one that lasted for longer than that, as at first.
+_REST = (0.2, 10.0)
+
+#: Another one leads: that is how a term ends, and no failure of its duties.
+_NOT_LEADER = "RX005"
 
 #: Seconds that a leader who stops may take to say so.
 _FAREWELL = 2.0
@@ -44,6 +52,9 @@ class Leader:
         self._lease = min(_LONGEST_LEASE, lease * 0.75)
         self._replica = replica
         self._duties = duties
+        #: terms that failed soon one after the other, and how long to rest from the last one
+        self._failures = 0
+        self._rest = 0.0
 
     async def run(self) -> None:
         pause = self._lease.total_seconds() / 3
@@ -65,6 +76,8 @@ class Leader:
                 with anyio.move_on_after(_FAREWELL, shield=True):
                     await self._resign(term)
             log.warning(names.LEADER_LOST, term=term)
+            rest, self._rest = self._rest, 0.0
+            await anyio.sleep(rest * random.uniform(0.8, 1.0))
 
     async def _renew(self, term: int) -> None:
         """Returns when the lease is lost, or may be because the server cannot be asked."""
@@ -87,10 +100,18 @@ class Leader:
         Nobody knows what became of a job that was cut short, so it is only done again under another term,
         which refuses what the first try may still be about to commit.
         """
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             await self._duties(term)
         except LOST as error:
-            log.warning(names.SWEEP_FAILED, error=str(error) or type(error).__name__)
+            log.warning(names.SWEEP_FAILED, error=text_of(error) or kind_of(error))
+            if isinstance(error, asyncpg.PostgresError) and error.sqlstate == _NOT_LEADER:
+                self._failures = 0
+            else:
+                shortest, longest = _REST
+                self._failures = 1 if clock() - began > longest else min(self._failures + 1, 10)
+                self._rest = min(shortest * 2 ** (self._failures - 1), longest)
         failures = 0
         while not await self._resign(term):
             failures += 1

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from structlog.typing import FilteringBoundLogger
 
 from reactor.context import payload_json
 from reactor.db import calls
-from reactor.db.borrow import LOST, PATIENCE, Borrowed, cut
+from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
+from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
 from reactor.handlers import Job
 from reactor.telemetry import names
 
@@ -29,6 +30,12 @@ log = structlog.get_logger("reactor.schedule")
 
 #: Periodic jobs of the application that run at once; the others wait. Housekeeping has a place of its own.
 _AT_ONCE = 2
+#: Seconds between two tries to note how one ended, at first and at most.
+_AGAIN = (0.2, 5.0)
+#: How much longer than its job may take a transaction may be silent, in seconds; and what the setting for it
+#: takes at most, in milliseconds.
+_CLEARANCE = 30
+_LONGEST_SILENCE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,8 @@ class Schedule:
                         connection.transaction(),
                     ):
                         # Of a leader that vanished, the server undoes it, rather than keep its rows locked.
-                        silence = int((job.timeout.total_seconds() + 30) * 1000)
+                        silence = int((job.timeout.total_seconds() + _CLEARANCE) * 1000)
+                        silence = min(silence, _LONGEST_SILENCE)
                         await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
                         await job.function(self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
@@ -142,13 +150,36 @@ class Schedule:
                         await job.function(self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
             bound.debug(names.JOB_DONE)
-        except Exception as error:
-            told = str(error) or type(error).__name__
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Whatever it is of (sys.exit(), a task of the job's that was cancelled), unless we are to end.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            told = text_of(error) or kind_of(error)
             bound.error(names.JOB_FAILED, error=told)
-            # When the server is gone too, the next leader finds the run unfinished and starts it again.
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                async with self._pool.acquire() as connection:
-                    await calls.finish_job(connection, self._term, job.name, told[:2000])
+            await self._note_failure(job, told)
+
+    async def _note_failure(self, job: Job, told: str) -> None:
+        """Until it is accepted: a job that is not noted as ended would not be run again in this term.
+
+        When another replica leads, or this one ends, the next leader finds the run unfinished and starts it
+        again.
+        """
+        wait, longest = _AGAIN
+        while True:
+            try:
+                async with borrow(self._pool) as connection:
+                    await calls.finish_job(connection, self._term, job.name, told)
+            except LOST as error:
+                state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
+                if isinstance(from_sqlstate(state, ""), NotLeader):
+                    return
+                await anyio.sleep(wait)
+                wait = min(2 * wait, longest)
+            else:
+                return
 
     def _context(
         self, connection: calls.Connection, bound: FilteringBoundLogger, due: datetime

@@ -35,12 +35,14 @@ begin
     from gone g;
 
     if p_interrupted then
+        -- Ready again at once, since nobody failed: a pause would let the tenant's later events overtake it.
         update reactor.events e
         set
             interruptions = e.interruptions + 1,
-            errors = e.errors || jsonb_build_object(
-                'at', reactor.now(), 'kind', 'interrupted', 'error', p_reason,
-                'run_id', p_runs[array_position(p_tenants, e.tenant_id)])
+            errors = case when jsonb_array_length(e.errors) < 20 then e.errors else e.errors - 0 end
+                || jsonb_build_object(
+                    'at', reactor.now(), 'kind', 'interrupted', 'error', p_reason,
+                    'run_id', p_runs[array_position(p_tenants, e.tenant_id)])
         where e.id = any (v_events);
     end if;
 

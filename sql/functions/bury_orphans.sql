@@ -6,11 +6,11 @@ as $$
 begin
     with gone as (
         delete from reactor.events e
-        where e.id in (
+        where e.id = any (array(
             select w.id from reactor.events w
             where w.tenant_id = any (p_tenants) and w.available_at is null
             limit p_limit
-            for update skip locked)
+            for update skip locked))
         returning e.*
     )
     insert into reactor.dead_events (

@@ -2,7 +2,7 @@
 -- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
 -- each one's events, in one round trip. Called by the claimer whenever it has free slots.
 --
--- p_after      where the last claim ended: tenants are found by skipping through the index
+-- p_after      where the last claim ended (null: nowhere yet): tenants are found by skipping through the index
 --              (tenant_id, …) from there, round robin, whatever their backlogs are
 -- p_gated      event types that wait while the tenant, or everything, is switched off
 -- p_peers      live replicas; when given, only tenants whose rendezvous hash names p_replica
@@ -45,15 +45,22 @@ language plpgsql security definer set search_path = ''
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+-- Suspects are asked for in the order of the index that has them: with another one, all ready events would be read.
+set enable_sort = off
 set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
 #variable_conflict use_column
 declare
-    v_nil constant uuid := '00000000-0000-0000-0000-000000000000';
-    v_began constant uuid := coalesce(p_after, v_nil);
-    v_after uuid := v_began;
-    v_wrapped boolean := v_began = v_nil;
+    c_nil constant uuid := '00000000-0000-0000-0000-000000000000';
+    -- Places in a tenant's part of the index that no priority has: before its first event, behind its last one.
+    c_before constant bigint := -3000000000;
+    c_behind constant bigint := 3000000000;
+    -- Payloads of a claim, as they are stored, of each tenant one at least: they must arrive while the caller waits.
+    c_bytes constant int := 4000000;
+    v_after uuid := coalesce(p_after, c_nil);
+    v_place bigint := case when p_after is null then c_before else c_behind end;
+    v_wrapped boolean := p_after is null;
     v_chunk int := p_tenants;
     v_to_park int := 5000;
     v_found uuid[];
@@ -72,6 +79,7 @@ declare
     v_tenants uuid[];
     v_runs uuid[];
     v_empty uuid[];
+    v_id text;
     v_on boolean;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -81,7 +89,7 @@ begin
     perform set_config('synchronous_commit', 'off', true);
     if cardinality(p_gated) > 0 then
         v_on := coalesce((
-            select (c.value ->> 'global_enabled')::boolean from public.system_config c where c.key = 'agent_config'), false);
+            select c.value ->> 'global_enabled' = 'true' from public.system_config c where c.key = 'agent_config'), false);
     end if;
 
     -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping
@@ -90,19 +98,20 @@ begin
     for v_round in 1 .. 50 loop
         with recursive skip as (
             (select e.tenant_id from reactor.events e
-             where e.available_at is null and e.tenant_id > v_after order by e.tenant_id limit 1)
+             where e.available_at is null and (e.tenant_id, e.priority) > (v_after, v_place)
+             order by e.tenant_id limit 1)
             union all
             select (select e.tenant_id from reactor.events e
                     where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1)
             from skip s
             -- Not beyond where it began: what follows was looked through before the wrap.
-            where s.tenant_id is not null and (not v_wrapped or v_began = v_nil or s.tenant_id < v_began)
+            where s.tenant_id is not null and (not v_wrapped or p_after is null or s.tenant_id < p_after)
         )
         select array_agg(f.tenant_id) into v_found
         from (
             select s.tenant_id from skip s
             where s.tenant_id is not null
-                and (not v_wrapped or v_began = v_nil or s.tenant_id <= v_began)
+                and (not v_wrapped or p_after is null or s.tenant_id <= p_after)
                 and not exists (
                     select from public.agent_tenant_locks l
                     where l.tenant_id = s.tenant_id and l.expires_at > reactor.now())
@@ -114,13 +123,16 @@ begin
 
         if v_found is not null then
             v_after := v_found[cardinality(v_found)];
+            v_place := c_behind;
             -- 2. Switched-off tenants: their gated events are set aside; what is not gated goes on.
             select array_agg(f.tenant_id) filter (where t.id is null),
-                array_agg(f.tenant_id) filter (where t.id is not null and not (v_on and t.is_active and t.agent_enabled)),
+                array_agg(f.tenant_id) filter (
+                    where t.id is not null and not coalesce(v_on and t.is_active and t.agent_enabled, false)),
                 bool_or(exists (select from public.agent_tenant_locks l where l.tenant_id = f.tenant_id)),
-                bool_or(exists (
-                    select from reactor.events e
-                    where e.tenant_id = f.tenant_id and e.interruptions > 1 and e.available_at is null))
+                bool_or((
+                    select true from reactor.events e
+                    where e.tenant_id = f.tenant_id and e.interruptions > 1 and e.available_at is null
+                    order by e.available_at limit 1))
             into v_orphans, v_closed, v_has_expired, v_may_kill
             from unnest(v_found) as f (tenant_id)
             left join public.tenants t on t.id = f.tenant_id;
@@ -135,11 +147,18 @@ begin
                     v_to_park := v_to_park - reactor.park(v_closed, p_gated, v_to_park);
                 end if;
                 v_shut := v_shut || v_closed;
+                -- What is not gated is looked for where park() has looked. (No EXISTS: it may be carried out for all
+                -- tenants at once.)
                 v_found := array(
                     select f.t from unnest(v_found) as f (t)
-                    where f.t <> all (v_closed) or exists (
-                        select from reactor.events e
-                        where e.tenant_id = f.t and e.available_at is null and e.event_type <> all (p_gated)));
+                    where f.t <> all (v_closed) or (
+                        select true
+                        from (
+                            select e.event_type from reactor.events e
+                            where e.tenant_id = f.t and e.available_at is null
+                            order by e.tenant_id, e.priority, e.id
+                            limit greatest(100, 5000 / cardinality(v_closed))) h
+                        where h.event_type <> all (p_gated) limit 1));
                 v_chunk := 500;
             end if;
             -- Leases that ran out are ended, which marks what was in flight. (Those that did not were left out above.)
@@ -155,18 +174,20 @@ begin
             if v_has_expired or v_may_kill then
                 v_marked := array(
                     select f.t from unnest(v_found) with ordinality as f (t, n)
-                    where exists (
-                        select from reactor.events e
-                        where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null)
+                    where (
+                        select true from reactor.events e
+                        where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null
+                        order by e.available_at limit 1)
                     order by f.n);
             end if;
             if cardinality(v_marked) > 0 then
                 v_chunk := 500;
                 v_has_marked := coalesce(v_has_marked, exists (
                     select from public.agent_tenant_locks l
-                    join reactor.events e on e.tenant_id = l.tenant_id
-                    where l.lock_holder = p_replica and l.expires_at > reactor.now()
-                        and e.interruptions > 1 and e.available_at is null));
+                    where l.lock_holder = p_replica and l.expires_at > reactor.now() and (
+                        select true from reactor.events e
+                        where e.tenant_id = l.tenant_id and e.interruptions > 1 and e.available_at is null
+                        order by e.available_at limit 1)));
                 if v_has_marked then
                     v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked));
                 else
@@ -219,7 +240,9 @@ begin
         v_is_through := v_wrapped;
         exit look when v_is_through;
         v_wrapped := true;
-        v_after := v_nil;
+        -- Before the first tenant, whose id may be nil.
+        v_after := c_nil;
+        v_place := c_before;
     end loop;
     if v_passed_over or not v_is_through then
         tenant_id := case when not v_is_through then v_after end;
@@ -230,14 +253,15 @@ begin
     end if;
 
     -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
-    -- comes second gets nothing for that tenant.
+    -- comes second gets nothing for that tenant. An id is for both rows, and in six of its digits it says which of this
+    -- claim's it is: the rest is made once, because that is a system call.
+    v_id := reactor.uuid7()::text;
     with taken as (
         insert into public.agent_tenant_locks as l (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
-        -- One id for both rows: making one is a system call.
         select w.run_id, w.t, w.run_id, reactor.now(), reactor.now() + p_lease, p_replica
         from (
-            select d.t, reactor.uuid7() as run_id
-            from (select distinct x.t from unnest(v_wanted) as x (t)) d
+            select d.t, overlay(v_id placing lpad(to_hex(d.n), 6, '0') from 25)::uuid as run_id
+            from (select x.t, min(x.n) as n from unnest(v_wanted) with ordinality as x (t, n) group by x.t) d
             -- A lease that is still there belongs to a transaction that is about to settle, and may have
             -- been about to for a long time: nobody waits for that.
             where not exists (select from public.agent_tenant_locks h where h.tenant_id = d.t)
@@ -268,24 +292,39 @@ begin
         select c.tenant_id, c.run_id, e.*
         from unnest(v_tenants, v_runs) as c (tenant_id, run_id)
         cross join lateral (
-            select w.id, w.event_id, w.event_type, w.subject_id, w.payload::text, w.priority, w.attempts,
-                w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
+            select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
+                w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth, pg_column_size(w.payload) as size
             from reactor.events w
             where w.tenant_id = c.tenant_id and w.available_at is null
                 and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
             order by w.tenant_id, w.priority, w.id
-            limit case when exists (
-                select from reactor.events s
-                where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null)
-                then 1 else p_batch end
+            limit case when (
+                select true from reactor.events s
+                where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null
+                order by s.available_at limit 1) then 1 else p_batch end
         ) e
+    ),
+    -- Null: all of them.
+    light as materialized (
+        select case when sum(p.size) > c_bytes then (
+            select array_agg(x.id)
+            from (
+                select q.id, q.size, sum(q.size) over (
+                    partition by q.tenant_id order by q.priority, q.id rows unbounded preceding) as bytes
+                from picked q) x
+            where x.bytes - x.size < c_bytes / cardinality(v_tenants)) end as ids
+        from picked p
     ),
     noted as (
         insert into reactor.in_flight as f (tenant_id, run_id, ids)
-        select p.tenant_id, p.run_id, array_agg(p.id) from picked p group by p.tenant_id, p.run_id
+        select p.tenant_id, p.run_id, array_agg(p.id)
+        from light h join picked p on h.ids is null or p.id = any (h.ids)
+        group by p.tenant_id, p.run_id
         on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
     )
-    select p.* from picked p;
+    select p.tenant_id, p.run_id, p.id, p.event_id, p.event_type, p.subject_id, p.payload::text, p.priority, p.attempts,
+        p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
+    from light h join picked p on h.ids is null or p.id = any (h.ids);
 
     -- Somebody else finished a tenant's events between the look and the lease: give it back.
     if found and cardinality(v_tenants) = 1 then

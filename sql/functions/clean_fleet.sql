@@ -25,10 +25,32 @@ begin
                     where d.event_type > t.event_type order by d.event_type limit 1)
             from types t
             where t.event_type is not null
+        ),
+        -- What was said already, of most deaths of an outage, is left out before there is a list of them.
+        died as materialized (
+            select d.tenant_id, d.event_type, max(d.died_at) as last
+            from types t
+            join reactor.dead_events d on d.event_type = t.event_type and d.died_at > v_since
+            where t.event_type not like 'alert.%' and t.event_type <> 'reactor.canary'
+            group by d.tenant_id, d.event_type
+        ),
+        unsaid as materialized (
+            select d.tenant_id, array_agg(d.event_type) as types
+            from died d
+            where not exists (
+                select from public.agent_alerts a
+                where a.tenant_id = d.tenant_id and a.alert_type = 'dead_event'
+                    and a.metadata ->> 'event_type' = d.event_type
+                    and a.created_at > d.last - interval '1 hour'
+                offset 0)
+            group by d.tenant_id
         )
-        select d.id
-        from types t
-        join reactor.dead_events d on d.event_type = t.event_type and d.died_at > v_since));
+        select x.id
+        from unsaid u
+        cross join lateral (
+            select d.id from reactor.dead_events d
+            where d.tenant_id = u.tenant_id and d.died_at > v_since and d.event_type = any (u.types)
+            offset 0) x));
     return v_count;
 end;
 $$;

@@ -44,7 +44,7 @@ begin
     where l.tenant_id = v_tenant and l.expires_at > v_now;
 
     select jsonb_build_object(
-        'global_enabled', coalesce((c.value ->> 'global_enabled')::boolean, false),
+        'global_enabled', coalesce(c.value ->> 'global_enabled' = 'true', false),
         'kill_switch_reason', c.value ->> 'kill_switch_reason',
         'tenant_exists', t.id is not null, 'tenant_name', t.name,
         'is_active', coalesce(t.is_active, false), 'agent_enabled', coalesce(t.agent_enabled, false))

@@ -13,11 +13,11 @@ declare
 begin
     update public.agent_autonomous_runs r
     set
-        actions_planned = r.actions_planned + coalesce(c.planned, 0),
-        actions_executed = r.actions_executed + coalesce(c.executed, 0),
-        actions_blocked = r.actions_blocked + coalesce(c.blocked, 0),
-        emails_sent = r.emails_sent + coalesce(c.emails_sent, 0),
-        cards_created = r.cards_created + coalesce(c.cards_created, 0),
+        actions_planned = least(r.actions_planned::bigint + coalesce(c.planned, 0), 2147483647)::int,
+        actions_executed = least(r.actions_executed::bigint + coalesce(c.executed, 0), 2147483647)::int,
+        actions_blocked = least(r.actions_blocked::bigint + coalesce(c.blocked, 0), 2147483647)::int,
+        emails_sent = least(r.emails_sent::bigint + coalesce(c.emails_sent, 0), 2147483647)::int,
+        cards_created = least(r.cards_created::bigint + coalesce(c.cards_created, 0), 2147483647)::int,
         error_message = coalesce(c.error, r.error_message),
         phase = case
             when not c.ends or r.completed_at is not null then coalesce(c.phase, r.phase)

@@ -7,18 +7,20 @@ as $$
 declare
     v_emails int;
     v_deliveries int;
+    -- A variable, because a volatile function in a condition is no key for an index.
+    v_until constant pg_catalog.timestamptz := reactor.now() - p_keep;
 begin
     delete from reactor.email_intents i
-    where i.id in (
+    where i.id = any (array(
         select o.id from reactor.email_intents o
-        where o.settled_at < reactor.now() - p_keep
-        limit p_limit);
+        where o.settled_at < v_until
+        limit p_limit));
     get diagnostics v_emails = row_count;
     delete from reactor.alert_deliveries d
-    where d.id in (
+    where d.id = any (array(
         select o.id from reactor.alert_deliveries o
-        where o.created_at < reactor.now() - p_keep
-        limit p_limit);
+        where o.created_at < v_until
+        limit p_limit));
     get diagnostics v_deliveries = row_count;
     return greatest(v_emails, v_deliveries);
 end;

@@ -14,14 +14,20 @@ create or replace function reactor.raise_alert(
 language plpgsql set search_path = ''
 as $$
 declare
-    v_id uuid;
+    -- Types are qualified: temporary ones of a handler's, which may run code, come first on an empty search_path.
+    v_id pg_catalog.uuid;
+    -- A variable, because a volatile function in a condition is no key for an index.
+    v_since constant pg_catalog.timestamptz := reactor.now() - p_quiet;
 begin
-    -- Two callers at once would both find nothing.
-    perform pg_advisory_xact_lock(hashtextextended('reactor.raise_alert ' || p_tenant_id::text || p_type, 0));
+    -- Two callers at once would both find nothing. The first lock is for reactor.record_findings(), which takes it
+    -- for all tenants; among themselves tenants share it, and none waits for another.
+    perform pg_advisory_xact_lock_shared(hashtextextended('reactor.record_findings ' || p_type, 0));
+    perform pg_advisory_xact_lock(
+        hashtextextended('reactor.raise_alert ' || p_tenant_id::pg_catalog.text || p_type, 0));
     if not exists (
         select from public.agent_alerts a
         where a.tenant_id = p_tenant_id and a.alert_type = p_type and a.metadata @> p_same
-            and a.created_at > reactor.now() - p_quiet)
+            and a.created_at > v_since)
     then
         insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
         values (p_tenant_id, p_type, p_severity, p_message, p_metadata, reactor.now())

@@ -4,9 +4,6 @@
 create or replace function reactor.reevaluate_clocks(p_term bigint, p_limit int default 1000) returns int
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
--- A limit that the planner does not know looks like a tenth of the table to it: it would read all of it.
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
     v_count int;
@@ -16,12 +13,12 @@ begin
     perform reactor.require_leader(p_term);
     update public.engagement_clocks c
     set evaluated_at = reactor.now()
-    where c.id in (
+    where c.id = any (array(
         select d.id from public.engagement_clocks d
         where not d.is_compliant and d.evaluated_at <= v_now - interval '1 day'
         order by d.evaluated_at
         limit p_limit
-        for update skip locked);
+        for update skip locked));
     get diagnostics v_count = row_count;
     return v_count;
 end;

@@ -13,6 +13,8 @@
 create or replace function reactor.rescue(p_tenants uuid[] default null, p_limit int default 1000)
 returns table (tenant_id uuid, run_id uuid, lock_holder text)
 language plpgsql security definer set search_path = ''
+-- A claim calls it without: there a sort would be worse than reading the leases of all tenants.
+set enable_sort = on
 as $$
 #variable_conflict use_column
 declare
@@ -63,7 +65,8 @@ begin
     set
         attempts = e.attempts + (e.interruptions > 1)::int,
         interruptions = e.interruptions + (e.interruptions <= 1)::int,
-        errors = case when e.interruptions <= 1 then e.errors else e.errors || jsonb_build_object(
+        errors = case when e.interruptions <= 1 then e.errors else case when jsonb_array_length(e.errors) < 20
+            then e.errors else e.errors - 0 end || jsonb_build_object(
             'at', reactor.now(), 'kind', 'killed', 'run_id', v_runs[array_position(v_tenants, e.tenant_id)],
             'error', 'the replica died while it handled this event alone') end
     where e.id = any (v_alone);

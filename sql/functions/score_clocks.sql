@@ -11,7 +11,9 @@ declare
 begin
     with open_clocks as materialized (
         select c.id, c.client_id, c.contact_id, c.priority_score,
-            floor(extract(epoch from reactor.now() - c.next_touch_due) / 86400)::int as days
+            -- 'infinity', for never, has no days.
+            case when isfinite(c.next_touch_due) then
+                floor(extract(epoch from reactor.now() - c.next_touch_due) / 86400)::int end as days
         from public.engagement_clocks c
         where c.tenant_id = p_tenant_id and (not c.is_compliant or c.priority_score <> 0)
     ),

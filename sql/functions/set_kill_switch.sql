@@ -20,12 +20,13 @@ begin
     values ('agent_config', '{"global_enabled": false, "kill_switch_reason": null}')
     on conflict (key) do nothing;
 
-    select not coalesce((c.value ->> 'global_enabled')::boolean, false) into was_on
+    select not coalesce(c.value ->> 'global_enabled' = 'true', false) into was_on
     from public.system_config c where c.key = 'agent_config' for update;
     is_on := p_on;
     reason := case when p_on then v_reason end;
     update public.system_config c
-    set value = c.value || jsonb_build_object('global_enabled', not p_on, 'kill_switch_reason', reason),
+    -- A value that is no object says nothing, and is replaced.
+    set value = case when jsonb_typeof(c.value) = 'object' then c.value else '{}' end || jsonb_build_object('global_enabled', not p_on, 'kill_switch_reason', reason),
         updated_at = reactor.now()
     where c.key = 'agent_config';
     return next;

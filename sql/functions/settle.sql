@@ -45,6 +45,8 @@ create or replace function reactor.settle(
 )
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
+-- As in reactor.claim(): suspects are asked for in the order of the index that has them.
+set enable_sort = off
 set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
@@ -55,6 +57,8 @@ declare
     v_now constant pg_catalog.timestamptz := reactor.now();
     v_kept pg_catalog.uuid[] := '{}';
     v_released pg_catalog.uuid[] := '{}';
+    -- Payloads of the next events, as they are stored, of each tenant one at least: see reactor.claim().
+    c_bytes constant int := 4000000;
 begin
     if p_scope is not null and current_setting('reactor.tenant_id', true) is distinct from p_scope::pg_catalog.text then
         raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is acknowledged'
@@ -91,25 +95,40 @@ begin
             select c.tenant_id, c.run_id, e.*
             from unnest(p_tenants, p_runs) as c (tenant_id, run_id)
             cross join lateral (
-                select w.id, w.event_id, w.event_type, w.subject_id, w.payload::pg_catalog.text, w.priority, w.attempts,
-                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
+                select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
+                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
+                    pg_catalog.pg_column_size(w.payload) as size
                 from reactor.events w
                 where w.tenant_id = c.tenant_id and w.available_at is null
                     and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
                     and w.id not in (select a.id from unnest(p_ahead) as a (id))
                 order by w.tenant_id, w.priority, w.id
-                limit case when exists (
-                    select from reactor.events s
-                    where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null)
-                    then 1 else p_batch end
+                limit case when (
+                    select true from reactor.events s
+                    where s.tenant_id = c.tenant_id and s.interruptions > 0 and s.available_at is null
+                    order by s.available_at limit 1) then 1 else p_batch end
             ) e
             where c.run_id = any (v_kept)
+        ),
+        -- Null: all of them.
+        light as materialized (
+            select case when sum(p.size) > c_bytes then (
+                select array_agg(x.id)
+                from (
+                    select q.id, q.size, sum(q.size) over (
+                        partition by q.tenant_id order by q.priority, q.id rows unbounded preceding) as bytes
+                    from picked q) x
+                where x.bytes - x.size < c_bytes / cardinality(v_kept)) end as ids
+            from picked p
         ),
         noted as (
             insert into reactor.in_flight as f (tenant_id, run_id, ids)
             select k.tenant_id, k.run_id, coalesce(p.ids, '{}')
             from unnest(p_tenants, p_runs) as k (tenant_id, run_id)
-            left join (select g.run_id, array_agg(g.id) as ids from picked g group by g.run_id) p on p.run_id = k.run_id
+            left join (
+                select g.run_id, array_agg(g.id) as ids
+                from light h join picked g on h.ids is null or g.id = any (h.ids)
+                group by g.run_id) p on p.run_id = k.run_id
             where k.run_id = any (v_kept)
             on conflict (tenant_id) do update set
                 run_id = excluded.run_id, noted_at = excluded.noted_at,
@@ -117,7 +136,9 @@ begin
                     select i.id from unnest(f.ids) as i (id)
                     where f.run_id = excluded.run_id and i.id in (select a.id from unnest(p_ahead) as a (id)))
         )
-        select p.* from picked p;
+        select p.tenant_id, p.run_id, p.id, p.event_id, p.event_type, p.subject_id, p.payload::pg_catalog.text, p.priority,
+            p.attempts, p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
+        from light h join picked p on h.ids is null or p.id = any (h.ids);
         -- What has nothing more in flight ends here.
         v_kept := array(
             select f.run_id from reactor.in_flight f
@@ -125,16 +146,11 @@ begin
     end if;
 
     -- The fence, on the runs that end here: deleting the lease is the check.
-    with ordered as (
-        select l.id, l.tenant_id, l.run_id
-        from public.agent_tenant_locks l
+    with released as (
+        delete from public.agent_tenant_locks l
         where l.tenant_id = any (p_tenants) and l.run_id = any (p_runs) and l.run_id <> all (v_kept)
             and l.expires_at > reactor.now()
-        order by l.tenant_id
-        for update
-    ),
-    released as (
-        delete from public.agent_tenant_locks l using ordered o where l.id = o.id returning l.run_id
+        returning l.run_id
     )
     select coalesce(array_agg(r.run_id), '{}') into v_released from released r;
 

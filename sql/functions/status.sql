@@ -61,7 +61,7 @@ begin
     return jsonb_build_object(
         'at', v_now,
         'gate', jsonb_build_object(
-            'open', coalesce((v_config ->> 'global_enabled')::boolean, false),
+            'open', coalesce(v_config ->> 'global_enabled' = 'true', false),
             'reason', v_config ->> 'kill_switch_reason'),
         'tenants', (
             select jsonb_build_object(

@@ -15,13 +15,15 @@ returns table (
 )
 language sql stable security definer set search_path = ''
 begin atomic
+    -- Asked once: a volatile function in a condition is no key for an index.
+    with clock as materialized (select reactor.now() as now)
     select t.tenant_id,
         (select count(*) from public.order_processing_queue q
             where q.tenant_id = t.tenant_id and q.status = 'pending')::int,
         (select count(*) from public.order_processing_exceptions e
             where e.tenant_id = t.tenant_id and e.resolved = false)::int,
         (select count(*) from public.engagement_clocks c
-            where c.tenant_id = t.tenant_id and c.next_touch_due <= reactor.now())::int,
+            where c.tenant_id = t.tenant_id and c.next_touch_due <= n.now)::int,
         (select count(*) from reactor.email_intents i
             where i.tenant_id = t.tenant_id and i.status in ('queued', 'sending'))::int,
         (select count(*) from reactor.email_intents i
@@ -31,7 +33,8 @@ begin atomic
         (select count(*) from public.agent_alerts a
             where a.tenant_id = t.tenant_id and a.acknowledged = false and a.severity = 'critical')::int,
         (select count(*) from reactor.dead_events d where d.tenant_id = t.tenant_id)::int
-    from unnest(p_tenants) as t (tenant_id);
+    from unnest(p_tenants) as t (tenant_id)
+    cross join clock n;
 end;
 
 revoke all on function reactor.tenant_backlog(uuid[]) from public;

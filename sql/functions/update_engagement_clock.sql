@@ -36,7 +36,7 @@ begin
       set last_touch_at = excluded.last_touch_at,
           last_touch_type = excluded.last_touch_type,
           last_touch_by = excluded.last_touch_by,
-          next_touch_due = v_now + make_interval(days => c.engagement_interval_days),
+          next_touch_due = v_now + make_interval(days => least(c.engagement_interval_days, 36500)),
           evaluated_at = excluded.evaluated_at,
           updated_at = v_now
     returning c.id into v_client_clock;
@@ -50,7 +50,7 @@ begin
       set last_touch_at = excluded.last_touch_at,
           last_touch_type = excluded.last_touch_type,
           last_touch_by = excluded.last_touch_by,
-          next_touch_due = v_now + make_interval(days => c.engagement_interval_days),
+          next_touch_due = v_now + make_interval(days => least(c.engagement_interval_days, 36500)),
           evaluated_at = excluded.evaluated_at,
           updated_at = v_now
     returning c.id into v_contact_clock;

@@ -7,7 +7,8 @@
 -- tenant_column   rows where it is null emit nothing
 -- subject_column  a uuid column becomes the event's subject_id; one of another type goes into the payload
 -- payload_columns numeric ones go in as JSON strings, '12.50': whoever reads a JSON number as a float changes it
--- condition       SQL over NEW and OLD (for insert: columns may stand alone); schema-qualify functions of yours
+-- condition       SQL over NEW and OLD (for insert: columns may stand alone); schema-qualify functions of yours.
+--                 OLD's columns are null for a row whose primary key was changed: nothing pairs it with its past
 --
 -- The trigger function is SECURITY DEFINER (its types are qualified, because a writer's temporary types come first
 -- on an empty search_path and may run code), so that a role that may write the table needs no right
@@ -43,10 +44,12 @@ declare
     v_payload text;
     v_subject text;
     v_keys text;
+    v_is_new text;
     v_body text := '';
     v_probe text;
     v_name_of text;
     v_reads_old boolean := coalesce(condition ~* '\mold\M', false);
+    v_pairs boolean;
 begin
     select n.nspname, c.relname into v_schema, v_name
     from pg_catalog.pg_class c
@@ -98,7 +101,9 @@ begin
     end if;
 
     -- What OLD and NEW of an update are paired by.
-    select string_agg(format('new.%1$I = old.%1$I', a.attname), ' and ') into v_keys
+    select string_agg(format('new.%1$I = old.%1$I', a.attname), ' and '),
+        string_agg(format('new.%1$I is not null', a.attname), ' and ')
+    into v_keys, v_is_new
     from pg_catalog.pg_index i
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
     where i.indrelid = watch."table" and i.indisprimary;
@@ -123,12 +128,13 @@ begin
         v_from := case v_kind
             when 'delete' then 'old_rows as old'
             else 'new_rows as new' end;
-        if v_kind = 'update' and (v_reads_old or v_match[2] is not null) then
+        v_pairs := v_kind = 'update' and (v_reads_old or v_match[2] is not null);
+        if v_pairs then
             if v_keys is null then
                 raise exception 'reactor.watch: % has no primary key, so OLD and NEW of an update cannot be paired',
                     watch."table" using errcode = 'RX003';
             end if;
-            v_from := format('new_rows as new join old_rows as old on %s', v_keys);
+            v_from := format('new_rows as new full join old_rows as old on %s', v_keys);
         end if;
         if v_match[2] is not null then
             -- Some types know no equality; their text does.
@@ -155,6 +161,11 @@ begin
             end if;
             -- The line break ends a comment at the end of the condition.
             v_where := v_where || format(e' and (%s\n)', condition);
+        end if;
+        -- A session keeps the plan of its first update, which may have been of one row: a nested loop, and quadratic
+        -- when many are updated at once. A full join is never one, and stays one beside a condition in a case.
+        if v_pairs then
+            v_where := format('case when %s then %s end', v_is_new, v_where);
         end if;
         -- In pieces, because a function takes a hundred arguments at most.
         with recursive types (name, n, oid) as (

@@ -92,6 +92,40 @@ async def test_update_of_columns_emits_only_when_one_of_them_really_changed(
     assert len(await emitted(conn)) == 2
 
 
+async def test_many_updated_rows_are_paired_by_their_keys_at_once_also_after_a_single_one(
+    conn: Connection, tenant: UUID
+) -> None:
+    """A session keeps the plan of its first update: a nested loop would compare each row with each."""
+    await conn.execute("select reactor.watch('public.invoices', 'changed', '{update of total}')")
+    await insert(conn, tenant)
+    await conn.execute("update public.invoices set total = 1")
+    await conn.execute(
+        "insert into public.invoices (tenant_id, number) select $1, g from generate_series(1, 300) g", tenant
+    )
+    await conn.execute("load 'auto_explain'; set local auto_explain.log_min_duration = 0")
+    await conn.execute(
+        "set local auto_explain.log_nested_statements = on; set local client_min_messages = log"
+    )
+    plans: list[str] = []
+    conn.add_log_listener(lambda _, message: plans.append(str(message.message)))
+    await conn.execute("update public.invoices set total = 2")
+    await conn.execute("set local auto_explain.log_min_duration = -1; reset client_min_messages")
+    (plan,) = (plan for plan in plans if "insert into reactor.events" in plan)
+    assert "Full Join" in plan
+    assert "Nested Loop" not in plan
+    assert len(await emitted(conn)) == 302
+
+
+async def test_a_row_whose_key_is_changed_has_no_past_and_is_not_lost(conn: Connection, tenant: UUID) -> None:
+    await conn.execute("select reactor.watch('public.invoices', 'changed', '{update of total}')")
+    await conn.execute(
+        "select reactor.watch('public.invoices', 'raised', '{update}', condition => 'NEW.total > OLD.total')"
+    )
+    await insert(conn, tenant)
+    await conn.execute("update public.invoices set id = gen_random_uuid(), total = 1")
+    assert await types(conn) == ["changed"]
+
+
 async def test_update_of_a_json_column_can_be_watched(conn: Connection, tenant: UUID) -> None:
     """json has no equality."""
     await conn.execute("select reactor.watch('public.invoices', 'noted', '{\"update of notes\"}')")

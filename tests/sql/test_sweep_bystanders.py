@@ -1,0 +1,147 @@
+"""What of one tenant cannot be swept stops no other's deadlines; errors are kept within bounds."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from reactor.db import calls
+from reactor.db.pool import Connection
+
+REFUSE = """
+    create function public.refuse() returns trigger language plpgsql as $$
+    begin
+        if new.tenant_id = '{tenant}' then
+            raise division_by_zero;
+        end if;
+        return new;
+    end $$;
+    create trigger refuse before {operation} on public.{table} for each row execute function public.refuse();
+"""
+
+
+@pytest.fixture
+def conn(rolled_back: Connection) -> Connection:
+    """A transaction that leaves nothing behind, instead of a database for each test."""
+    return rolled_back
+
+
+async def tenant(conn: Connection) -> UUID:
+    return await conn.fetchval("insert into public.tenants (name) values ('t') returning id")
+
+
+async def clock(conn: Connection, tenant: UUID) -> UUID:
+    """One that is due and was not judged since."""
+    client = await conn.fetchval(
+        "insert into clients (tenant_id, company_name) values ($1, 'c') returning id", tenant
+    )
+    return await conn.fetchval(
+        "insert into engagement_clocks (tenant_id, client_id, next_touch_due, evaluated_at) "
+        "values ($1, $2, now() - interval '1 minute', now() - interval '1 hour') returning id",
+        tenant,
+        client,
+    )
+
+
+async def sweep(conn: Connection) -> calls.Swept:
+    term = await calls.lead(conn, "leader", timedelta(hours=1))
+    assert term is not None
+    return await calls.sweep(conn, term, 1000)
+
+
+async def test_a_clock_that_cannot_be_judged_holds_up_neither_clocks_nor_events_nor_leases(
+    conn: Connection,
+) -> None:
+    bad, good = await tenant(conn), await tenant(conn)
+    refused, judged = await clock(conn, bad), await clock(conn, good)
+    await conn.execute("select reactor.emit($1, 'x', delay => '1 hour')", good)
+    await conn.execute("update reactor.events set available_at = now() - interval '1 second'")
+    await conn.fetchval("select public.acquire_tenant_lock($1, 'gone')", good)
+    await conn.execute("update agent_tenant_locks set expires_at = now() - interval '1 second'")
+    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    swept = await sweep(conn)
+    assert (swept.clocks, swept.events, swept.leases) == (1, 1, 1)
+    compliant = dict(await conn.fetch("select id, is_compliant from engagement_clocks"))
+    assert compliant == {refused: True, judged: False}
+    [alert] = await conn.fetch("select tenant_id, message, metadata from agent_alerts")
+    assert alert["tenant_id"] == bad
+    assert f"engagement clock {refused} cannot become overdue: division_by_zero" in alert["message"]
+    assert (await sweep(conn)).clocks == 0
+    assert await conn.fetchval("select count(*) from agent_alerts") == 1, "said once a day"
+
+
+async def test_a_lease_that_cannot_be_ended_holds_up_no_other(conn: Connection) -> None:
+    bad, good = await tenant(conn), await tenant(conn)
+    for one in (bad, good):
+        await conn.fetchval("select public.acquire_tenant_lock($1, 'gone')", one)
+    await conn.execute("update agent_tenant_locks set expires_at = now() - interval '1 second'")
+    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="agent_autonomous_runs"))
+    assert (await sweep(conn)).leases == 1
+    assert [row["tenant_id"] for row in await conn.fetch("select tenant_id from agent_tenant_locks")] == [bad]
+
+
+async def test_what_is_cut_short_again_and_again_comes_back_at_once_and_keeps_its_last_errors(
+    conn: Connection,
+) -> None:
+    one = await tenant(conn)
+    await conn.execute("select reactor.emit($1, 'x')", one)
+    for turn in range(1, 31):
+        claim = await calls.claim(
+            conn,
+            replica="r",
+            tenants=1,
+            batch=10,
+            lease=timedelta(hours=1),
+            after=None,
+            gated=[],
+            peers=None,
+        )
+        [row] = claim.rows
+        await calls.abandon(conn, [one], [row["run_id"]], interrupted=True, reason=f"turn {turn}")
+        event = await conn.fetchrow("select interruptions, errors, available_at from reactor.events")
+        assert event is not None
+        assert event["interruptions"] == turn
+        assert event["available_at"] is None, "or later ones would overtake it"
+        assert len(event["errors"]) == min(turn, 20)
+        assert event["errors"][-1]["error"] == f"turn {turn}"
+
+
+async def test_never_is_no_number_of_days_and_a_long_interval_no_error(conn: Connection) -> None:
+    if conn.get_server_version().major < 17:
+        pytest.skip("before 17 the generated column refuses infinity")
+    one = await tenant(conn)
+    never, overdue = await clock(conn, one), await clock(conn, one)
+    await conn.execute("update engagement_clocks set next_touch_due = 'infinity' where id = $1", never)
+    await conn.execute("update engagement_clocks set priority_score = 5 where id = $1", never)
+    await conn.execute(
+        "update engagement_clocks set evaluated_at = now(), next_touch_due = now() - interval '40 days' "
+        "where id = $1",
+        overdue,
+    )
+    await conn.execute("select reactor.score_clocks($1)", one)
+    score = dict(await conn.fetch("select id, priority_score from engagement_clocks"))
+    assert score[never] == 0 < score[overdue]
+    await conn.execute("update engagement_clocks set engagement_interval_days = 2147483647")
+    await conn.execute(
+        "select update_engagement_clock($1, client_id, null, 'call', null) from engagement_clocks", one
+    )
+    assert await conn.fetchval("select bool_and(is_compliant) from engagement_clocks")
+
+
+async def test_counters_of_one_tenant_that_add_up_to_too_much_stop_no_others_figures(
+    conn: Connection,
+) -> None:
+    one, other = await tenant(conn), await tenant(conn)
+    for tenant_, planned in ((one, 2147483647), (one, 2147483647), (other, 3)):
+        await conn.execute(
+            "insert into agent_autonomous_runs "
+            "(tenant_id, status, started_at, completed_at, actions_planned, emails_sent) "
+            "select $1, 'completed', h, h, $2, $2 from date_trunc('hour', now()) h",
+            tenant_,
+            planned,
+        )
+    rows = await conn.fetch(
+        "select tenant_id, planned from reactor.rule_facts(date_trunc('hour', now()) + interval '1 minute')"
+    )
+    assert {row["tenant_id"]: row["planned"] for row in rows} == {one: 2147483647, other: 3}
+    await conn.fetch("select * from reactor.hour_metrics(date_trunc('hour', now()))")

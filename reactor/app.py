@@ -1,7 +1,6 @@
 """``Reactor``: what an application registers its handlers with, and the composition root that runs them."""
 
 import inspect
-import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -13,6 +12,8 @@ import structlog
 from anyio.abc import TaskStatus
 from pydantic import BaseModel
 
+from reactor import process
+from reactor.engine.drain import AFTERWARDS
 from reactor.engine.outcome import ALERT_EVENT
 from reactor.errors import BadArgument, ReactorError
 from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
@@ -25,6 +26,9 @@ from reactor.web.server import bind, serve
 log = structlog.get_logger("reactor.app")
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: Of a periodic job: a date has an end, and a deadline beyond it would stop the timer for all jobs.
+_LONGEST_INTERVAL = timedelta(days=3653)
+
 Lifespan = Callable[[Settings], AbstractAsyncContextManager[Any]]
 
 
@@ -117,6 +121,11 @@ class Reactor:
         With ``catch_up``, moments that were missed while nobody ran are made good one by one.
         """
         period = _duration("interval of a periodic job", interval)
+        if period > _LONGEST_INTERVAL:
+            raise BadArgument(
+                f"the interval of a periodic job is at most ten years, not {period.days:,} days",
+                hint="leave the job out, or ask inside it whether it is time",
+            )
         limit = _duration("timeout of a periodic job", timeout)
 
         def register(function: F) -> F:
@@ -164,7 +173,8 @@ class Reactor:
         serve_http: bool = False,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Run until SIGTERM or SIGINT (or :meth:`drain`), then drain.
+        """Run until SIGTERM or SIGINT (or :meth:`drain`), then drain. With ``handle_signals`` the process
+        ends four seconds after the drain's time, or one after a second signal, whatever will not end before.
 
         With ``serve_http``, probes and metrics answer on REACTOR_HTTP_HOST:REACTOR_HTTP_PORT.
 
@@ -173,7 +183,7 @@ class Reactor:
         """
         settings = settings or load()
         self._say_what_is_missing()
-        async with self.resources(settings) as resources:
+        async with process.last_resort() as end_within, self.resources(settings) as resources:
             self._replicas = [
                 Replica(
                     dsn=dsn,
@@ -188,7 +198,13 @@ class Reactor:
             try:
                 async with anyio.create_task_group() as group:
                     if handle_signals:
-                        group.start_soon(self._drain_on_signal, group.cancel_scope, name="signals")
+                        group.start_soon(
+                            self._drain_on_signal,
+                            settings.drain_seconds,
+                            group.cancel_scope,
+                            end_within,
+                            name="signals",
+                        )
                     listening = bind(settings) if serve_http else None
                     if listening is not None:
                         probes = routes(
@@ -230,14 +246,17 @@ class Reactor:
                 "app.include(reactor.builtin.app) delivers them",
             )
 
-    async def _drain_on_signal(self, scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    async def _drain_on_signal(
+        self, seconds: float, scope: anyio.CancelScope, end_within: Callable[[float], None]
+    ) -> None:
+        with anyio.open_signal_receiver(*process.SIGNALS) as signals:
+            process.heed_signals(seconds + AFTERWARDS, end_within)
             asked = 0
             async for _ in signals:
                 asked += 1
                 self.drain()
                 if asked > 1:
-                    # Twice: the user does not want to wait. Leases run out by themselves.
+                    # Twice: the user does not want to wait. Leases that are not given back run out.
                     scope.cancel()
                     return
 

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from operator import index
+from typing import Any, Literal, Protocol, get_args
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +18,9 @@ from reactor.errors import ReactorError
 from reactor.events import Event
 
 Phase = Literal["plan", "act", "react", "reflect"]
+
+#: What a column of agent_autonomous_runs can hold.
+_LARGEST_COUNT = 2**31 - 1
 
 
 class TenantDb(Protocol):
@@ -53,12 +57,27 @@ class RunCounters:
 
     def add(self, other: "RunCounters") -> None:
         """Add another's numbers; its phase, if it has one, is the later one."""
-        self.planned += other.planned
-        self.executed += other.executed
-        self.blocked += other.blocked
-        self.emails_sent += other.emails_sent
-        self.cards_created += other.cards_created
+        self.planned = _sum(self.planned, other.planned)
+        self.executed = _sum(self.executed, other.executed)
+        self.blocked = _sum(self.blocked, other.blocked)
+        self.emails_sent = _sum(self.emails_sent, other.emails_sent)
+        self.cards_created = _sum(self.cards_created, other.cards_created)
         self.phase = other.phase or self.phase
+
+    def check(self) -> None:
+        """Raises TypeError or ValueError for what could not be written: then it is the failure of the handler
+        that set it, and not of everything that is settled together with it."""
+        for name in ("planned", "executed", "blocked", "emails_sent", "cards_created"):
+            given = getattr(self, name)
+            try:
+                number = index(given)
+            except TypeError:
+                raise TypeError(f"ctx.run.{name} must be a whole number, not {given!r:.40}") from None
+            if abs(number) > _LARGEST_COUNT:
+                raise ValueError(f"ctx.run.{name} is more than the run's row can hold")
+            setattr(self, name, number)
+        if self.phase and self.phase not in get_args(Phase):
+            raise ValueError(f"ctx.run.phase is {self.phase!r:.40}, not one of {', '.join(get_args(Phase))}")
 
     def __bool__(self) -> bool:
         return bool(
@@ -69,6 +88,11 @@ class RunCounters:
             or self.cards_created
             or self.phase
         )
+
+
+def _sum(one: int, other: int) -> int:
+    """Each of them was checked; only together they may be more than the column holds."""
+    return max(-_LARGEST_COUNT, min(one + other, _LARGEST_COUNT))
 
 
 def payload_json(payload: Any) -> str:
@@ -145,8 +169,10 @@ class Context:
         return self._run
 
     def take_counters(self) -> RunCounters | None:
-        """The counters so far, which begin at zero again."""
+        """The counters so far, which begin at zero again. Raises when they cannot be written."""
         counters, self._run = self._run, None
+        if counters is not None:
+            counters.check()
         return counters
 
     @property
@@ -214,6 +240,13 @@ class Context:
         What the handler wrote for it commits too, so call it before writing, or undo that with
         ``async with ctx.db.transaction()``. ``error`` may be a Retry or a Discard.
         """
+        given: object = error
+        if not isinstance(given, BaseException):
+            shown = given.__name__ if isinstance(given, type) else repr(given)
+            raise TypeError(
+                f"ctx.fail(event, error) takes an exception, not {shown:.80}: "
+                'write it as ctx.fail(event, ValueError("what is wrong"))'
+            )
         if self._failures is None:
             self._failures = {}
         self._failures[event.id] = error

@@ -5,7 +5,16 @@ The command line prints both and exits with ``exit_code``: 1 the work failed, 2 
 setting is wrong, 3 the database or the surroundings are.
 """
 
+import copyreg
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+#: Longest text of an error that is kept, in characters.
+_LONGEST = 2000
+#: Groups in groups are looked into so deep; what is below says nothing that a person would look for.
+_DEEPEST = 50
 
 
 class ReactorError(Exception):
@@ -90,16 +99,30 @@ class Retry(Exception):
     """
 
     def __init__(self, after: timedelta | None = None, reason: str = "", *, counts: bool = True) -> None:
+        given: object = after
+        if given is not None and not isinstance(given, timedelta):
+            # Here it is the handler's mistake, with its line; later it would be the engine's.
+            raise TypeError(
+                f"Retry(after=…) takes a timedelta or None, not {given!r:.80}: "
+                "write it as Retry(timedelta(seconds=5))"
+            )
         super().__init__(reason or "retry asked for")
         self.after = after
         self.reason = reason
         self.counts = counts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What comes out of a process pool is made again as it was; by default its text would be ``after``.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class Discard(Exception):
     """Raised by a handler: this event is finished without effect, and ``reason`` says why."""
 
     def __init__(self, reason: str) -> None:
+        given: object = reason
+        if not isinstance(given, str):
+            raise TypeError(f"Discard(reason) takes the reason as text, not {given!r:.80}")
         super().__init__(reason)
         self.reason = reason
 
@@ -132,3 +155,36 @@ def taken_apart(text: str) -> tuple[str, str | None, str | None]:
     message, _, hint = text.partition("\nHINT:  ")
     message, _, detail = message.partition("\nDETAIL:  ")
     return message, detail or None, hint or None
+
+
+def storable(text: str) -> str:
+    """Text of any origin as PostgreSQL can keep it: no NUL, no half of a surrogate pair, not endless."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, storable; empty if it says nothing. An application's class may raise when asked."""
+    try:
+        return storable(str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as refused:
+        return f"(its text cannot be read: {type(refused).__name__})"
+
+
+def kind_of(error: BaseException) -> str:
+    """The name of an error's class, storable."""
+    return storable(type(error).__name__)
+
+
+def downward(error: BaseException) -> Iterator[BaseException]:
+    """The error; of a group also its first member, and so on. Not endless: a group may be its own member."""
+    return islice(_downward(error), _DEEPEST)
+
+
+def _downward(error: BaseException) -> Iterator[BaseException]:
+    yield error
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        yield error

@@ -22,17 +22,16 @@ import structlog
 from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
-from reactor.db import calls
+from reactor.db import calls, migrate
 from reactor.db.borrow import LOST, borrow, closing, warm
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
-from reactor.db.migrate import check_migrated
 from reactor.db.pool import Pooler, connect_first, create_pool, explain
 from reactor.db.pool import describe as describe_server
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
 from reactor.engine.dispatcher import Dispatcher
-from reactor.engine.drain import drain
+from reactor.engine.drain import Drain, UntilDrain
 from reactor.engine.judge import Judge
 from reactor.engine.listener import Listener
 from reactor.engine.outcome import describe
@@ -109,6 +108,7 @@ class Replica:
         settings = self._settings
         async with AsyncExitStack() as pools:
             try:
+                files = migrate.expected()
                 first, pooler = await connect_first(self._dsn, name=self._name, pooler=settings.pooler)
                 own = await create_pool(
                     self._dsn,
@@ -120,7 +120,7 @@ class Replica:
                 )
                 await pools.enter_async_context(closing(own))
                 async with borrow(own) as connection:
-                    await check_migrated(connection)
+                    await migrate.check_migrated(connection, await files)
                 handlers = await create_pool(
                     self._dsn,
                     size=settings.pool_size or settings.concurrency,
@@ -170,6 +170,7 @@ class Replica:
             may_keep=lambda: dispatcher.has_spare,
             is_alone=lambda: dispatcher.has_one,
             is_draining=lambda: dispatcher.draining,
+            no_connection=lambda: dispatcher.pause(),
         )
         dispatcher = Dispatcher(
             slots=settings.concurrency, work=runner.work, settling=lambda: len(settler.settling)
@@ -192,7 +193,6 @@ class Replica:
             on_timer=self._timer_bell.ring,
             on_gate=self._on_gate,
         )
-
         self._look_at = lambda: Health(
             started=self._started,
             connected=heartbeat.answered,
@@ -251,23 +251,23 @@ class Replica:
             group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
             group.start_soon(self._hand_back, name="hand back")
             group.start_soon(warm, handlers, name="warm")
-            async with anyio.create_task_group() as until_drain:
-                until_drain.start_soon(claimer.run, name="claimer")
-                # The connection that is open already is for the first claim; others are opened beside it.
-                await anyio.lowlevel.checkpoint()
-                if settings.notify != "off":
-                    until_drain.start_soon(listener.run, name="listener")
-                until_drain.start_soon(leader.run, name="leader")
-                until_drain.start_soon(self._canary.run, own, name="canary")
-                await heartbeat.beat()
-                self._started = True
-                log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)
-                status.started()
-                await self._drain_asked.wait()
-                dispatcher.draining = True
-                log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
-                until_drain.cancel_scope.cancel()
-            await drain(own, settler, dispatcher, replica=self._name, seconds=settings.drain_seconds)
+            claiming, leading = await UntilDrain.within(group), await UntilDrain.within(group)
+            claiming.group.start_soon(claimer.run, name="claimer")
+            await claimer.head_start()
+            if settings.notify != "off":
+                claiming.group.start_soon(listener.run, name="listener")
+            leading.group.start_soon(leader.run, name="leader")
+            claiming.group.start_soon(self._canary.run, own, name="canary")
+            await heartbeat.beat()
+            self._started = True
+            log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)
+            status.started()
+            await self._drain_asked.wait()
+            dispatcher.draining = True
+            self._caller.end_segments()
+            log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
+            drain = Drain(own, handlers, settler, dispatcher, claiming, leading, replica=self._name)
+            await drain.run(settings.drain_seconds)
             group.cancel_scope.cancel()
         log.info(names.REPLICA_STOPPED, replica=self._name)
 
@@ -313,7 +313,7 @@ class Replica:
         self._gate_opened()
         # A claim that began before the gate opened may be setting events aside just now.
         asyncio.get_running_loop().call_later(1.0, self._gate_opened)
-        self._caller.gate_moves += 1
+        self._caller.end_segments()
         self._work_bell.ring()
 
     def _gate_opened(self) -> None:

@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
-from reactor.engine.interruption import Interrupted, forget_cancellation, is_cancelled, is_infrastructure
+from reactor.engine.frames import traceback_of
+from reactor.engine.interruption import (
+    Interrupted,
+    forget_cancellation,
+    is_cancelled,
+    is_current,
+    is_infrastructure,
+)
 from reactor.engine.judge import Judge
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.engine.scoped_db import ScopedDb
 from reactor.engine.settler import Settler
-from reactor.errors import Fenced, ReactorError, ScopeBroken
+from reactor.errors import Fenced, ReactorError, ScopeBroken, text_of
 from reactor.events import Event, fit
 from reactor.handlers import HandlerSet, Plan, Subscription
 
@@ -46,15 +52,31 @@ class Caller:
         self._resources = resources
         self._is_draining = is_draining
         self._clock = asyncio.get_running_loop().time
-        #: grows when a gate moved; a segment that began before ends early
-        self.gate_moves = 0
+        self._cuts = 0
 
-    async def handle(self, run: Run, scope: Scope, segment: Segment, rows: Rows, *, solo: bool) -> int:
-        """Handle rows from the front until the segment must end; how many were taken."""
+    def end_segments(self) -> None:
+        """A gate moved, or the drain begins: what is being handled is settled after the event in hand."""
+        self._cuts += 1
+
+    async def handle(
+        self,
+        run: Run,
+        scope: Scope,
+        segment: Segment,
+        rows: Rows,
+        *,
+        solo: bool,
+        is_enough: Callable[[int], bool],
+    ) -> int:
+        """Handle rows from the front until the segment must end; how many were taken.
+
+        ``is_enough``: whether after so many others are to have their turn; asked now and then.
+        """
         clock = self._clock
         began = clock()
         ends, yields = began + _LONGEST_SEGMENT, began + _LONGEST_STRETCH
-        moves = self.gate_moves
+        cuts, only_one = self._cuts, solo or self._is_draining()
+        max_interruptions = self._judge.max_interruptions
         run.segment = segment
         at = 0
         while at < len(rows):
@@ -68,32 +90,32 @@ class Caller:
                     break
             try:
                 plan = self._plans.get(kind)
-                events, at = self._take(segment, plan, rows, at, solo=solo)
+                last = ""
+                if rows[at]["interruptions"] >= max_interruptions:
+                    last = await self._settler.last_error(rows[at]["id"])
+                events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
                 if events and plan is not None:
                     await self._unit(run, scope, segment, plan, events)
             finally:
                 if capped:
                     self._caps.give_back(kind)
-            if (
-                solo
-                or scope.marks >= MOST_SAVEPOINTS
-                or self.gate_moves != moves
-                or self._is_draining()
-                or (now := clock()) > ends
-            ):
+            if only_one or scope.marks >= MOST_SAVEPOINTS or self._cuts != cuts or (now := clock()) > ends:
                 break
             if now > yields:
                 # A handler that awaits nothing would keep everybody else's events from being claimed.
                 await asyncio.sleep(0)
                 yields = clock() + _LONGEST_STRETCH
+                if is_enough(at):
+                    break
         return at
 
     def _take(
-        self, segment: Segment, plan: Plan | None, rows: Rows, at: int, *, solo: bool
+        self, segment: Segment, plan: Plan | None, rows: Rows, at: int, *, solo: bool, last: str
     ) -> tuple[list[Event[Any]], int]:
         """The event at ``at``, or the batch that begins there, and where the next one begins.
 
-        What may not be tried is noted, and left out.
+        What may not be tried is noted, and left out. ``last``: what cut the first one short, if it was that
+        too often; such an event comes alone.
         """
         row = rows[at]
         kind = row["event_type"]
@@ -102,7 +124,7 @@ class Caller:
         while True:
             at += 1
             event: Event[Any] = Event(row)
-            unfit = self._judge.unfit(event, plan) if plan is None or event.was_tried else None
+            unfit = self._judge.unfit(event, plan, last) if plan is None or event.was_tried else None
             if unfit is None:
                 events.append(event)
             else:
@@ -147,12 +169,18 @@ class Caller:
                 raise
             # Nobody cancelled us: the handler awaited something that was cancelled.
             error = ReactorError(f"handler {handler} awaited a task that was cancelled")
-            error.__traceback__ = cancelled.__traceback__
-        except Fenced:
+            error.__traceback__ = traceback_of(cancelled)
+        except KeyboardInterrupt:
             raise
-        except (Exception, SystemExit) as caught:
+        except BaseException as caught:
+            # Whatever class it is of, unless the coroutine is only closed, which is no raise of anybody's.
+            if not is_current(run.task):
+                raise
+            # Of a checkpoint, not of a handler that raises our error itself.
+            if isinstance(caught, Fenced) and run.lost:
+                raise
             if is_infrastructure(caught, scope):
-                raise Interrupted(str(caught)) from caught
+                raise Interrupted(text_of(caught)) from caught
             error = caught
         finally:
             run.calling_since = 0.0
@@ -164,7 +192,7 @@ class Caller:
             # Also when the handler swallowed the cancellation and returned.
             run.timed_out = False
             forget_cancellation()
-            stood = error.__traceback__ if error is not None else None
+            stood = traceback_of(error) if error is not None else None
             error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
             error.__traceback__ = stood
         if error is None:
@@ -216,10 +244,11 @@ class Caller:
     ) -> Context:
         # The handler may take its list apart; what is acknowledged is decided by ours.
         events = list(events)
+        assert run.open_db is not None
         ctx = Context(
             tenant_id=run.tenant_id,
             run_id=run.run_id,
-            open_db=partial(ScopedDb, scope),
+            open_db=run.open_db,
             handler=subscription.name,
             events=events,
             resources=self._resources,
@@ -278,10 +307,18 @@ class Caller:
             # In order, this commit too: after the settlement of what was handled before.
             await asyncio.wait([run.coming])
             if (failed := run.coming.exception()) is not None:
-                raise failed if isinstance(failed, Fenced) else ScopeUnavailable(str(failed)) from failed
+                if isinstance(failed, Fenced):
+                    run.lost = True
+                    raise failed
+                raise ScopeUnavailable(text_of(failed)) from failed
         if counted := ctx.take_counters():
             segment.counters.add(counted)
-        await self._settler.checkpoint(scope, segment)
+        try:
+            await self._settler.checkpoint(scope, segment)
+        except Fenced:
+            # Known also when the handler keeps it to itself.
+            run.lost = True
+            raise
         run.acknowledged.update(segment.done, (outcome.id for outcome in segment.outcomes))
         segment.done.clear()
         segment.outcomes.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -28,6 +29,7 @@ else:
 log = structlog.get_logger("reactor.claimer")
 
 _interruptions = itemgetter("interruptions")
+_tenant = itemgetter("tenant_id")
 
 #: After so many seconds of sleep the connection is tried before it is relied on: a claim would wait longer
 #: for an answer, and one that did reach the server would hold leases that nobody knows of.
@@ -36,6 +38,11 @@ _TRUST = 3.0
 _GRACE = 0.025
 #: How often a replica without room wakes those that sleep, in seconds.
 _RING_PEERS = 0.2
+#: How long what waits at a start is handled before the replica does anything else, in seconds.
+_HEAD_START = 0.25
+#: After a claim that failed, so many are of one tenant each: it may be a tenant of which none can be made,
+#: because a trigger of the application refuses its run, or because what it has does not arrive in time.
+_CAREFUL = 100
 
 
 class Claimer:
@@ -74,8 +81,13 @@ class Claimer:
         self._free = free
         self._took = took
         # Replicas begin at different places, so that they do not all reach for the same tenants.
-        self._after = UUID(int=random.getrandbits(128))
+        self._after: UUID | None = UUID(int=random.getrandbits(128))
+        #: the last claim left nothing behind, so it does not matter where the next one begins
+        self._took_all = False
         self._rang_at = 0.0
+        self._looked = asyncio.Event()
+        #: how many claims are still to be of one tenant
+        self._careful = 0
 
     async def run(self) -> None:
         failures = 0
@@ -88,11 +100,36 @@ class Claimer:
             except LOST as error:
                 failures += 1
                 self._pace.armed = False
+                if self._careful:
+                    await self._step_past()
+                self._careful = _CAREFUL
                 log.warning(names.CLAIM_FAILED, error=str(error) or type(error).__name__)
                 await anyio.sleep(random.uniform(0, min(2.0, 0.05 * 2**failures)))
 
+    async def head_start(self) -> None:
+        """Until the first look is over and what it found is handled, or for a moment.
+
+        A backlog has the connection that is open already, and the processor, to itself.
+        """
+        with anyio.move_on_after(_HEAD_START):
+            await self._looked.wait()
+            for _ in range(10):
+                if self._dispatcher.is_idle:
+                    break
+                await anyio.sleep(_HEAD_START / 10)
+
+    async def _step_past(self) -> None:
+        """The next claim begins behind the tenant with which the last one failed."""
+        with suppress(*LOST):
+            async with borrow(self._pool) as connection:
+                self._after = await calls.next_tenant(connection, self._after)
+                self._took_all = False
+
     async def _turn(self, connection: calls.Connection) -> None:
         room = self._dispatcher.room
+        if self._careful:
+            self._careful -= 1
+            room = min(room, 1)
         if room <= 0:
             self._dispatcher.freed.clear()
             if self._dispatcher.room <= 0 and not self._dispatcher.draining:
@@ -125,22 +162,28 @@ class Claimer:
                 tenants=room,
                 batch=batch,
                 lease=self._lease,
-                after=self._after,
+                # A look that begins at the first tenant has no second half.
+                after=None if self._took_all else self._after,
                 gated=self._gated,
                 peers=peers if only_mine and len(peers) > 1 else None,
                 free=free,
             )
+            self._looked.set()
             rows = claimed.rows
+            if self._after is not None:
+                # In turn: the look went from there to the last tenant, and on from the first.
+                turn = bisect_right(rows, self._after, key=_tenant)
+                rows = rows[turn:] + rows[:turn]
             self._pace.passed_over(claimed.passed_over)
             metrics.CLAIMS.labels("yes" if rows else "no").inc()
             self._took(clock() - began, len(rows))
             found = self._dispatcher.start(rows, batch) if rows else 0
+            # Not where a tenant may have more, where a cap passes some over, or where others begin too.
+            self._took_all = (
+                found < room and len(rows) < batch and claimed.place is None and len(peers) < 2 and not free
+            )
             if claimed.place is not None:
                 self._after = claimed.place
-            elif found < room and len(peers) < 2 and not free:
-                # All there was is taken, so nobody's turn is next, and a look that begins at the first tenant
-                # has no second half. (Not where a cap passes tenants over, or where others begin too.)
-                self._after = calls.NIL
             elif found:
                 self._after = rows[-1]["tenant_id"]
             if not found:

@@ -22,6 +22,8 @@ _EVENTS_AT_ONCE = 3000
 #: Events that one claim may bring, about: memory must not grow with the backlog.
 _MOST_EVENTS = 10_000
 _LONGEST_WAIT = 1.0
+#: How long at most to claim nothing because handlers get no connection, in seconds.
+_LONGEST_PAUSE = 5.0
 #: Seconds since another tenant was here as well until one is alone.
 _ALONE_AFTER = 1.0
 
@@ -50,11 +52,13 @@ class Dispatcher:
         #: events of a tenant in the last claim
         self._mean = 1.0
         self._crowded_at = -_ALONE_AFTER
+        #: handlers got no connection: until when nothing is claimed, and for how long that was
+        self._paused_until = self._pause = 0.0
 
     @property
     def room(self) -> int:
         """How many tenants may be claimed now: the free slots, and ahead as fast as runs have been ending."""
-        if self.draining or self._settling() >= 2 * _MOST_AHEAD:
+        if self.draining or self._settling() >= 2 * _MOST_AHEAD or self.is_paused:
             return 0
         ahead = self._ahead
         room = self._slots + ahead - len(self.active) - len(self._queue)
@@ -62,6 +66,19 @@ class Dispatcher:
         # that those in hand are not done before the claim is.
         at_once = max(self._slots, min(_MOST_AT_ONCE, int(_EVENTS_AT_ONCE / self._mean)))
         return min(room, at_once) if room > ahead // 2 else 0
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether what is claimed now could not be handled, as far as is known."""
+        return asyncio.get_running_loop().time() < self._paused_until
+
+    def pause(self) -> None:
+        """Handlers got no connection: what waits is better claimed by another replica, or later."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._paused_until:
+            again = now - self._paused_until < 2 * _LONGEST_PAUSE
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again and self._pause else 0.2
+            self._paused_until = now + self._pause
 
     @property
     def _ahead(self) -> int:
@@ -140,6 +157,9 @@ class Dispatcher:
             except asyncio.CancelledError:
                 # Of a task that a handler awaited, perhaps; a worker ends with its replica only.
                 if is_cancelled():
+                    if self.draining:
+                        # Its task group would take the rest of the drain down with it.
+                        return
                     raise
             finally:
                 self.active.discard(run)

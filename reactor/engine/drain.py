@@ -1,15 +1,23 @@
-"""The orderly end of a replica: it claims no more, finishes or hands over what is in flight, and releases."""
+"""The orderly end of a replica: it claims no more, finishes or hands over what is in flight, and releases.
+
+All of it together has the drain's seconds, and those below after them. Who has not ended by then (a handler
+or a job that swallows its cancellation, or waits for a thread) is left behind: its connection is cut and its
+lease given back, so it can commit nothing, and what it was doing is done again elsewhere.
+"""
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 import asyncpg
 import structlog
+from anyio.abc import TaskGroup, TaskStatus
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
 from reactor.engine.dispatcher import Dispatcher
+from reactor.engine.frames import where_suspended
 from reactor.engine.settler import Settler
 from reactor.telemetry import names
 
@@ -20,33 +28,124 @@ else:
 
 log = structlog.get_logger("reactor.drain")
 
-#: Seconds that cancelled handlers have to clean up, and the server to take us off its list.
-_LAST = 5
+#: Seconds that cancelled handlers have to clean up, and then the server to take us off its list.
+_CLEAN_UP = 2.0
+_FAREWELL = 1.5
+#: A drain that began so many seconds more than its own ago is over; less than five, because Kubernetes kills
+#: 30 s after the signal, of which a drain has 25.
+AFTERWARDS = _CLEAN_UP + _FAREWELL + 0.5
 
 
-async def drain(
-    pool: Pool, settler: Settler, dispatcher: Dispatcher, *, replica: str, seconds: float
-) -> None:
-    """What waits for a slot is given back at once; what runs may finish within so many ``seconds``."""
-    waiting = dispatcher.take_waiting(0)
-    if waiting:
-        await settler.abandon(waiting, interrupted=False, reason=None)
-    with anyio.move_on_after(seconds):
-        while dispatcher.active:
-            dispatcher.freed.clear()
-            await dispatcher.freed.wait()
-        while settler.settling:
-            settler.settled.clear()
-            await settler.settled.wait()
-    for run in dispatcher.active:
-        if run.task is not None:
-            run.task.cancel()
-    with anyio.move_on_after(_LAST):
-        while dispatcher.active:
-            dispatcher.freed.clear()
-            await dispatcher.freed.wait()
-    try:
-        async with asyncio.timeout(_LAST), borrow(pool) as connection:
-            await calls.retire(connection, replica)
-    except LOST as error:
-        log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
+class UntilDrain:
+    """Tasks that are cancelled when the drain begins, and that need not end with it."""
+
+    group: TaskGroup
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    @classmethod
+    async def within(cls, group: TaskGroup) -> "UntilDrain":
+        """Ready for tasks; what they raise is raised in ``group``."""
+        begun = cls()
+        await group.start(begun._run, name="until the drain")
+        return begun
+
+    async def _run(self, *, task_status: TaskStatus[None]) -> None:
+        try:
+            async with anyio.create_task_group() as self.group:
+                task_status.started()
+                await anyio.sleep_forever()
+        finally:
+            self.ended.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One replica's; its seconds count from :meth:`run`."""
+
+    own: Pool
+    handlers: Pool
+    settler: Settler
+    dispatcher: Dispatcher
+    #: the claimer and its like; and the leader, whose jobs nobody waits for before the rest begins
+    claiming: UntilDrain
+    leading: UntilDrain
+    replica: str
+
+    async def run(self, seconds: float) -> None:
+        """What waits for a slot is given back at once; what runs may finish within so many ``seconds``."""
+        until = asyncio.get_running_loop().time() + seconds
+        self.settler.until = until + _CLEAN_UP
+        self.claiming.group.cancel_scope.cancel()
+        self.leading.group.cancel_scope.cancel()
+        async with anyio.create_task_group() as group:
+            given_back = asyncio.Event()
+            group.start_soon(self._give_back, given_back, name="give back")
+            with anyio.CancelScope(deadline=until):
+                await self._finish(given_back)
+            for run in self.dispatcher.active:
+                if run.task is not None:
+                    run.task.cancel()
+            with anyio.CancelScope(deadline=until + _CLEAN_UP):
+                await self._finish(given_back)
+            group.cancel_scope.cancel()
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await self._leave_behind()
+                async with borrow(self.own) as connection:
+                    await calls.retire(connection, self.replica)
+        except LOST as error:
+            log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
+        if self.dispatcher.active or not (self.claiming.ended.is_set() and self.leading.ended.is_set()):
+            # Whatever they still do, they do without a connection.
+            self.own.terminate()
+            self.handlers.terminate()
+
+    async def _give_back(self, done: asyncio.Event) -> None:
+        """Runs that have not begun, then those that a claim brought which was on its way."""
+        await self._abandon_waiting()
+        await self.claiming.ended.wait()
+        await self._abandon_waiting()
+        done.set()
+
+    async def _abandon_waiting(self) -> None:
+        waiting = self.dispatcher.take_waiting(0)
+        if waiting:
+            await self.settler.abandon(waiting, interrupted=False, reason=None)
+
+    async def _finish(self, given_back: asyncio.Event) -> None:
+        await given_back.wait()
+        while self.dispatcher.active:
+            self.dispatcher.freed.clear()
+            await self.dispatcher.freed.wait()
+        while self.settler.settling:
+            self.settler.settled.clear()
+            await self.settler.settled.wait()
+        await self.leading.ended.wait()
+
+    async def _leave_behind(self) -> None:
+        """Nothing ends a task that will not: what can be taken from it is its connection and its lease."""
+        left = [*self.settler.settling]
+        for run in self.dispatcher.active:
+            if run.calling_since and run.task is not None:
+                log.error(
+                    names.RUN_LEFT_BEHIND,
+                    handler=run.handler,
+                    event_id=run.event.id if run.event else None,
+                    tenant_id=str(run.tenant_id),
+                    where=where_suspended(run.task),
+                )
+            if not run.lost:
+                left.append(run)
+            run.lost = True
+            if run.scope is not None:
+                run.scope.terminate()
+        if not self.leading.ended.is_set():
+            for task in asyncio.all_tasks():
+                kind, _, job = task.get_name().partition(" ")
+                if kind == "job":
+                    log.error(names.JOB_LEFT_BEHIND, job=job, where=where_suspended(task))
+        if left:
+            # A settlement that is on its way may be committed before this, or is refused after it.
+            await self.settler.abandon(left, interrupted=True, reason="the replica stopped")

@@ -1,11 +1,12 @@
-"""Statements that a handler may not run: the transaction is the engine's, and so is the role."""
+"""Statements that a handler may not run: transaction, role and session are the engine's."""
 
 import re
 
 # Statements that would end our transaction or leave the tenant's role. Row level security and the
 # check in reactor.settle() are the guard; this says it before harm is done, and names the statement.
+# A prepared one would be found by the next tenant's handler, and the driver prepares by itself.
 _FORBIDDEN = re.compile(
-    r"\s*(commit|end\b|abort|begin|start\s+transaction|prepare\s+transaction|rollback(?!\s+(work\s+|transaction\s+)?to\b)"
+    r"\s*(commit|end\b|abort|begin|start\s+transaction|prepare\b|rollback(?!\s+(work\s+|transaction\s+)?to\b)"
     r"|reset\s+(role|all|session)|discard\b|set\s+(local\s+|session\s+)?(role\b|session\s+authorization|transaction\b))",
     re.IGNORECASE,
 )

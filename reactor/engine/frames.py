@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 from itertools import dropwhile
 from os import sep
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
+
+from reactor.errors import downward
 
 #: So many of the innermost frames, each at most so long, in characters.
 _FRAMES = 3
@@ -29,12 +31,13 @@ _Place = tuple[CodeType, int]
 
 def where_raised(error: BaseException) -> list[str]:
     """Where an error came from, the innermost frame last; of a group, where its first one did."""
-    places: list[_Place] = []
-    seen: BaseException | None = error
-    while seen is not None:
-        places += _raised(seen)
-        seen = seen.exceptions[0] if isinstance(seen, BaseExceptionGroup) else None
-    return _told(places)
+    return _told([place for each in downward(error) for place in _raised(each)])
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """The interpreter's own record, whatever the error's class makes of the attribute."""
+    trace: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return trace
 
 
 def where_suspended(task: asyncio.Task[None]) -> list[str]:
@@ -60,7 +63,7 @@ def is_ours(file: str) -> bool:
 
 
 def _raised(error: BaseException) -> Iterator[_Place]:
-    trace = error.__traceback__
+    trace = traceback_of(error)
     while trace is not None:
         yield trace.tb_frame.f_code, trace.tb_lineno
         trace = trace.tb_next

@@ -28,13 +28,19 @@ class Judge:
         self._plans = handlers.plans()
         self._limits = limits
 
-    def unfit(self, event: Event[Any], plan: Plan | None) -> Outcome | None:
-        """Why an event may not be tried, if so."""
+    @property
+    def max_interruptions(self) -> int:
+        """So often may an event be cut short until it is tried no more."""
+        return self._limits.max_interruptions
+
+    def unfit(self, event: Event[Any], plan: Plan | None, last: str = "") -> Outcome | None:
+        """Why an event may not be tried, if so. ``last``: what cut it short the last time."""
         return decide_unfit(
             event,
             plan.subscriptions if plan else (),
             max_attempts=self._limits.max_attempts,
             max_interruptions=self._limits.max_interruptions,
+            last=last,
         )
 
     def failed(

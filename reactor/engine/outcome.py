@@ -9,7 +9,17 @@ from pydantic import ValidationError
 
 from reactor.engine.frames import where_raised
 from reactor.engine.refusals import hint_for
-from reactor.errors import SQLSTATES, BadArgument, Discard, ReactorError, Retry
+from reactor.errors import (
+    SQLSTATES,
+    BadArgument,
+    Discard,
+    ReactorError,
+    Retry,
+    downward,
+    kind_of,
+    storable,
+    text_of,
+)
 from reactor.events import MAX_DEPTH, Event
 from reactor.handlers import Subscription
 
@@ -18,10 +28,9 @@ Verdict = Literal["retry", "dead", "discard"]
 #: What a row in agent_alerts emits, a dead event's included.
 ALERT_EVENT = "alert.created"
 
-#: Longest error text that is kept with an event, in characters.
-_LONGEST = 2000
-#: A handler may ask for any delay, and a date has an end.
+#: A handler may ask for any delay, and a date has an end, an interval two of them.
 _LONGEST_DELAY = timedelta(days=3650)
+_NO_DELAY = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,9 @@ class Outcome:
             "verdict": self.verdict,
             "reason": self.reason,
             "error": self.error,
-            "delay": min(self.delay, _LONGEST_DELAY).total_seconds() if self.delay is not None else None,
+            "delay": None
+            if self.delay is None
+            else max(_NO_DELAY, min(self.delay, _LONGEST_DELAY)).total_seconds(),
             "counts": self.counts,
         }
 
@@ -71,7 +82,12 @@ class Outcome:
 
 
 def decide_unfit(
-    event: Event[Any], subscriptions: tuple[Subscription, ...], *, max_attempts: int, max_interruptions: int
+    event: Event[Any],
+    subscriptions: tuple[Subscription, ...],
+    *,
+    max_attempts: int,
+    max_interruptions: int,
+    last: str = "",
 ) -> Outcome | None:
     """Events that no handler is asked about: they are dead, with the reason."""
     if not subscriptions and event.type == ALERT_EVENT:
@@ -86,7 +102,8 @@ def decide_unfit(
     if event.attempts >= allowed_attempts(subscriptions, max_attempts):
         return Outcome(event.id, "dead", f"failed {event.attempts} times", counts=False)
     if event.interruptions >= max_interruptions:
-        return Outcome(event.id, "dead", f"interrupted {event.interruptions} times", counts=False)
+        reason = f"interrupted {event.interruptions} times" + (f", last: {last}" if last else "")
+        return Outcome(event.id, "dead", storable(reason), counts=False)
     return None
 
 
@@ -98,7 +115,23 @@ def decide_failure(
     max_attempts: int,
     handler: str,
 ) -> Outcome:
-    """What a handler's exception means for its event."""
+    """What a handler's exception means for its event. Never raises, whatever class the exception is of."""
+    try:
+        return _decide(event, error, subscriptions, max_attempts=max_attempts, handler=handler)
+    except Exception as refused:
+        # A subclass of Retry, say, that never called our constructor: it is a failure like any other.
+        spoilt = TypeError(f"{kind_of(error)} cannot be read: {kind_of(refused)}: {text_of(refused)}")
+        return _decide(event, spoilt, subscriptions, max_attempts=max_attempts, handler=handler)
+
+
+def _decide(
+    event: Event[Any],
+    error: BaseException,
+    subscriptions: tuple[Subscription, ...],
+    *,
+    max_attempts: int,
+    handler: str,
+) -> Outcome:
     match error:
         case Discard():
             return Outcome(event.id, "discard", storable(error.reason))
@@ -112,9 +145,9 @@ def decide_failure(
         case Retry() if not error.counts:
             # Kept with the event, so that a person can ask why it waits.
             told = describe(error, handler)
-            return Outcome(event.id, "retry", _text(error), error=told, delay=error.after, counts=False)
+            return Outcome(event.id, "retry", _text(error), error=told, delay=_delay(error), counts=False)
         case _:
-            delay = error.after if isinstance(error, Retry) else None
+            delay = _delay(error) if isinstance(error, Retry) else None
             told = describe(error, handler)
             tries = event.attempts + 1
             if tries >= allowed_attempts(subscriptions, max_attempts):
@@ -130,8 +163,8 @@ def allowed_attempts(subscriptions: tuple[Subscription, ...], default: int) -> i
 
 def describe(error: BaseException, handler: str) -> dict[str, Any]:
     """An error as it is kept with the event; ``where`` and ``hint`` only if there is something to say."""
-    kind = type(error).__name__
-    told: dict[str, Any] = {"kind": kind, "error": storable(str(error) or kind), "handler": handler}
+    kind = kind_of(error)
+    told: dict[str, Any] = {"kind": kind, "error": text_of(error) or kind, "handler": storable(handler)}
     if isinstance(error, Retry) and not error.counts:
         return told
     if where := where_raised(error):
@@ -143,23 +176,25 @@ def describe(error: BaseException, handler: str) -> dict[str, Any]:
 
 def _text(error: BaseException) -> str:
     """An error in a line or two: its type first, unless its text is meant to be read alone."""
-    kind, text = type(error).__name__, str(error)
+    # A group's own text only says how many there are.
+    return storable(": ".join(_own_text(each) for each in downward(error)))
+
+
+def _own_text(error: BaseException) -> str:
+    kind, text = kind_of(error), text_of(error)
     match error:
         case ReactorError() | Retry():
-            return storable(text or kind)
+            return text or kind
         case asyncpg.PostgresError() if error.sqlstate in SQLSTATES:
-            return storable(text)
-        case BaseExceptionGroup():
-            # Its own text only says how many there are.
-            return storable(f"{kind}: {text}: {_text(error.exceptions[0])}")
+            return text
         case _:
-            return storable(f"{kind}: {text}" if text else kind)
+            return f"{kind}: {text}" if text else kind
 
 
-def storable(text: str) -> str:
-    """Text of any origin as PostgreSQL can keep it: no NUL, no half of a surrogate pair, not endless."""
-    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-    return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"
+def _delay(error: Retry) -> timedelta | None:
+    """What it asks for, unless somebody set something else there afterwards."""
+    after: object = error.after
+    return after if isinstance(after, timedelta) else None
 
 
 def _summary(error: ValidationError) -> str:

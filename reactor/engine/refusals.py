@@ -4,7 +4,7 @@ import re
 
 import asyncpg
 
-from reactor.errors import ReactorError
+from reactor.errors import ReactorError, downward
 
 _NO_GRANT = re.compile(r"permission denied for table (.+)")
 _OTHER_TENANT = re.compile(r'violates row-level security policy (?:"reactor_tenant_only" )?for table "')
@@ -12,11 +12,14 @@ _OTHER_TENANT = re.compile(r'violates row-level security policy (?:"reactor_tena
 
 def hint_for(error: BaseException) -> str | None:
     """The next step for a person, in a line; ``None`` where the error says all that is known."""
-    match error:
+    *_, innermost = downward(error)
+    match innermost:
         case ReactorError():
-            return error.hint
+            # A subclass may never have called our constructor.
+            hint = getattr(innermost, "hint", None)
+            return hint if isinstance(hint, str) else None
         case asyncpg.InsufficientPrivilegeError():
-            said = error.args[0] if error.args else ""
+            said = innermost.args[0] if innermost.args else ""
             if found := _NO_GRANT.fullmatch(str(said)):
                 return (
                     "handlers may not use this table yet; let them, each for its own tenant: "
@@ -25,8 +28,6 @@ def hint_for(error: BaseException) -> str | None:
             if _OTHER_TENANT.search(str(said)):
                 return "the row is of another tenant than the event's; a handler writes rows of its own only"
             return None
-        case BaseExceptionGroup():
-            return hint_for(error.exceptions[0])
         case _:
             return None
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from reactor.context import Context, RunCounters
+from reactor.context import Context, RunCounters, TenantDb
 from reactor.engine.outcome import Outcome
 from reactor.events import Event
 
@@ -68,8 +68,9 @@ class Run:
     #: events that a checkpoint acknowledged
     acknowledged: set[int] = field(default_factory=set)
     scope: "Scope | None" = None
-    #: what is being handled, and what ``ctx.checkpoint()`` calls
+    #: what is being handled, and what ``ctx.db`` and ``ctx.checkpoint()`` call
     segment: "Segment | None" = None
+    open_db: Callable[[str], TenantDb] | None = None
     checkpoint: Callable[[Context], Awaitable[None]] | None = None
     #: a settlement that nobody waits for yet: the events that it will bring, and those that it settles
     coming: asyncio.Future[Rows] | None = None

@@ -25,12 +25,13 @@ import structlog
 
 from reactor.db.borrow import LOST, PATIENCE
 from reactor.engine.caller import MOST_SAVEPOINTS, Caller
-from reactor.engine.interruption import Interrupted, forget_cancellation, is_infrastructure
+from reactor.engine.interruption import Interrupted, cut_short, forget_cancellation, say_unforeseen
 from reactor.engine.judge import Judge
 from reactor.engine.run import Limits, Rows, Run, Segment
-from reactor.engine.scope import Scope
+from reactor.engine.scope import NoConnection, Scope
+from reactor.engine.scoped_db import ScopedDb
 from reactor.engine.settler import Settler
-from reactor.errors import Fenced, ReactorError, ScopeBroken
+from reactor.errors import Fenced, ReactorError, ScopeBroken, kind_of, text_of
 from reactor.events import Event
 from reactor.telemetry import metrics, names
 
@@ -62,6 +63,7 @@ class Runner:
         may_keep: Callable[[], bool],
         is_alone: Callable[[], bool],
         is_draining: Callable[[], bool],
+        no_connection: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._shares_sessions = shares_sessions
@@ -72,12 +74,14 @@ class Runner:
         self._may_keep = may_keep
         self._is_alone = is_alone
         self._is_draining = is_draining
+        self._no_connection = no_connection
 
     async def work(self, run: Run) -> None:
         """Everything this replica does under one lease. Never raises but for cancellation by the drain."""
         run.task = asyncio.current_task()
         run.checkpoint = partial(self._caller.checkpoint, run)
         scope = run.scope = Scope(self._pool, run.tenant_id, run.run_id, shares_session=self._shares_sessions)
+        run.open_db = partial(ScopedDb, scope)
         try:
             await self._go_through(run, scope)
         except Fenced:
@@ -89,11 +93,13 @@ class Runner:
                 names.RUN_INTERRUPTED,
                 tenant_id=str(run.tenant_id),
                 run_id=str(run.run_id),
-                error=str(error),
+                error=text_of(error),
             )
-            scope.terminate()
-            await _come_to_rest(run)
-            await self._settler.abandon([run], interrupted=True, reason=str(error) or type(error).__name__)
+            await self._give_back(run, scope, error)
+        except Exception as error:
+            # A mistake of ours costs this turn, and not the replica that all other tenants depend on.
+            say_unforeseen(log, error, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
+            await self._give_back(run, scope, error)
         except asyncio.CancelledError:
             with anyio.CancelScope(shield=True):
                 await _quietly_roll_back(scope)
@@ -114,6 +120,16 @@ class Runner:
                 with anyio.CancelScope(shield=True):
                     await _quietly_roll_back(scope)
 
+    async def _give_back(self, run: Run, scope: Scope, error: Exception) -> None:
+        """Nothing more of this run is settled: its transaction is cut, its events are another run's."""
+        scope.terminate()
+        await _come_to_rest(run)
+        untried = isinstance(error.__cause__, NoConnection)
+        if untried:
+            # Nothing was begun that they could have broken. Without a pause the next ones fare the same.
+            self._no_connection()
+        await self._settler.abandon([run], interrupted=not untried, reason=text_of(error) or kind_of(error))
+
     async def _go_through(self, run: Run, scope: Scope) -> None:
         """Handle and settle until there is nothing more for this turn."""
         rows = run.rows
@@ -123,15 +139,22 @@ class Runner:
         #: how many events are to be done one by one, because together they could not be committed
         solo = 0
         batch = self._limits.batch
+
+        def is_enough(taken: int) -> bool:
+            return len(handled) + taken >= self._limits.batch and not self._may_keep()
+
         while rows:
             part, rest = (rows, []) if len(rows) <= batch else (rows[:batch], rows[batch:])
             try:
-                taken = await self._caller.handle(run, scope, segment, part, solo=solo > 0)
+                taken = await self._caller.handle(
+                    run, scope, segment, part, solo=solo > 0, is_enough=is_enough
+                )
                 if run.coming is not None:
                     rest = [*rest, *await _arrive(run)]
-                if rest and taken == len(part) and not solo and scope.connection is None:
+                goes_on = rest and taken == len(part) and not solo and scope.connection is None
+                # Where others wait for the slot, a batch is a turn: what is left in hand was not begun.
+                if goes_on and not is_enough(taken):
                     rows, handled = rest, [*handled, *part]
-                    # Where others wait for the slot, what is in hand is finished, and nothing new begun.
                     if self._may_keep() and not run.capped and not self._is_draining():
                         # It is quick (or part of it would be left): the longer the list, the less each costs,
                         # and the longer others wait for the processor, if there are any.
@@ -148,8 +171,8 @@ class Runner:
                 rows = await self._settle(run, scope, segment, whole, len(handled) + taken, solo=solo > 1)
                 solo = max(0, solo - 1)
             except (ScopeBroken, asyncpg.PostgresError) as error:
-                if is_infrastructure(error, scope):
-                    raise Interrupted(str(error)) from error
+                if cut_short(error, scope):
+                    raise Interrupted(text_of(error)) from error
                 await _quietly_roll_back(scope)
                 rest = [*rest, *await _arrive_or_redo(run, scope)]
                 undecided = len(run.on_its_way) + len(segment.done) + len(segment.outcomes)
@@ -228,8 +251,8 @@ async def _arrive_or_redo(run: Run, scope: Scope) -> Rows:
     try:
         return await _arrive(run)
     except asyncpg.PostgresError as error:
-        if is_infrastructure(error, scope):
-            raise Interrupted(str(error)) from error
+        if cut_short(error, scope):
+            raise Interrupted(text_of(error)) from error
         run.coming = None
         return ()
 
@@ -237,7 +260,7 @@ async def _arrive_or_redo(run: Run, scope: Scope) -> Rows:
 async def _come_to_rest(run: Run) -> None:
     """A settlement that extends the lease must not overtake the one that gives it back."""
     if run.coming is not None:
-        with anyio.move_on_after(2 * PATIENCE), suppress(Fenced, *LOST):
+        with anyio.move_on_after(2 * PATIENCE), suppress(Exception):
             await asyncio.shield(run.coming)
 
 

@@ -31,6 +31,8 @@ else:
 #: A division by zero in a session that ever had temporary objects. Their names come first on every search
 #: path, and what functions compiled while they were there outlives them: it goes to no other handler.
 _REFUSE_USED = "select 1 / (pg_catalog.pg_my_temp_schema() = 0)::int"
+#: What a handler locked for its session outlives its transaction: others would wait for an idle connection.
+_UNLOCK = "select pg_catalog.pg_advisory_unlock_all()"
 #: How long a transaction may be silent between the fence and its commit, in milliseconds.
 _SILENCE_MS = 5000
 #: … and how much longer than its handler's limit before.
@@ -39,6 +41,10 @@ _CLEARANCE = timedelta(seconds=30)
 
 class ScopeUnavailable(Exception):
     """The server gave no connection, or no transaction on it: the event is not to blame."""
+
+
+class NoConnection(ScopeUnavailable):
+    """Nothing was begun: whatever was in hand cannot have broken it."""
 
 
 class Scope:
@@ -113,9 +119,9 @@ class Scope:
             connection = await self._take()
             try:
                 await connection.execute(
-                    # What a session set and locked would go from one tenant's handler to another's.
-                    f"reset all; {self._cleaning}; begin isolation level read committed; "
-                    "select pg_catalog.pg_advisory_unlock_all(); "
+                    # What a session set or keeps open would go from one tenant's handler to another's.
+                    f"reset all; {self._cleaning}; close all; unlisten *; "
+                    "begin isolation level read committed; "
                     f"select set_config('role', 'reactor_handler', true), "
                     f"set_config('reactor.tenant_id', '{self._tenant_id}', true), "
                     # By this reactor.cut_off() finds it when the lease is lost.
@@ -130,7 +136,7 @@ class Scope:
                     # Its neighbours in the pool have most likely lost their other ends as well.
                     await self._pool.expire_connections()
                 await self._discard(connection)
-                raise ScopeUnavailable(str(error) or type(error).__name__) from error
+                raise NoConnection(str(error) or type(error).__name__) from error
             except BaseException:
                 await self._discard(connection)
                 raise
@@ -142,7 +148,7 @@ class Scope:
         cause = self._cause
         cause_id = str(cause.id) if cause else ""
         depth = str(cause.depth) if cause else ""
-        silence = int(min(self._limit + _CLEARANCE, timedelta(days=1)).total_seconds() * 1000)
+        silence = int((min(self._limit, timedelta(days=1)) + _CLEARANCE).total_seconds() * 1000)
         trace = re.sub(r"[^0-9a-fA-F-]", "", cause.traceparent or "") if cause else ""
         return (
             f"set_config('idle_in_transaction_session_timeout', '{silence}', true), "
@@ -177,7 +183,7 @@ class Scope:
         if connection is None:
             return
         try:
-            await self._run(connection, "rollback")
+            await self._run(connection, f"rollback; {_UNLOCK}")
         except ScopeBroken:
             self.broken = False
             return  # the connection was cut, which undoes as well
@@ -192,7 +198,7 @@ class Scope:
         connection = self._connection
         assert connection is not None
         try:
-            await connection.execute("commit", timeout=PATIENCE)
+            await connection.execute(f"commit; {_UNLOCK}", timeout=PATIENCE)
         except BaseException:
             self._connection = None
             self.broken = True
@@ -252,7 +258,7 @@ class Scope:
         try:
             return await self._pool.acquire(timeout=2 * PATIENCE)
         except LOST as error:
-            raise ScopeUnavailable(str(error) or type(error).__name__) from error
+            raise NoConnection(str(error) or type(error).__name__) from error
 
     async def _discard(self, connection: Connection) -> None:
         cut(connection)

@@ -38,7 +38,7 @@ class ScopedDb:
         if forbidden is not None:
             raise ScopeBroken(
                 f"handler {self._handler} may not run {forbidden!r} through ctx.db: "
-                "the transaction commits together with the acknowledgement",
+                "the transaction commits together with the acknowledgement, and the session is the reactor's",
                 hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
             )
         return await self._scope.use()

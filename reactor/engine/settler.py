@@ -14,15 +14,15 @@ from uuid import UUID
 
 import anyio
 import asyncpg
+import orjson
 import structlog
 
 from reactor.db import calls
-from reactor.db.borrow import LOST, Held, borrow
-from reactor.engine.interruption import is_servers
-from reactor.engine.outcome import storable
+from reactor.db.borrow import LOST, PATIENCE, Held, borrow
+from reactor.engine.interruption import is_servers, say_unforeseen
 from reactor.engine.run import Rows, Run, Segment, rows_by_run
 from reactor.engine.scope import Scope
-from reactor.errors import Fenced, ScopeBroken, from_sqlstate
+from reactor.errors import Fenced, ScopeBroken, from_sqlstate, kind_of, storable, text_of
 from reactor.telemetry import metrics, names
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Settler:
         #: settling tasks without work, the last one that had some at the end: its session is warm, and the
         #: others are opened only when one is not enough
         self._idle: list[asyncio.Event] = []
+        self.until = float("inf")  #: loop time from which a drain gives no lease back any more
         #: runs that were handed over and whose leases are still ours
         self.settling: set[Run] = set()
         #: set whenever some of those are settled
@@ -153,24 +154,34 @@ class Settler:
         _count([segment])
 
     async def abandon(self, runs: Sequence[Run], *, interrupted: bool, reason: str | None) -> None:
-        """Give leases back unsettled; tries until the server answers or the lease is over anyway."""
+        """Give leases back unsettled; tries until the server answers, or the lease or the drain is over."""
         tenants = [run.tenant_id for run in runs]
         ids = [run.run_id for run in runs]
         reason = None if reason is None else storable(reason)
-        until = asyncio.get_running_loop().time() + self._lease.total_seconds()
-        wait = 0.1
+        until, wait = asyncio.get_running_loop().time() + self._lease.total_seconds(), 0.1
         while True:
             try:
                 async with borrow(self._pool) as connection:
                     await calls.abandon(connection, tenants, ids, interrupted=interrupted, reason=reason)
             except LOST as error:
-                if asyncio.get_running_loop().time() + wait > until:
+                if asyncio.get_running_loop().time() + wait > min(until, self.until):
                     log.warning(names.ABANDON_FAILED, runs=[str(i) for i in ids], error=str(error))
                     return
                 await anyio.sleep(wait)
                 wait = min(wait * 2, 2.0)
             else:
                 return
+
+    async def last_error(self, event_id: int) -> str:
+        """The last error that is kept with an event; a claim does not bring it. Empty if it is unknown."""
+        try:
+            async with borrow(self._pool) as connection:
+                said = await connection.fetchval(
+                    "select reactor.read_event($1) -> 'errors' -> -1 ->> 'error'", event_id, timeout=PATIENCE
+                )
+        except LOST:
+            return ""  # without it the reason is shorter
+        return str(said or "")
 
     async def run(self) -> None:
         """One settling task; the engine starts two."""
@@ -192,12 +203,21 @@ class Settler:
                 if self._waiting:
                     self._wake()
                 with anyio.CancelScope(shield=True):
-                    await self._settle_group(group, held)
+                    await self._settle_or_fail(group, held)
                     self.settling.difference_update([waiting.segment.run for waiting in group])
                     self.settled.set()
         finally:
             with anyio.CancelScope(shield=True):
                 await held.release()
+
+    async def _settle_or_fail(self, group: list[_Waiting], held: Held) -> None:
+        """Whatever happens to these, the next group is settled."""
+        try:
+            await self._settle_group(group, held)
+        except Exception as error:
+            say_unforeseen(log, error, runs=len(group))
+            # Of what was not settled nothing is acknowledged: the leases are given back as they are.
+            await self._fail(group, error)
 
     async def _settle_group(self, group: list[_Waiting], held: Held) -> None:
         while group:
@@ -228,7 +248,7 @@ class Settler:
                 if not isinstance(_ours(error), Fenced) or not gone:
                     # Nobody knows whose fault it is, and the others must not bear it.
                     for waiting in group:
-                        await self._settle_group([waiting], held)
+                        await self._settle_or_fail([waiting], held)
                     return
                 # Those that lost their lease are told; the others settle without them.
                 await self._fail(gone, Fenced("the lease was lost: nothing is committed"))
@@ -236,6 +256,14 @@ class Settler:
             except LOST as error:
                 await self._fail(group, error)
                 return
+            except Exception as error:
+                unsayable = [waiting for waiting in group if not _is_sayable(waiting)]
+                if not unsayable:
+                    raise
+                # Nothing was sent, and the others must not bear it.
+                say_unforeseen(log, error, runs=len(unsayable))
+                await self._fail(unsayable, error)
+                group = [waiting for waiting in group if waiting not in unsayable]
             else:
                 _count([waiting.segment for waiting in group])
                 next_rows = rows_by_run(rows)
@@ -259,8 +287,8 @@ class Settler:
             log.warning(names.RUN_LOST, runs=[str(run.run_id) for run in handed_over])
             self.released()
         else:
-            log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=str(error))
-            await self.abandon(handed_over, interrupted=True, reason=str(error) or type(error).__name__)
+            log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=text_of(error))
+            await self.abandon(handed_over, interrupted=True, reason=text_of(error) or kind_of(error))
 
 
 def _settlement(segments: Sequence[Segment], more: list[bool], ahead: Sequence[int] = ()) -> calls.Settlement:
@@ -297,6 +325,16 @@ def _settlement(segments: Sequence[Segment], more: list[bool], ahead: Sequence[i
         counts=counts,
         ahead=ahead,
     )
+
+
+def _is_sayable(waiting: _Waiting) -> bool:
+    """Whether it can be written as JSON, which a settlement is sent as."""
+    said = _settlement([waiting.segment], [waiting.more])
+    try:
+        orjson.dumps([said.verdicts, said.counts], default=str)
+    except Exception:
+        return False
+    return True
 
 
 def _ours(error: asyncpg.PostgresError) -> Fenced | ScopeBroken | None:

@@ -160,3 +160,34 @@ async def test_however_many_tenants_are_locked_those_behind_them_are_served(
         assert await world.count("public.ledger") == 1
         await application.execute("rollback")
         await world.until("select count(*) = $1 from public.ledger", held + 1, within=20)
+
+
+async def test_a_tenant_of_which_no_claim_can_be_made_stops_no_other(world: World) -> None:
+    """A trigger of the application that refuses its runs, say: the whole claim fails with it."""
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    tenants = [await world.tenant() for _ in range(20)]
+    await world.conn.execute(
+        f"""
+        create function public.refuse() returns trigger language plpgsql as $$
+        begin
+            if new.tenant_id = '{tenants[0]}' then
+                raise exception 'this tenant is archived';
+            end if;
+            return new;
+        end $$;
+        create trigger refuse before insert on public.agent_autonomous_runs
+        for each row execute function public.refuse();
+        """
+    )
+    for tenant in tenants:
+        await world.emit(tenant, "work")
+    async with world.running(app):
+        await world.until("select count(*) = 19 from public.ledger", within=30)
+        await world.conn.execute("drop trigger refuse on public.agent_autonomous_runs")
+        await world.until("select count(*) = 20 from public.ledger", within=30)
+    assert await world.dead() == []

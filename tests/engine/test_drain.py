@@ -58,6 +58,7 @@ async def test_what_does_not_finish_in_time_is_handed_over_and_burns_no_attempt(
     assert row is not None
     assert (row["attempts"], row["interruptions"], row["available_at"]) == (0, 1, None)
     assert await world.count("public.agent_tenant_locks") == 0
+    assert await world.count("reactor.replicas") == 0
 
 
 async def test_a_drain_in_the_middle_of_a_backlog_loses_and_doubles_nothing(world: World) -> None:

@@ -13,9 +13,8 @@ from reactor.engine.outcome import (
     decide_failure,
     decide_unfit,
     describe,
-    storable,
 )
-from reactor.errors import BadArgument, Discard, Retry
+from reactor.errors import BadArgument, Discard, Retry, storable
 from reactor.events import MAX_DEPTH
 from reactor.handlers import Subscription
 from reactor.testing import make_event

@@ -1,4 +1,4 @@
-"""Which statements a handler may not run, because they end its transaction or leave its role."""
+"""Which statements a handler may not run, as they end its transaction, leave its role or outlive it."""
 
 import pytest
 from hypothesis import given
@@ -8,9 +8,10 @@ from reactor.engine.forbidden import forbidden_statement
 
 ENDS = ["commit", "COMMIT WORK", "end", "abort", "rollback", "begin", "start transaction", "reset role",
         "reset all", "discard all", "set role none", "set local role x", "set session authorization y",
-        "set transaction read only", "prepare transaction 'x'", "rollback and chain"]  # fmt: skip
+        "set transaction read only", "prepare transaction 'x'", "rollback and chain",
+        "prepare p as select 1"]  # fmt: skip
 FINE = ["select 1", "savepoint a", "rollback to a", "rollback to savepoint a", "rollback work to a",
-        "release savepoint a", "set local my.x = 1", "prepare p as select 1", "update t set role = 'x'",
+        "release savepoint a", "set local my.x = 1", "update t set role = 'x'",
         "insert into end_of_day values (1)", "select 'commit'", "select $$; commit$$",
         'select 1 as "end; commit"',
         "do $x$ begin perform 1; end $x$", "-- commit\nselect 1", "/* ; commit */ select 1"]  # fmt: skip

@@ -1,0 +1,297 @@
+"""What a handler does wrong is its event's failure, whatever it is; the replica goes on for all others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from reactor import Context, Discard, Event, Reactor, Retry
+from reactor.db import calls
+from reactor.engine.judge import Judge
+from reactor.errors import Fenced
+from reactor.telemetry import names
+from tests.engine.conftest import World, enter
+
+Mistake = Callable[[Context], Awaitable[None]]
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Untraceable(Exception):
+    @property
+    def __traceback__(self) -> Any:
+        raise RuntimeError("no traceback")
+
+
+class Unmade(Retry):
+    def __init__(self) -> None:
+        """Never calls ours, so it has neither ``after`` nor ``counts``."""
+
+
+class Base(BaseException): ...
+
+
+def nested(depth: int) -> Exception:
+    error: Exception = ValueError("at the bottom")
+    for _ in range(depth):
+        error = ExceptionGroup("group", [error])
+    return error
+
+
+def raises(make: Callable[[], BaseException]) -> Mistake:
+    async def mistake(_ctx: Context) -> None:
+        raise make()
+
+    return mistake
+
+
+async def too_many(ctx: Context) -> None:
+    ctx.run.executed += 2**64
+
+
+async def half_a_thing(ctx: Context) -> None:
+    ctx.run.planned = 0.5  # type: ignore[assignment]
+
+
+async def no_phase(ctx: Context) -> None:
+    ctx.run.phase = "\ud800"  # type: ignore[assignment]
+
+
+async def early_and_too_many(ctx: Context) -> None:
+    await ctx.db.execute("select 1")
+    ctx.run.executed += 2**64
+    await ctx.checkpoint()
+
+
+MISTAKES: dict[str, tuple[Mistake, str]] = {
+    "seconds for a timedelta": (raises(lambda: Retry(5)), "takes a timedelta"),  # type: ignore[arg-type]
+    "a discard without a reason": (raises(lambda: Discard(None)), "takes the reason"),  # type: ignore[arg-type]
+    "an error without a text": (raises(Unreadable), "cannot be read: RuntimeError"),
+    "an error without a traceback": (raises(lambda: Untraceable("a")), "Untraceable: a"),
+    "a retry that was never made": (raises(Unmade), "Unmade cannot be read"),
+    "groups in groups": (raises(lambda: nested(2000)), "ExceptionGroup: group"),
+    "a BaseException": (raises(lambda: Base("own")), "Base: own"),
+    "a GeneratorExit": (raises(GeneratorExit), "GeneratorExit"),
+    "a group of them": (raises(lambda: BaseExceptionGroup("g", [Base("own")])), "Base: own"),
+    "our own error": (raises(lambda: Fenced("says the handler")), "says the handler"),
+    "a text that cannot be encoded": (raises(lambda: ValueError("\udc00\0")), "ValueError: ?"),
+    "more than a column holds": (too_many, "ctx.run.executed"),
+    "more than a column holds, at a checkpoint": (early_and_too_many, "ctx.run.executed"),
+    "half a thing": (half_a_thing, "ctx.run.planned must be a whole number"),
+    "no phase": (no_phase, "ctx.run.phase"),
+}
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["", "after it wrote"])
+@pytest.mark.parametrize("kind", MISTAKES)
+async def test_a_mistake_is_a_failure_of_its_event_and_of_nothing_else(
+    world: World, kind: str, writes: bool
+) -> None:
+    app = Reactor()
+    mistake, expected = MISTAKES[kind]
+
+    @app.on("wrong", max_attempts=1)
+    async def wrong(event: Event[Any], ctx: Context) -> None:
+        if writes:
+            await enter(event, ctx, "wrong")
+        await mistake(ctx)
+
+    @app.on("right")
+    async def right(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, "right")
+
+    tenant = await world.tenant()
+    await world.emit(tenant, "wrong")
+    await world.emit(tenant, "right")
+    with capture_logs() as said:
+        left = await world.drain(app)
+    (dead,) = await world.dead()
+    assert left.dead == 1
+    assert (dead["attempts"], dead["interruptions"]) == (1, 0)
+    assert expected in dead["reason"]
+    assert await world.notes() == ["right"]
+    assert not [line for line in said if line["event"] in (names.RUN_LOST, names.RUN_INTERRUPTED)]
+
+
+@pytest.mark.parametrize("given", ["text", ValueError])
+async def test_a_member_that_is_failed_with_no_exception_fails_alone_and_says_how(
+    world: World, given: Any
+) -> None:
+    app = Reactor()
+
+    @app.on("item", batch=10, max_attempts=1)
+    async def items(events: Sequence[Event[Any]], ctx: Context) -> None:
+        for event in events:
+            if event.payload["n"] == 2:
+                ctx.fail(event, given)
+            await enter(event, ctx, str(event.payload["n"]))
+
+    await world.flood(await world.tenant(), "item", 3)
+    await world.drain(app)
+    (dead,) = await world.dead()
+    assert "ctx.fail(event, error) takes an exception" in dead["reason"]
+    assert await world.notes() == ["1", "3"]
+
+
+async def test_a_delay_below_zero_is_none_at_all(world: World) -> None:
+    app = Reactor()
+
+    @app.on("hurried", max_attempts=2)
+    async def hurried(event: Event[Any], ctx: Context) -> None:
+        raise Retry(timedelta.min, "at once")
+
+    await world.emit(await world.tenant(), "hurried")
+    async with world.running(app):
+        await world.until("select count(*) = 1 from reactor.dead_events")
+    assert (await world.dead())[0]["reason"] == "failed 2 times, last: at once"
+
+
+async def test_a_lease_that_a_checkpoint_finds_lost_stays_lost_when_the_handler_keeps_it_to_itself(
+    world: World,
+) -> None:
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, f"try {event.interruptions}")
+        if event.interruptions == 0:
+            await world.conn.execute(
+                "update public.agent_tenant_locks set expires_at = '-infinity' where tenant_id = $1",
+                ctx.tenant_id,
+            )
+            try:
+                await ctx.checkpoint()
+            except Fenced as error:
+                raise ValueError("hidden") from error
+
+    event_id = await world.emit(await world.tenant(), "work")
+    with capture_logs() as said:
+        async with world.running(app):
+            await world.until("select true from reactor.history where id = $1", event_id)
+    past = await world.history(event_id)
+    assert past is not None
+    assert past["attempts"] == 0
+    assert await world.notes() == ["try 1"]
+    assert [line for line in said if line["event"] == names.RUN_LOST]
+
+
+async def test_an_error_of_ours_in_judging_costs_the_turn_and_not_the_replica(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Reactor()
+    fail, slips = Judge.failed, [True]
+
+    def slip(*arguments: Any) -> None:
+        if slips:
+            slips.pop()
+            raise KeyError("nobody thought of it")
+        fail(*arguments)
+
+    monkeypatch.setattr(Judge, "failed", slip)
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, f"try {event.interruptions}")
+        if event.interruptions == 0:
+            raise ValueError("fails")
+
+    event_id = await world.emit(await world.tenant(), "work")
+    with capture_logs() as said:
+        async with world.running(app):
+            await world.until("select true from reactor.history where id = $1", event_id)
+    past = await world.history(event_id)
+    assert past is not None
+    assert (past["attempts"], past["interruptions"]) == (0, 1)
+    assert await world.notes() == ["try 1"]
+    (told,) = [line for line in said if line["event"] == names.RUN_INTERRUPTED]
+    assert "nobody thought of it" in told["error"]
+    assert "Traceback" in told["exception"]
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["before", "after the commit"])
+async def test_an_error_of_ours_in_settling_is_not_the_others_and_acknowledges_nothing_that_was_not_settled(
+    world: World, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    app = Reactor()
+    settle, slips = calls.settle, [0]
+    handled: list[int] = []
+
+    async def slip(connection: Any, settlement: calls.Settlement, **rest: Any) -> Any:
+        rows = await settle(connection, settlement, **rest) if committed else []
+        if slips[0] < 3:
+            slips[0] += 1
+            raise KeyError("nobody thought of it")
+        return rows if committed else await settle(connection, settlement, **rest)
+
+    monkeypatch.setattr(calls, "settle", slip)
+
+    @app.on("quiet")
+    async def quiet(event: Event[Any], ctx: Context) -> None:
+        handled.append(event.id)
+
+    for _ in range(8):
+        await world.flood(await world.tenant(), "quiet", 5)
+    async with world.running(app, batch_size=3, lease_seconds=3600):
+        await world.until("select count(*) = 40 from reactor.history", within=20)
+        await world.until("select count(*) = 0 from public.agent_tenant_locks")
+    assert slips == [3]
+    assert await world.count("reactor.history where attempts > 0") == 0
+    # What was committed is not done again.
+    assert (len(handled) == 40) == committed
+    assert set(handled) == {row["id"] for row in await world.conn.fetch("select id from reactor.history")}
+
+
+async def test_what_cannot_be_said_is_left_out_and_the_others_of_its_group_are_settled(world: World) -> None:
+    """The way in is closed; should there be another one, it must not reach the other tenants."""
+    app = Reactor()
+    spoilt: list[UUID] = []
+
+    @app.on("quiet")
+    async def quiet(event: Event[Any], ctx: Context) -> None:
+        if ctx.tenant_id in spoilt and event.interruptions == 0:
+            run = next(r for r in app.replicas[0]._dispatcher.active if r.tenant_id == ctx.tenant_id)  # type: ignore[index]
+            assert run.segment is not None
+            run.segment.counters.phase = "\ud800"  # type: ignore[assignment]
+
+    tenants = [await world.tenant() for _ in range(8)]
+    spoilt.append(tenants[3])
+    ids = [await world.emit(tenant, "quiet") for tenant in tenants]
+    async with world.running(app, lease_seconds=3600):
+        await world.until("select count(*) = 8 from reactor.history", within=20)
+    past = await world.conn.fetch("select id from reactor.history where interruptions > 0")
+    assert [row["id"] for row in past] == [ids[3]]
+
+
+async def test_a_driver_that_is_killed_inside_a_handler_is_known_by_its_connection(world: World) -> None:
+    """The closed connection says so, at whatever moment the session ends."""
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        if event.interruptions >= 5:
+            return
+        pid = await ctx.db.fetchval("select pg_backend_pid()")
+        asked = asyncio.create_task(ctx.db.fetchval("select pg_sleep(0.05)"))
+        if event.interruptions % 2:
+            await asyncio.sleep(0)
+        else:
+            await asked
+        await world.conn.fetchval("select pg_terminate_backend($1)", pid)
+        await asked
+        await ctx.db.fetchval("select pg_sleep(5)")
+
+    event_id = await world.emit(await world.tenant(), "work")
+    async with world.running(app):
+        await world.until("select true from reactor.history where id = $1", event_id)
+    past = await world.history(event_id)
+    assert past is not None
+    assert (past["attempts"], past["interruptions"]) == (0, 5)
+    assert await world.notes() == ["work"]

@@ -1,0 +1,44 @@
+"""Handlers that get no connection: their events wait, and none is blamed."""
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from reactor import Context, Event, Reactor
+from reactor.testing import running
+from tests.engine.conftest import World, enter
+
+
+async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> None:
+    """As when a password was changed, or the server is full: the engine's own connections are still there."""
+    role = f"app_{world.url.rpartition('/')[2].partition('?')[0]}"
+    await world.conn.execute(f"create role {role} login password 'secret' in role reactor")
+    parts = urlsplit(world.url)
+    url = urlunsplit(parts._replace(netloc=f"{role}:secret@{parts.netloc.rpartition('@')[2]}"))
+    app = Reactor()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    tenants = [await world.tenant() for _ in range(8)]
+    try:
+        async with running(app, url, concurrency=8):
+            await world.emit(tenants[0], "work")
+            await world.until("select count(*) = 1 from public.ledger")
+            await world.conn.execute(f"alter role {role} nologin")
+            await world.conn.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where usename = $1 and application_name like '%handlers'",
+                role,
+            )
+            for tenant in tenants:
+                for _ in range(5):
+                    await world.emit(tenant, "work")
+            # They are tried several times.
+            await world.until("select count(*) > 20 from public.agent_autonomous_runs", within=30)
+            assert await world.dead() == []
+            assert await world.conn.fetchval("select max(interruptions) from reactor.events") <= 1
+            await world.conn.execute(f"alter role {role} login")
+            await world.until("select count(*) = 41 from public.ledger", within=30)
+    finally:
+        await world.conn.execute(f"drop owned by {role}; drop role {role}")

@@ -18,11 +18,12 @@ import orjson
 from pydantic import BaseModel
 
 from reactor.automation.alert_channels import RETRY_PAUSES, Alert, Channel, ChannelKind, find
-from reactor.automation.alerts import load_alert
+from reactor.automation.alerts import load_alert, wait_for_channels
 from reactor.automation.resources import BuiltinResources, resources_of
 from reactor.automation.tenant import Tenant, load_tenant, raise_alert
 from reactor.automation.tenant_settings import AlertSettings
 from reactor.context import Context
+from reactor.db.pool import to_json
 from reactor.errors import Discard, Retry
 from reactor.events import Event
 from reactor.outbound import intents
@@ -79,6 +80,8 @@ async def deliver_to_channel(event: Event[Any], ctx: Context) -> None:
     if row["status"] != "planned":
         return
     tenant = await load_tenant(ctx)
+    if not (alert.acknowledged or row["is_off"]):
+        await wait_for_channels(ctx, tenant)
     channel = find(tenant.loaded.settings.alerts, plan.channel)
     if alert.acknowledged or channel is None or row["is_off"]:
         why = "acknowledged" if alert.acknowledged else "the tenant has this channel no more"
@@ -135,7 +138,7 @@ async def _try_email(
 ) -> Tried:
     mailer = resources.mailer
     again = f" (repeated, not acknowledged, {step})" if step else ""
-    details = "\n".join(f"{key}: {value}" for key, value in alert.metadata.items() if key != "not_via")
+    details = "\n".join(f"{key}: {_text(value)}" for key, value in alert.metadata.items() if key != "not_via")
     email = Email(
         key=str(uuid5(NAMESPACE_URL, f"alert:{alert.id}:{step}:{channel.target.lower()}")),
         sender=mailer.sender,
@@ -166,6 +169,11 @@ async def _try_email(
         outcome = Outcome.REFUSED if error.verdict is Verdict.PERMANENT else Outcome.RETRY
         return Tried(outcome, detail=str(error), again=error.retry_after)
     return Tried(Outcome.DELIVERED)
+
+
+def _text(value: object) -> str:
+    """A value of the metadata as people read it; what no reader could hold is JSON text already."""
+    return to_json(value) if isinstance(value, orjson.Fragment | dict | list) else str(value)
 
 
 async def _conclude(ctx: Context, alert: Alert, plan: DeliverPayload, tried: Tried, *, tries: int) -> None:

@@ -17,6 +17,7 @@ from reactor.automation.resources import resources_of
 from reactor.automation.tenant import Tenant, load_tenant, say_broken
 from reactor.automation.tenant_settings import Severity
 from reactor.context import Context, TenantDb
+from reactor.db.pool import read_exactly
 from reactor.errors import Discard, Retry
 from reactor.events import Event
 from reactor.telemetry import metrics
@@ -24,9 +25,10 @@ from reactor.telemetry import metrics
 DELIVER_EVENT = "alert.deliver"
 ESCALATE_EVENT = "alert.escalate"
 
+# Whoever inserts an alert may date it beyond Python's calendar; that must not keep it from being delivered.
 _LOAD: LiteralString = """
-select a.id, a.alert_type, a.severity, coalesce(a.message, '') as message, a.metadata, a.acknowledged,
-    a.created_at
+select a.id, a.alert_type, a.severity, coalesce(a.message, '') as message, a.metadata::text, a.acknowledged,
+    greatest(least(a.created_at, '9999-12-31 00:00Z'), '0001-01-02 00:00Z') as created_at
 from public.agent_alerts a
 where a.tenant_id = $1 and a.id = $2
 """
@@ -52,7 +54,8 @@ _SPOKEN_FOR: LiteralString = """
 select exists (
     select from public.agent_alerts a
     where a.tenant_id = $1 and a.alert_type = $2 and a.severity = 'critical' and not a.acknowledged
-        and (a.created_at, a.id) < ($3, $4::uuid))
+        and (a.created_at, a.id) < (
+            select o.created_at, o.id from public.agent_alerts o where o.tenant_id = $1 and o.id = $3))
 """
 
 
@@ -61,7 +64,7 @@ async def load_alert(db: TenantDb, tenant_id: UUID, alert_id: UUID | None) -> Al
     row = None if alert_id is None else await db.fetchrow(_LOAD, tenant_id, alert_id)
     if row is None:
         raise Discard(f"alert {alert_id} is gone")
-    metadata = row["metadata"]
+    metadata = read_exactly(row["metadata"] or "{}")  # it is written again, into the webhook
     return Alert(
         id=row["id"],
         alert_type=row["alert_type"],
@@ -83,7 +86,9 @@ async def deliver_alert(event: Event[Any], ctx: Context) -> None:
     dedup = tenant.loaded.settings.alerts.dedup(resources_of(ctx).alert_dedup)
     lately = bool(await ctx.db.fetchval(_LATELY, ctx.tenant_id, alert.alert_type, alert.id, dedup))
     await _bring(ctx, tenant, alert, step=0, delivered_lately=lately)
-    if alert.severity is Severity.CRITICAL and tenant.loaded.settings.alerts.may_escalate:
+    # Who is to hear of it again is known when the settings are mended.
+    is_open = not tenant.loaded.channels_known and alert.alert_type != "settings_invalid"
+    if alert.severity is Severity.CRITICAL and (is_open or tenant.loaded.settings.alerts.may_escalate):
         await ctx.emit(
             ESCALATE_EVENT, subject_id=alert.id, delay=FIRST_REPEAT, dedup_key=f"{ESCALATE_EVENT}:{alert.id}"
         )
@@ -95,11 +100,10 @@ async def escalate_alert(event: Event[Any], ctx: Context) -> None:
     alert = await load_alert(ctx.db, ctx.tenant_id, event.subject_id)
     if alert.acknowledged:
         return
-    spoken_for = await ctx.db.fetchval(
-        _SPOKEN_FOR, ctx.tenant_id, alert.alert_type, alert.created_at, alert.id
-    )
+    spoken_for = await ctx.db.fetchval(_SPOKEN_FOR, ctx.tenant_id, alert.alert_type, alert.id)
     if not spoken_for:
         tenant = await load_tenant(ctx)
+        await wait_for_channels(ctx, tenant)
         if not tenant.loaded.settings.alerts.may_escalate:
             return
         step = int(await ctx.db.fetchval(_NEXT_STEP, alert.id))
@@ -107,6 +111,14 @@ async def escalate_alert(event: Event[Any], ctx: Context) -> None:
         await ctx.checkpoint()
         metrics.ALERTS_ESCALATED.inc()
     raise Retry(LATER_REPEATS, "not acknowledged", counts=False)
+
+
+async def wait_for_channels(ctx: Context, tenant: Tenant) -> None:
+    """Raises Retry while agent_settings.alerts cannot be used: nobody knows that a channel is gone."""
+    if not tenant.loaded.channels_known:
+        wait = await say_broken(ctx, tenant.loaded.problems)
+        await ctx.checkpoint()
+        raise wait
 
 
 async def _bring(ctx: Context, tenant: Tenant, alert: Alert, *, step: int, delivered_lately: bool) -> None:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from jinja2 import TemplateError
-
 from reactor.automation.policies import Action, Cause
 from reactor.automation.templates import DEFAULTS, Letter, Rendered, Tone, choose, render
 from reactor.automation.tenant_settings import ActionType, AgentSettings, EmailMode
@@ -94,8 +92,9 @@ def propose(clock: OverdueClock, settings: AgentSettings, *, tenant_name: str, s
     )
     try:
         letter = render(source, variables)
-    except (TemplateError, TypeError, ValueError):
-        # A tenant's template can fail in a branch that its validation did not take: ours says it instead.
+    except Exception:
+        # A tenant's template can fail in a branch that its validation did not take, in Jinja's words or in
+        # Python's: ours says it instead.
         letter = render(DEFAULTS[tone], variables)
     suggests = settings.email_mode is EmailMode.SUGGEST
     action = Action(

@@ -29,6 +29,9 @@ for no key update of o, q skip locked
 # tenant (its lease, which is checked again as the transaction commits), so nobody else validates an order
 # of these clients between this reading and our commit.
 #
+# Every row is looked up by its id or client, in laterals that cannot be flattened (`offset 0`): the planner
+# takes a batch for a good part of a tenant's rows, and would read the tenant's whole queue for each.
+#
 # status and payment_method may be enums in an application's own table, hence the casts.
 LOAD: Final[LiteralString] = """
 with batch as materialized (
@@ -40,18 +43,19 @@ with batch as materialized (
         o.borrower_name, o.borrower_email, o.borrower_phone, o.property_contact_phone,
         p.id as found_product, p.min_price, p.max_price,
         c.id as found_client, c.is_active, c.credit_limit, c.balance
-    from public.order_processing_queue q
-    left join public.orders o on o.id = q.order_id
-    left join public.products p on p.id = o.product_id
-    left join public.clients c on c.id = o.client_id
-    where q.id = any ($1::uuid[])
+    from unnest($1::uuid[]) as w (id)
+    cross join lateral (select q.* from public.order_processing_queue q where q.id = w.id offset 0) q
+    left join lateral (select o.* from public.orders o where o.id = q.order_id offset 0) o on true
+    left join lateral (select p.* from public.products p where p.id = o.product_id offset 0) p on true
+    left join lateral (select c.* from public.clients c where c.id = o.client_id offset 0) c on true
 ),
 taken as (
     select o.client_id, sum(o.total_amount) as amount
-    from public.orders o
-    join public.order_processing_queue q on q.order_id = o.id
-    where o.client_id = any (array(select distinct b.client_id from batch b where b.payment_method = $2))
-        and o.payment_method::text = $2
+    from (select distinct b.client_id from batch b where b.payment_method = $2) b
+    cross join lateral (select o.* from public.orders o where o.client_id = b.client_id offset 0) o
+    cross join lateral (
+        select q.* from public.order_processing_queue q where q.order_id = o.id offset 0) q
+    where o.payment_method::text = $2
         and (o.status is null or lower(o.status::text) <> all ($3::text[]))
         and q.status = 'validated' and q.credit_valid
     group by o.client_id

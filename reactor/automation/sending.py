@@ -14,6 +14,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, LiteralString, assert_never
 
+import asyncpg
+
 from reactor.automation import policies
 from reactor.automation.engagement import OVERDUE_EVENT
 from reactor.automation.guard import Decision, guard, load_facts, record
@@ -22,7 +24,7 @@ from reactor.automation.resources import resources_of
 from reactor.automation.tenant import load_tenant, raise_alert, say_broken
 from reactor.automation.tenant_settings import ActionType, AgentSettings, EmailMode
 from reactor.context import Context
-from reactor.errors import Discard, Retry
+from reactor.errors import Discard, Retry, taken_apart
 from reactor.events import Event
 from reactor.outbound import intents
 from reactor.outbound.email import BadAddress, ErrorType, SendFailed, Verdict
@@ -123,6 +125,15 @@ async def _is_due_now(ctx: Context, intent: Intent, settings: AgentSettings) -> 
 
 async def _send(ctx: Context, mailer: Mailer, intent: Intent) -> None:
     try:
+        # Before it counts as being sent: of a message that cannot be written nobody must ask where it is.
+        intent.email.check()
+    except BadAddress as error:
+        await _give_up(ctx, mailer, intent, _refused(error))
+        return
+    except SendFailed as error:
+        await _give_up(ctx, mailer, intent, error)
+        return
+    try:
         mailer.check()
     except CircuitOpen as error:
         raise Retry(error.retry_after, str(error), counts=False) from error
@@ -135,37 +146,61 @@ async def _send(ctx: Context, mailer: Mailer, intent: Intent) -> None:
     try:
         provider_id = await mailer.send(intent.email)
     except BadAddress as error:
-        refused = SendFailed(ErrorType.OTHER, Verdict.PERMANENT, str(error))
-        refused.__cause__ = error
-        await _give_up(ctx, mailer, intent, refused)
+        await _after_failure(ctx, mailer, intent, _refused(error))
         return
     except SendFailed as error:
         await _after_failure(ctx, mailer, intent, error)
         return
     await intents.settle(ctx.db, intent.id, "sent", provider_message_id=provider_id)
-    if intent.clock_client_id is not None or intent.contact_id is not None:
-        await ctx.db.execute(_TOUCH, ctx.tenant_id, intent.clock_client_id, intent.contact_id)
     ctx.run.emails_sent += 1
     ctx.run.executed += 1
+    if intent.clock_client_id is not None or intent.contact_id is not None:
+        await _touch(ctx, intent)
+
+
+async def _touch(ctx: Context, intent: Intent) -> None:
+    """Winds the clocks up. Where the database refuses that, the email is sent all the same, and stays so."""
+    try:
+        async with ctx.db.transaction():
+            await ctx.db.execute(_TOUCH, ctx.tenant_id, intent.clock_client_id, intent.contact_id)
+    except asyncpg.PostgresError as error:
+        why = taken_apart(str(error))[0]
+        await raise_alert(
+            ctx,
+            "touch_refused",
+            "warning",
+            f"An email to {intent.email.to} was sent, but its engagement clock could not be wound up: {why}",
+            {"intent_id": str(intent.id), "clock_id": str(intent.clock_id), "sqlstate": error.sqlstate},
+            same={"clock_id": str(intent.clock_id)},
+        )
+
+
+def _refused(error: BadAddress) -> SendFailed:
+    refused = SendFailed(ErrorType.OTHER, Verdict.PERMANENT, str(error))
+    refused.__cause__ = error
+    return refused
 
 
 async def _after_failure(ctx: Context, mailer: Mailer, intent: Intent, error: SendFailed) -> None:
     """Decides by what is known; raises Retry when the email is to be tried again."""
     verdict = error.verdict
-    if verdict is Verdict.UNKNOWN and mailer.provider.repeats_safely:
-        # It stays 'sending': the next try repeats it with the same key.
-        await _note_failure(ctx, mailer, error)
-        await ctx.checkpoint()
-        raise Retry(error.retry_after, str(error)) from error
+    # An earlier try may have sent it, whatever became of this one.
+    in_doubt = intent.status == "sending"
     match verdict:
+        case Verdict.UNKNOWN if mailer.provider.repeats_safely:
+            # It stays 'sending': the next try repeats it with the same key.
+            await _note_failure(ctx, mailer, error)
+            await ctx.checkpoint()
+            raise Retry(error.retry_after, str(error)) from error
         case Verdict.RETRY | Verdict.PROVIDER:
-            await intents.settle(ctx.db, intent.id, "queued", error=str(error))
+            if not in_doubt:
+                await intents.settle(ctx.db, intent.id, "queued", error=str(error))
             await _note_failure(ctx, mailer, error)
             await ctx.checkpoint()
             raise _when_again(mailer, error) from error
-        case Verdict.PERMANENT:
+        case Verdict.PERMANENT if not in_doubt:
             await _give_up(ctx, mailer, intent, error)
-        case Verdict.UNKNOWN:
+        case Verdict.PERMANENT | Verdict.UNKNOWN:
             await _note_failure(ctx, mailer, error)
             await _ask_a_person(ctx, intent, str(error))
         case _:

@@ -18,6 +18,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 MAX_SOURCE = 20_000
+# Letters need three or four levels; Jinja's parser and Python's compiler have limits of their own, which
+# depend on who calls them and how deep in the stack.
+MAX_NESTING = 30
 
 
 class Tone(StrEnum):
@@ -103,11 +106,19 @@ def _compiled(source: str, html: bool) -> Template:
 
 
 def problem_of(source: str) -> str | None:
-    """What is wrong with a template, or None: its syntax, what it uses, and whether it renders."""
+    """What is wrong with a template, or None: its syntax, what it uses, and whether it renders.
+
+    Never raises: Jinja hands a template on to Python's compiler, and both fail in many ways.
+    """
+    too_deep = f"is nested deeper than {MAX_NESTING} levels"
     try:
+        if _nesting(source) > MAX_NESTING:
+            return too_deep
         tree = _environment(html=False).parse(source)
-    except TemplateError as error:
-        return f"cannot be read: {error}"
+    except Exception as error:
+        return f"cannot be read: {_reason(error)}"
+    if _height(tree) > 2 * MAX_NESTING:  # filters and comparisons in a row make a tree without brackets
+        return too_deep
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED_NODES):
             what = type(node).__name__.lower()
@@ -120,9 +131,54 @@ def problem_of(source: str) -> str | None:
             return f"line {node.lineno}: {node.name} is not one of {', '.join(asdict(_SAMPLE))}"
     try:
         _compiled(source, False).render(asdict(_SAMPLE))
-    except (TemplateError, TypeError, ValueError) as error:
-        return f"cannot be rendered: {error}"
+    except Exception as error:
+        return f"cannot be rendered: {_reason(error)}"
     return None
+
+
+def _reason(error: Exception) -> str:
+    """Of Jinja's own errors the text; others speak of its parser, so their kind is said too."""
+    return str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+
+
+def _nesting(source: str) -> int:
+    """How deep parentheses, conditions and ``not`` are nested, from the words alone."""
+    depth = deepest = nots = choices = 0
+    in_block = opening = False
+    for _, kind, word in _environment(html=False).lex(source):
+        match kind, word:
+            case "block_begin", _:
+                in_block = opening = True
+                continue
+            case (("block_end" | "variable_end"), _):
+                in_block, choices = False, 0
+            case "whitespace", _:
+                continue
+            case "operator", "(" | "[" | "{":
+                depth += 1
+            case "operator", ")" | "]" | "}":
+                depth -= 1
+            case "name", "if" if in_block and opening:
+                depth += 1
+            case "name", "endif" if in_block and opening:
+                depth -= 1
+            case "name", "if":  # x if a else y if b else z
+                choices += 1
+            case _:
+                pass
+        opening = False
+        nots = nots + 1 if (kind, word) == ("name", "not") else 0
+        deepest = max(deepest, depth + nots + choices)
+    return deepest
+
+
+def _height(tree: nodes.Template) -> int:
+    """Of the syntax tree, without recursion."""
+    height, level = 0, [*tree.iter_child_nodes()]
+    while level:
+        height += 1
+        level = [child for node in level for child in node.iter_child_nodes()]
+    return height
 
 
 def render(source: TemplateSource, letter: Letter) -> Rendered:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import anyio
+import httpx2
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -140,7 +142,21 @@ def split_url(url: str, *, allow_private: bool) -> tuple[str, str, int, str]:
     if parts.scheme == "http" and not allow_private:
         raise EgressRefused(host, "the URL must start with https://, so that nobody reads it on the way")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path
+    return parts.scheme, _on_the_wire(host), port or (443 if parts.scheme == "https" else 80), path
+
+
+def _on_the_wire(host: str) -> str:
+    """The name as DNS, TLS and the Host header know it: what is judged is what is asked for.
+
+    IDNA of 2008, by the HTTP client's own rules. Python's codec is that of 2003, in which faß.example is
+    somebody else's name.
+    """
+    if host.isascii():
+        return host
+    try:
+        return httpx2.URL(scheme="https", host=unicodedata.normalize("NFC", host)).raw_host.decode("ascii")
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise EgressRefused(host, "this is not the name of a host") from error
 
 
 async def judge(url: str, *, allow_private: bool, resolver: Resolver = resolve) -> Target:

@@ -12,6 +12,8 @@ from email.policy import SMTP
 from enum import StrEnum
 from typing import Protocol
 
+from reactor.errors import storable
+
 _ADDRESS = re.compile(
     r"[^@\s<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 )
@@ -51,7 +53,8 @@ class SendFailed(Exception):
         self.error_type = error_type
         self.verdict = verdict
         self.retry_after = retry_after
-        super().__init__(message)
+        # Whatever a server said, it will be written down.
+        super().__init__(storable(message))
 
 
 class BadAddress(ValueError):
@@ -61,9 +64,19 @@ class BadAddress(ValueError):
 def check_address(address: str) -> str:
     """The address, trimmed; BadAddress when it cannot be one. Strict: no comments, no quoting."""
     text = address.strip()
-    if not _ADDRESS.fullmatch(text) or ".." in text or not text.isascii():
+    # "=?" begins an encoded word: whoever reads the header would see another address.
+    if not _ADDRESS.fullmatch(text) or ".." in text or "=?" in text or not text.isascii():
         raise BadAddress(f"{address!r} is not an email address")
     return text
+
+
+def quoted(address: str) -> str:
+    """The address as a mail server must be given it: with a dot at an end, its local part is in quotes.
+
+    Some providers of mailboxes gave such addresses away, so people have them.
+    """
+    local, _, domain = address.rpartition("@")
+    return f'"{local}"@{domain}' if local.startswith(".") or local.endswith(".") else address
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,8 @@ class Email:
     def headers(self) -> dict[str, str]:
         """The headers besides From, To, Subject and Message-ID."""
         headers = {"Auto-Submitted": "auto-generated", "X-Entity-Ref-ID": self.key}
-        mail_out = f"<mailto:{self.sender}?subject=unsubscribe>"
+        sender = quoted(self.sender).replace('"', "%22")
+        mail_out = f"<mailto:{sender}?subject=unsubscribe>"
         if self.unsubscribe:
             headers["List-Unsubscribe"] = f"<{self.unsubscribe}>, {mail_out}"
             headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -98,19 +112,34 @@ class Email:
         return headers
 
     def mime(self) -> EmailMessage:
-        """The message for SMTP; BadAddress or MessageError when a header cannot hold what it should."""
+        """The message for SMTP; BadAddress, or SendFailed when a header cannot hold what it should."""
+        try:
+            return self._build()
+        except BadAddress:
+            raise
+        except Exception as error:
+            # The library refuses headers in many ways. None is the provider's, and none passes by waiting.
+            why = f"the message cannot be written: {type(error).__name__}: {error}"[:500]
+            raise SendFailed(ErrorType.OTHER, Verdict.PERMANENT, why) from error
+
+    def check(self) -> None:
+        """Raises what mime() raises: to be known before the email counts as being sent."""
+        self.mime()
+
+    def _build(self) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
-        message["From"] = _mailbox(self.sender_name, self.sender)
-        message["To"] = _mailbox(self.to_name, self.to)
+        message["From"] = mailbox(self.sender_name, self.sender)
+        message["To"] = mailbox(self.to_name, self.to)
         message["Subject"] = one_line(self.subject)
         message["Message-ID"] = self.message_id
         if self.reply_to:
-            message["Reply-To"] = _mailbox("", self.reply_to)
+            message["Reply-To"] = mailbox("", self.reply_to)
         for name, value in self.headers().items():
             message[name] = value
         message.set_content(self.text)
         if self.html is not None:
             message.add_alternative(self.html, subtype="html")
+        message.as_bytes()  # some refusals come only when the headers are folded
         return message
 
 
@@ -119,11 +148,16 @@ def one_line(text: str) -> str:
     return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
 
 
-def _mailbox(name: str, address: str) -> Address:
+def mailbox(name: str, address: str) -> str:
+    """A person as the headers From and To name one."""
+    bare = check_address(address)
+    local, _, domain = bare.rpartition("@")
     try:
-        return Address(one_line(name), addr_spec=check_address(address))
-    except (MessageError, IndexError) as error:
+        shown = str(Address(one_line(name), username=local, domain=domain))
+    except (MessageError, ValueError, IndexError) as error:
         raise BadAddress(f"{address!r} is not an email address") from error
+    before, _, after = shown.rpartition(bare)
+    return before + quoted(bare) + after  # the library itself leaves the quotes out
 
 
 class EmailProvider(Protocol):

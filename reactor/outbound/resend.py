@@ -14,7 +14,8 @@ from datetime import timedelta
 import httpx2
 import orjson
 
-from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict
+from reactor.errors import storable
+from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict, mailbox, quoted
 from reactor.outbound.webhook import parse_retry_after
 
 TIMEOUT = timedelta(seconds=20)
@@ -44,8 +45,8 @@ class ResendProvider:
     async def send(self, email: Email) -> str:
         mime = email.mime()  # the same checks of addresses and headers as for SMTP
         body: dict[str, object] = {
-            "from": str(mime["From"]),
-            "to": [email.to],
+            "from": mailbox(email.sender_name, email.sender),
+            "to": [quoted(email.to)],
             "subject": str(mime["Subject"]),
             "text": email.text,
             "headers": {**email.headers(), "Message-ID": email.message_id},
@@ -53,7 +54,7 @@ class ResendProvider:
         if email.html is not None:
             body["html"] = email.html
         if email.reply_to:
-            body["reply_to"] = [email.reply_to]
+            body["reply_to"] = [quoted(email.reply_to)]
         try:
             response = await self.client.post(
                 f"{self.base_url}/emails",
@@ -84,7 +85,7 @@ def _provider_id(content: bytes) -> str:
         answer = orjson.loads(content)
     except orjson.JSONDecodeError:
         return ""
-    return str(answer.get("id", ""))[:200] if isinstance(answer, dict) else ""
+    return storable(str(answer.get("id", ""))[:200]) if isinstance(answer, dict) else ""
 
 
 def classify(status: int, detail: str, retry_after: str | None) -> SendFailed:

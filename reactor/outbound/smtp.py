@@ -16,7 +16,8 @@ from datetime import timedelta
 import aiosmtplib
 import anyio
 
-from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict
+from reactor.errors import storable
+from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict, quoted
 
 COMMAND_TIMEOUT = timedelta(seconds=20)
 MAX_CONNECTIONS = 4
@@ -48,7 +49,7 @@ class SmtpProvider:
         return False  # no server is obliged to notice a repeated Message-ID
 
     async def send(self, email: Email) -> str:
-        mime = email.mime()
+        content = email.mime().as_bytes()
         if self._slots is None:
             self._slots = anyio.CapacityLimiter(MAX_CONNECTIONS)
         async with AsyncExitStack() as stack:
@@ -62,7 +63,7 @@ class SmtpProvider:
                 text = f"the server did not get as far as the message within {patience:g} s"
                 raise SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text) from error
             try:
-                response = await client.data(mime.as_bytes())
+                response = await client.data(content)
             except aiosmtplib.SMTPResponseException as error:
                 await self._keep(client)
                 raise _answered(error) from error
@@ -77,7 +78,7 @@ class SmtpProvider:
                 client.close()  # cancelled in the middle: this connection's state is anybody's guess
                 raise
             await self._keep(client)
-            return response.message[:200]
+            return storable(response.message[:200])
 
     async def _open_envelope(self, email: Email) -> aiosmtplib.SMTP:
         """A connection that has accepted sender and recipient. A stale idle connection is replaced once."""
@@ -87,8 +88,8 @@ class SmtpProvider:
             try:
                 if reused:
                     await client.rset()
-                await client.mail(email.sender)
-                await client.rcpt(email.to)
+                await client.mail(quoted(email.sender))
+                await client.rcpt(quoted(email.to))
             except aiosmtplib.SMTPResponseException as error:
                 await self._keep(client)
                 raise _answered(error) from error

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from enum import StrEnum
 import anyio
 import httpx2
 
+from reactor.errors import storable
 from reactor.outbound.egress import EgressRefused, ResolveFailed, Resolver, Target, judge, resolve
 
 # A receiver that needs longer should answer first and work afterwards.
@@ -33,6 +35,7 @@ MAX_ANSWER_BYTES = 16 * 1024
 # Longer waits are cut to this: an absurd Retry-After must not silence a channel for weeks.
 MAX_RETRY_AFTER = timedelta(hours=6)
 _PREFIX = "whsec_"
+_SECONDS = re.compile(r"[+-]?[0-9]+")
 
 
 class Outcome(StrEnum):
@@ -113,6 +116,8 @@ class WebhookSender:
             return Answer(Outcome.RETRY, None, f"no answer within {self.total_timeout.total_seconds():g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return Answer(Outcome.RETRY, None, f"{type(error).__name__}: {error}")
+        except UnicodeError:  # half of a surrogate pair: no bytes stand for it
+            return Answer(Outcome.REFUSED, None, "the URL holds characters that no request can")
 
     async def _post(self, target: Target, secrets: Sequence[str], message_id: str, body: bytes) -> Answer:
         now = int(self.clock())
@@ -154,7 +159,7 @@ async def _read_capped(response: httpx2.Response) -> str:
         read += chunk
         if len(read) >= MAX_ANSWER_BYTES:
             break
-    return bytes(read[:200]).decode("utf-8", "replace")
+    return storable(bytes(read[:200]).decode("utf-8", "replace"))
 
 
 def judge_answer(status: int, retry_after: str | None, detail: str, now: int) -> Answer:
@@ -174,14 +179,14 @@ def parse_retry_after(value: str | None, now: int) -> timedelta | None:
     """Retry-After in seconds or as a date (RFC 9110, 10.2.3), at most MAX_RETRY_AFTER; None if unreadable."""
     if not value:
         return None
-    try:
-        seconds = float(int(value.strip()))
-    except ValueError:
+    if _SECONDS.fullmatch(value.strip()):
+        seconds = float(value)  # infinite when the digits fill a page: not every int is a float
+    else:
         try:
             when = parsedate_to_datetime(value)
-        except ValueError:
+            if when.tzinfo is None:
+                when = when.replace(tzinfo=UTC)
+            seconds = (when - datetime.fromtimestamp(now, UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=UTC)
-        seconds = (when - datetime.fromtimestamp(now, UTC)).total_seconds()
     return timedelta(seconds=min(max(seconds, 0.0), MAX_RETRY_AFTER.total_seconds()))

@@ -49,7 +49,8 @@ class RudeSmtp:
             raise ConnectionAbortedError
         if told == "hang":
             await asyncio.Event().wait()
-        writer.write(told.encode() + b"\r\n")
+        # Not every server speaks UTF-8.
+        writer.write(told.encode("latin-1") + b"\r\n")
         await writer.drain()
         if step == "end" and step == self.at:
             raise ConnectionAbortedError  # refused after the data: nothing was accepted

@@ -351,6 +351,50 @@ async def test_broken_templates_do_not_silence_the_alerts_and_broken_channels_ar
     assert len(await company.alerts("settings_invalid")) == 1
 
 
+async def test_settings_that_are_broken_for_a_while_end_neither_repetitions_nor_deliveries(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert("told_before")
+
+    async def busy(request):
+        return answer(503)
+
+    receiver.respond = busy
+    await drain(automations(), database_url, **PRIVATE)
+    receiver.respond = None
+    await company.configure(alerts={"webhook_url": "ftp://nowhere"})
+    await company.alert("raised_meanwhile")
+    await drain_now(conn, database_url)
+    assert [row["status"] for row in await deliveries(company) if row["channel"]] == ["planned"]
+
+    await company.configure(alerts=hook(receiver))
+    receiver.requests.clear()
+    for _ in range(3):
+        await drain_now(conn, database_url)
+    told = {request.json()["data"]["alert_type"] for request in receiver.requests}
+    assert {"told_before", "raised_meanwhile"} <= told
+    assert {event["subject_id"] for event in await company.waiting("alert.escalate")} == {
+        row["id"]
+        for row in await company.alerts()
+        if row["alert_type"] in ("told_before", "raised_meanwhile")
+    }
+
+
+async def test_a_receivers_answer_may_be_of_any_bytes(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    await company.alert("disk_full", "warning")
+
+    async def zipped(request):
+        return answer(500, b"\x1f\x8b\x08\x00\xff")
+
+    receiver.respond = zipped
+    left = await drain(automations(), database_url, **PRIVATE)
+    assert left.dead == 0
+    [row] = await deliveries(company)
+    assert (row["status"], row["tries"], row["http_status"]) == ("planned", 1, 500)
+
+
 async def test_an_acknowledged_alert_is_not_delivered_any_more(conn, database_url, receiver):
     company = await Company.found(conn, alerts=hook(receiver))
     alert = await company.alert()

@@ -83,6 +83,19 @@ async def test_a_clock_that_was_touched_before_its_turn_calls_for_nothing(conn, 
     assert left.dead == 0
 
 
+async def test_a_clock_that_was_set_to_never_before_its_turn_calls_for_nothing(conn, database_url):
+    if conn.get_server_version().major < 17:
+        pytest.skip("before 17 the generated column refuses infinity")
+    company = await Company.found(conn)
+    clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
+    await conn.execute("update engagement_clocks set next_touch_due = 'infinity' where id = $1", clock)
+
+    left = await drain(automations(), database_url)
+
+    assert await company.cards() == []
+    assert left.dead == 0
+
+
 async def test_a_clock_that_becomes_overdue_again_does_not_double_an_open_card(conn, database_url):
     company = await Company.found(conn)
     clock = await company.overdue(contact=await company.contact("ada@widgets.test"))

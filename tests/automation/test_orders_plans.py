@@ -92,3 +92,28 @@ async def test_no_statement_of_a_batch_reads_a_whole_table(desk, mode):
             if whole:
                 rows = await db.fetch("explain " + query, *args)
                 pytest.fail(f"{name} reads all of {whole}:\n" + "\n".join(row[0][:160] for row in rows))
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_batch_reads_its_clients_orders_and_not_the_queue_of_the_tenant(desk, mode):
+    """Also where the planner takes it for a good part of the queue, and a hash of all of it for cheap."""
+    queue = await desk.conn.fetch(
+        "select q.id from order_processing_queue q join orders o on o.id = q.order_id "
+        "where q.tenant_id = $1 order by o.client_id limit 40",
+        desk.tenant_id,
+    )
+    read = (
+        "select sum(seq_tup_read + idx_tup_fetch)::bigint from pg_stat_all_tables "
+        "where relid in ('public.orders'::regclass, 'public.order_processing_queue'::regclass)"
+    )
+    await desk.conn.execute("update orders set payment_method = $1", BILLED_LATER)
+    await desk.conn.execute("vacuum analyze orders")
+    await desk.conn.execute("select pg_stat_force_next_flush()")
+    before = await desk.conn.fetchval(read)
+    async with scope(desk.conn, desk.tenant_id) as db:
+        await db.execute(f"set local plan_cache_mode = {mode}")
+        rows = await db.fetch(order_sql.LOAD, [row["id"] for row in queue], BILLED_LATER, SETTLED_STATUSES)
+    await desk.conn.execute("select pg_stat_force_next_flush()")
+    # Two clients, each with twenty orders of a hundred, all validated.
+    assert [row["taken"] for row in rows] == [2000] * 40
+    assert await desk.conn.fetchval(read) - before < 500

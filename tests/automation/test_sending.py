@@ -4,10 +4,12 @@ import asyncio
 import os
 import sys
 from datetime import timedelta
+from email.errors import InvalidHeaderDefect
 from itertools import pairwise
 
 import pytest
 
+from reactor.outbound.email import Email
 from reactor.testing import DatabaseClock, drain, running, settled
 from tests.automation.company import Company, automations, until
 from tests.automation.providers import Postbox, answer, free_port, http_receiver, smtp_server
@@ -333,6 +335,38 @@ async def test_a_key_that_the_provider_may_have_forgotten_is_not_relied_upon(con
     assert [after["status"] for after in await company.intents()] == ["unknown"]
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "then"),
+    [
+        (401, b"bad key", "sending"),
+        (429, b"slow down", "sending"),
+        (409, b"concurrent", "sending"),
+        (422, b"invalid to", "unknown"),
+    ],
+)
+async def test_what_an_earlier_try_may_have_sent_is_never_called_unsent(
+    conn, database_url, resend, status, body, then
+):
+    """What the provider answers to the repetition says nothing about the first try."""
+    company = await Company.found(conn, email_mode="send")
+    await make_interrupted(company, database_url, resend.settings)
+
+    async def respond(request):
+        return answer(status, body)
+
+    resend.respond = respond
+    await drain(automations(), database_url, **resend.settings)
+
+    assert len(resend.requests) == 2
+    assert [after["status"] for after in await company.intents()] == [then]
+    assert len(await company.cards()) == (then == "unknown")
+    # Nor is it repeated when the provider has forgotten the key.
+    resend.respond = None
+    await drain_later(conn, database_url, timedelta(hours=24), resend.settings)
+    assert len(resend.requests) == 2
+    assert [after["status"] for after in await company.intents()] == ["unknown"]
+
+
 async def test_a_key_means_nothing_to_another_provider_than_the_first(conn, database_url, smtp, resend):
     company = await Company.found(conn, email_mode="send")
     await make_interrupted(company, database_url, smtp)
@@ -499,3 +533,58 @@ async def test_a_process_killed_while_smtp_holds_the_message_leads_to_a_question
 
 async def arrived(postbox):
     return bool(postbox.messages)
+
+
+async def test_an_address_with_a_dot_at_its_end_is_written_to(conn, database_url, smtp, postbox):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("abc.@widgets.test"))
+
+    await drain(automations(), database_url, **smtp)
+
+    assert [intent["status"] for intent in await company.intents()] == ["sent"]
+    assert len(postbox.messages) == 1
+    assert await company.cards() == []
+
+
+async def test_of_a_message_that_cannot_be_written_a_person_is_told_that_it_was_not_sent(
+    conn, database_url, smtp, postbox, monkeypatch
+):
+    def refuse(_email):
+        raise InvalidHeaderDefect("local-part is not dot-atom")
+
+    monkeypatch.setattr(Email, "_build", refuse)
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    await drain(automations(), database_url, **smtp)
+
+    [intent] = await company.intents()
+    assert (intent["status"], intent["tries"]) == ("failed", 0)
+    [card] = await company.cards()
+    assert card["title"] == "Our email to ada@widgets.test was not accepted"
+    assert [row["alert_type"] for row in await company.rows("agent_alerts")] == []
+    assert postbox.messages == []
+
+
+async def test_an_email_whose_clock_cannot_be_wound_up_is_sent_once_and_a_person_hears_of_the_clock(
+    conn, database_url, smtp, postbox
+):
+    company = await Company.found(conn, email_mode="send")
+    clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
+    await conn.execute("""
+        create function refuse_touch() returns trigger language plpgsql as
+            $$ begin raise exception 'timestamp out of range' using errcode = '22008'; end $$;
+        create trigger refuse_touch before update of last_touch_at on engagement_clocks
+            for each row execute function refuse_touch()
+    """)
+
+    await drain(automations(), database_url, **smtp)
+
+    assert len(postbox.messages) == 1
+    assert [intent["status"] for intent in await company.intents()] == ["sent"]
+    assert (await company.run_totals())["emails_sent"] == 1
+    assert await conn.fetchval("select count(*) from reactor.dead_events") == 0
+    [alert] = await company.rows("agent_alerts")
+    assert (alert["alert_type"], alert["severity"]) == ("touch_refused", "warning")
+    assert alert["metadata"]["clock_id"] == str(clock)
+    assert alert["message"].endswith("timestamp out of range")

@@ -27,6 +27,8 @@ AGAIN, GIVEN_UP, NOBODY_KNOWS = "queued", "failed", "unknown"
         ("RCPT", "451 4.3.0 try again", "5xx", AGAIN, 1),
         ("RCPT", "450 4.7.1 too many messages", "rate_limit", AGAIN, 0),
         ("RCPT", "550 5.1.1 no such user", "refused", GIVEN_UP, 0),
+        ("RCPT", "450 4.2.0 später", "5xx", AGAIN, 1),
+        ("RCPT", "550 5.1.1 Empfänger unbekannt", "refused", GIVEN_UP, 0),
         ("DATA", "451 4.3.0 no", "5xx", AGAIN, 1),
         ("end", "451 4.3.0 greylisted", "5xx", AGAIN, 1),
         ("end", "554 5.6.0 not this text", "5xx", GIVEN_UP, 0),

@@ -130,3 +130,38 @@ def test_no_address_passes_that_python_calls_private(address):
     if refusal(address) is None:
         assert address.is_global
         assert not any((address.is_private, address.is_loopback, address.is_link_local, address.is_multicast))
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://ex\u00e4mple.test/in", "xn--exmple-cua.test"),
+        ("https://exa\u0308mple.test/in", "xn--exmple-cua.test"),
+        ("https://fa\u00df.test/in", "xn--fa-hia.test"),
+        ("https://hook\u3002test/in", "hook.test"),
+    ],
+)
+async def test_a_name_of_other_letters_is_judged_and_asked_for_as_dns_knows_it(url, host):
+    asked = []
+
+    async def resolver(name: str, port: int) -> list[str]:
+        asked.append(name)
+        return ["8.8.8.8"]
+
+    target = await judge(url, allow_private=False, resolver=resolver)
+    assert (asked, target.host, target.authority) == ([host], host, host)
+    with pytest.raises(EgressRefused):
+        await judge(url, allow_private=False, resolver=answers("10.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    "host", ["①②⑦.⓪.⓪.①", "ｌｏｃａｌｈｏｓｔ", "a\u00e4" * 40, "-\u00e4-", "\u00e4\u200b.test"]
+)
+async def test_letters_that_only_look_like_a_name_are_refused(host):
+    with pytest.raises(EgressRefused):
+        await judge(f"https://{host}/", allow_private=True, resolver=answers("8.8.8.8"))
+
+
+async def test_loopback_in_other_full_stops_is_refused():
+    with pytest.raises((EgressRefused, ResolveFailed)):
+        await judge("https://127\u30020\u30020\u30021/", allow_private=False)

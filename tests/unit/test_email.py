@@ -2,7 +2,9 @@
 
 import socket
 from datetime import timedelta
+from email import message_from_bytes, policy
 
+import aiosmtplib
 import pytest
 
 from reactor.automation.resources import builtin_resources
@@ -44,6 +46,7 @@ def test_a_header_cannot_be_smuggled_in_by_a_name_or_a_subject():
         "<a@b.test>",
         "a,b@c.test",
         "a@-.test-",
+        "=?utf-8?q?a?=@b.test",
         "ä@b.test",
     ],
 )
@@ -236,3 +239,39 @@ async def test_a_refused_recipient_says_nothing_about_the_provider_and_bad_crede
         with pytest.raises(CircuitOpen):
             mailer.check()
         await mailer.aclose()
+
+
+@pytest.mark.parametrize("local", ["abc.", ".abc", ".a.b."])
+@pytest.mark.parametrize("name", ["", "Ada", "Lovelace, Ada", "Äda " * 40])
+def test_an_address_with_a_dot_at_an_end_is_written_in_quotes(local, name):
+    email = email_to(f"{local}@widgets.test", to_name=name, reply_to=f"{local}@acme.test")
+    written = email.mime().as_bytes()
+    assert f'"{local}"@widgets.test'.encode() in written
+    assert f'"{local}"@acme.test'.encode() in written
+    read = message_from_bytes(written, policy=policy.SMTP)
+    assert [to.addr_spec for to in read["To"].addresses] == [f"{local}@widgets.test"]
+
+
+async def test_a_mail_server_is_told_such_an_address_in_quotes(monkeypatch):
+    said = []
+
+    class Client(aiosmtplib.SMTP):
+        async def execute_command(self, *words, **options):
+            said.append(b" ".join(words))
+            return await super().execute_command(*words, **options)
+
+    monkeypatch.setattr(aiosmtplib, "SMTP", Client)
+    postbox = Postbox()
+    async with smtp_server(postbox) as port:
+        provider = SmtpProvider("127.0.0.1", port)
+        await provider.send(email_to("abc.@widgets.test", sender="us.@acme.test"))
+        await provider.aclose()
+    assert b'RCPT TO:<"abc."@widgets.test>' in said
+    assert any(line.startswith(b'MAIL FROM:<"us."@acme.test>') for line in said)
+    assert [message["To"] for message in postbox.messages] == ['Ada <"abc."@widgets.test>']
+
+
+def test_a_message_that_cannot_be_written_is_a_failure_for_good_and_not_the_providers():
+    with pytest.raises(SendFailed, match="cannot be written") as failed:
+        email_to(text="half of a pair: \ud800").check()
+    assert failed.value.verdict is Verdict.PERMANENT

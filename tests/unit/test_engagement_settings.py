@@ -116,8 +116,9 @@ def test_what_an_overdue_clock_calls_for(mode, email, kind):
     assert "Ada Lovelace (Widgets)" in str(card["title"])
 
 
-def test_a_template_that_fails_only_for_some_people_gives_way_to_ours():
-    risky = "{% if days_overdue > 100 %}{{ title > 3 }}{% endif %}Hey"
+@pytest.mark.parametrize("fails", ["title > 3", "1e999 > days_overdue"])
+def test_a_template_that_fails_only_for_some_people_gives_way_to_ours(fails):
+    risky = f"{{% if days_overdue > 100 %}}{{{{ {fails} }}}}{{% endif %}}Hey"
     loaded = parse_settings({"templates": {"urgent": {"subject": "Hey", "text": risky}}})
     assert loaded.usable
     proposal = propose(clock(days_overdue=101), loaded.settings, tenant_name="Acme", sender_name="Acme")

@@ -105,3 +105,30 @@ def test_what_a_letter_does_not_need_is_refused_with_a_reason(source):
 )
 def test_what_a_letter_needs_is_allowed(source):
     assert problem_of(source) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if title %}" * 101 + "a" + "{% endif %}" * 101,
+        "{{ " + "(" * 2000 + "title" + ")" * 2000 + " }}",
+        "{% if " + "not " * 4000 + "title %}a{% endif %}",
+        "{{ " + "title if title else " * 900 + "title }}",
+        "{{ title" + "|lower" * 2000 + " }}",
+        "{{ title " + "or title " * 2000 + "}}",
+        "{{ " + "-" * 3000 + "days_overdue }}",
+        "{{ " + "1" * 5000 + " }}",
+    ],
+)
+def test_a_template_that_would_break_the_reader_is_refused_in_words(source):
+    assert problem_of(source)
+
+
+def test_thirty_levels_are_enough_for_any_letter_and_allowed():
+    for source in (
+        "{% if title %}" * 30 + "a" + "{% endif %}" * 30,
+        "{{ " + "(" * 30 + "title" + ")" * 30 + " }}",
+        "{% if title %}a{% endif %}" * 200,
+        "{% if title %}" + "{% elif title %}b" * 200 + "{% endif %}",
+    ):
+        assert problem_of(source) is None

@@ -9,6 +9,7 @@ from standardwebhooks.webhooks import Webhook
 
 from reactor.outbound.webhook import (
     MAX_ANSWER_BYTES,
+    MAX_RETRY_AFTER,
     Outcome,
     WebhookSender,
     judge_answer,
@@ -186,3 +187,24 @@ def test_retry_after_as_a_date_counts_from_now():
     now = datetime(2030, 1, 1, tzinfo=UTC)
     value = format_datetime(now + timedelta(minutes=2), usegmt=True)
     assert parse_retry_after(value, int(now.timestamp())) == timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_retry_after_of_hundreds_of_digits_is_the_longest_wait(digits):
+    assert parse_retry_after("9" * digits, 0) == MAX_RETRY_AFTER
+
+
+async def test_a_webhook_at_a_name_of_other_letters_is_delivered(sender):
+    async def resolver(host, port):
+        return ["127.0.0.1"]
+
+    async with http_receiver() as receiver, webhook_client() as client:
+        idn = WebhookSender(client, allow_private=True, resolver=resolver)
+        sent = await idn.send(f"http://exämple.test:{receiver.port}/x", [SECRET], "m", b"{}")
+    assert sent.outcome is Outcome.DELIVERED
+    assert receiver.requests[0].headers["host"] == f"xn--exmple-cua.test:{receiver.port}"
+
+
+async def test_a_url_that_no_bytes_stand_for_is_refused_and_raises_nothing(sender):
+    sent = await sender.send("http://127.0.0.1/\ud800", [SECRET], "m", b"{}")
+    assert sent.outcome is Outcome.REFUSED

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from cyclopts import Parameter
 
-from reactor.cli.arguments import group
+from reactor.cli.arguments import group, in_range
 from reactor.cli.channels import channels, enable_channel
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
@@ -62,8 +62,7 @@ async def list_(
     limit
         At most so many.
     """
-    if limit < 1:
-        raise BadArgument(f"--limit must be at least 1, not {limit}")
+    in_range("--limit", limit, 1)
     async with session("alerts list") as connection:
         of = await tenant_id(connection, tenant) if tenant is not None else None
         rows = [dict(row) for row in await connection.fetch(_ALERTS, all_, of, severity, limit)]

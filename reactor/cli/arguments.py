@@ -37,9 +37,17 @@ Duration = Annotated[
 ]
 
 
+def in_range(option: str, value: int, least: int, most: int = 2**31 - 1) -> None:
+    """Refuses a number that the server's integer cannot hold by the name of its option."""
+    if value < least:
+        raise BadArgument(f"{option} must be at least {least}, not {value}")
+    if value > most:
+        raise BadArgument(f"{option} must be at most {most}, not {value}")
+
+
 async def event_number(connection: Connection, text: str) -> int:
     """The id of an event that a person named, by its number or its event_id. It may not exist."""
-    if text.isascii() and text.isdecimal() and len(text) < 19:
+    if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63:
         return int(text)
     try:
         event_id = UUID(text)

@@ -126,4 +126,4 @@ def goes_to(channel: Channel) -> str:
 
 
 def _ago(value: object, now: datetime) -> str | None:
-    return ago(value, now) if isinstance(value, datetime) else None
+    return ago(value, now) if isinstance(value, datetime | str) else None

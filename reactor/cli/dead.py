@@ -1,12 +1,12 @@
 """``reactor dead``: events that will not be tried again by themselves."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, LiteralString
 from uuid import UUID
 
 from cyclopts import Parameter
 
-from reactor.cli.arguments import Duration, agreed, event_number, group
+from reactor.cli.arguments import Duration, agreed, event_number, group, in_range
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
 from reactor.cli.story import print_errors, print_facts
@@ -16,6 +16,8 @@ from reactor.db import operations
 from reactor.db.operations import Chosen
 from reactor.db.pool import Connection
 from reactor.errors import BadArgument
+
+_READ: LiteralString = "select reactor.read_event($1)"
 
 #: So many are done without asking.
 _FEW = 20
@@ -56,7 +58,7 @@ async def list_(
     limit
         At most so many.
     """
-    _positive(limit)
+    in_range("--limit", limit, 1)
     async with session("dead list") as connection:
         chosen = Chosen(None, event_type, await _tenant(connection, tenant), since)
         rows = [dict(row) for row in await operations.list_dead(connection, chosen, limit)]
@@ -89,7 +91,7 @@ async def show(event: str, /, *, json: Json = False) -> int:
     """
     async with session("dead show") as connection:
         number = await event_number(connection, event)
-        found = await operations.read_event(connection, number)
+        found = await connection.fetchval(_READ, number)
         now: datetime = await connection.fetchval("select reactor.now()")
         if found is None or found["state"] != "dead":
             raise _not_dead([number])
@@ -214,7 +216,7 @@ async def _tenant(connection: Connection, named: str | None) -> UUID | None:
 
 
 def _go_on(verb: str, count: int, limit: int, *, yes: bool) -> bool:
-    _positive(limit)
+    in_range("--limit", limit, 1)
     return count <= _FEW or agreed(f"{verb} {count:,} dead events?", yes=yes)
 
 
@@ -237,8 +239,3 @@ def _not_dead(ids: list[int]) -> BadArgument:
         f"event {names} is not dead" if len(ids) == 1 else f"events {names} are not dead",
         hint=f"`reactor explain {ids[0]}` says what became of it",
     )
-
-
-def _positive(limit: int) -> None:
-    if limit < 1:
-        raise BadArgument(f"--limit must be at least 1, not {limit}")

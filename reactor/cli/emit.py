@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
+import asyncpg
 import orjson
 from cyclopts import Parameter
 
-from reactor.cli.arguments import Duration
+from reactor.cli.arguments import Duration, in_range
 from reactor.cli.output import print_json
 from reactor.cli.session import session
 from reactor.cli.tenant_names import tenant_id
@@ -55,19 +56,32 @@ async def emit(
     json
         Write JSON to stdout.
     """
-    text = sys.stdin.read() if payload == "-" else payload
+    try:
+        text = sys.stdin.read() if payload == "-" else payload
+    except UnicodeDecodeError as error:
+        raise BadArgument(f"stdin cannot be read: {error}", hint="write JSON in UTF-8") from None
     _check(text)
+    in_range("--priority", priority, -(2**31))
     async with session("emit") as connection:
-        event = await operations.emit(
-            connection,
-            await tenant_id(connection, tenant),
-            event_type,
-            text,
-            subject_id=subject,
-            delay=delay,
-            priority=priority,
-            dedup_key=dedup_key,
-        )
+        of = await tenant_id(connection, tenant)
+        try:
+            event = await operations.emit(
+                connection,
+                of,
+                event_type,
+                text,
+                subject_id=subject,
+                delay=delay,
+                priority=priority,
+                dedup_key=dedup_key,
+            )
+        except asyncpg.ProgramLimitExceededError:
+            if dedup_key is None:
+                raise
+            raise BadArgument(
+                f"--dedup-key is too long with {len(dedup_key.encode()):,} bytes",
+                hint="it is kept in an index, which takes 2,600 bytes; a hash of it does as well",
+            ) from None
     if json:
         print_json({"id": event})
     else:

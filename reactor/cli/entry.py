@@ -10,6 +10,7 @@ from importlib.metadata import version
 import anyio
 from cyclopts import App, CycloptsError, Parameter
 
+from reactor.cli import streams
 from reactor.cli.registry import COMMANDS
 from reactor.errors import (
     ConnectError,
@@ -20,6 +21,7 @@ from reactor.errors import (
     taken_apart,
 )
 
+_FAILED = 1
 _USAGE = 2
 _INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
@@ -47,6 +49,7 @@ def build(chosen: str | None = None) -> App:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Never returns: exits with the command's code, or that of its error."""
+    streams.prepare()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -62,21 +65,31 @@ def run(argv: Sequence[str]) -> int:
             if inspect.iscoroutinefunction(command)
             else call()
         )
+        sys.stdout.flush()  # what is still in the buffer may find no room either
     except CycloptsError as error:
         return _complain(str(error).strip().splitlines()[0], _see_help(argv), _USAGE)
     except ReactorError as error:
         return _complain(error.message, error.hint, error.exit_code, detail=error.detail)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # `reactor … | head`: nobody reads on, and that is fine
-        sys.stderr.close()
-        return 0
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        unwritten = streams.failure()
+        if unwritten is not None:
+            return _say_unwritten(unwritten)
+        if isinstance(error, SystemExit):
+            raise
         known = _known(error)
         if known is None:
             raise
         return _complain(known.message, known.hint, known.exit_code, detail=known.detail)
     return result if isinstance(result, int) else 0
+
+
+def _say_unwritten(error: OSError) -> int:
+    streams.give_up()
+    if isinstance(error, BrokenPipeError):  # `reactor … | head`: nobody reads on, and that is fine
+        return 0
+    return _complain(f"the output cannot be written: {error.strerror or error}", None, _FAILED)
 
 
 def _see_help(argv: Sequence[str]) -> str:
@@ -119,7 +132,7 @@ def _known(error: Exception) -> ReactorError | None:
             return inner
         return _known(inner) if isinstance(inner, Exception) else None
     match error:
-        case UnicodeEncodeError():
+        case UnicodeEncodeError() | asyncpg.DataError(__cause__=UnicodeEncodeError()):
             # The shell hands bytes over as they are; no text of the database can hold these.
             return ReactorError("an argument is not UTF-8 text", exit_code=_USAGE)
         case asyncpg.InsufficientPrivilegeError():

@@ -1,7 +1,7 @@
 """``reactor events``."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 
 from cyclopts import Parameter
 
@@ -11,7 +11,8 @@ from reactor.cli.session import session
 from reactor.cli.story import outcome, print_errors, print_facts
 from reactor.cli.tenant_names import tenant_label
 from reactor.cli.words import ago, lasting, moment
-from reactor.db import operations
+
+_TRACE: LiteralString = "select reactor.trace_event($1)"
 
 app = group("events", "The life of one event: trace.", "reactor events trace 4711")
 
@@ -33,7 +34,7 @@ async def trace(
     """
     async with session("events trace") as connection:
         number = await event_number(connection, event)
-        found = await operations.trace_event(connection, number)
+        found = await connection.fetchval(_TRACE, number)
         now: datetime = await connection.fetchval("select reactor.now()")
         if found is None:
             raise no_event(event)

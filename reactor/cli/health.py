@@ -8,8 +8,9 @@ from typing import Literal
 from reactor import settings
 from reactor.cli.output import print_json, say
 from reactor.db import operations, pool
+from reactor.db.borrow import LOST
 from reactor.db.migrate import check_migrated
-from reactor.errors import ReactorError
+from reactor.errors import ReactorError, text_of
 from reactor.settings import Settings
 
 _SECONDS = 4.0
@@ -40,6 +41,8 @@ async def health(
         well, said, asked = await _ask(settings.load(), probe, via)
     except ReactorError as error:
         well, said, asked = False, error.message, "nobody"
+    except LOST as error:
+        well, said, asked = False, text_of(error) or "the database does not answer", "database"
     if json:
         print_json({"healthy": well, "asked": asked, "said": said})
     else:

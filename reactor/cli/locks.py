@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from reactor.cli.arguments import group
+from reactor.cli.arguments import group, in_range
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
 from reactor.cli.tenant_names import as_uuid, tenant_id
@@ -29,8 +29,7 @@ async def list_(*, limit: int = 100, json: Json = False) -> int:
     limit
         At most so many.
     """
-    if limit < 1:
-        raise BadArgument(f"--limit must be at least 1, not {limit}")
+    in_range("--limit", limit, 1)
     async with session("locks list") as connection:
         rows = [dict(row) for row in await operations.list_locks(connection, limit)]
         now: datetime = await connection.fetchval("select reactor.now()")

@@ -1,9 +1,12 @@
 """Tables for people, JSON for programs."""
 
+import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from orjson import Fragment
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +37,12 @@ def cell(text: str) -> Text:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout, indented. Decimal becomes a string."""
-    sys.stdout.write(to_json(value, indented=True) + "\n")
+    text = to_json(value, indented=True)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has a way of its own to write what the encoding lacks
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    sys.stdout.write(text + "\n")
 
 
 def print_rows(
@@ -61,7 +69,7 @@ def _text(value: object) -> str:
             return "yes" if value else "no"
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        case dict() | list():
+        case dict() | list() | Fragment():
             return to_json(value)
         case _:
             return str(value)

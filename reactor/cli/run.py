@@ -11,15 +11,19 @@ from reactor.errors import ReactorError, SettingError
 from reactor.telemetry import logs
 
 BUILTIN = "reactor.builtin:app"
+#: Seconds from the end of the app to that of the process.
+_LAST = 1.0
 
 
 async def run(*, app: str = BUILTIN) -> int:
     """Runs the reactor until SIGTERM or SIGINT.
 
     Then it claims nothing more, finishes what is in flight within REACTOR_DRAIN_SECONDS, releases its
-    leases and exits 0; a second signal ends it at once. Probes and metrics answer on
-    http://REACTOR_HTTP_HOST:REACTOR_HTTP_PORT (/livez, /readyz, /startupz, /metrics).
-    Exits 2 when a setting or the app is wrong, 3 when the database cannot be reached or is not migrated.
+    leases and exits 0. What has not ended four seconds later (a thread, a handler or job that swallows its
+    cancellation) ends with the process, which then exits 4; a second signal ends it within a second.
+    Probes and metrics answer on http://REACTOR_HTTP_HOST:REACTOR_HTTP_PORT (/livez, /readyz, /startupz,
+    /metrics). Exits 2 when a setting or the app is wrong, 3 when the database cannot be reached or is not
+    migrated.
     It logs to stderr.
 
     Example: ``REACTOR_DATABASE_URL=postgresql://replica@db/crm reactor run --app shop.events:app``
@@ -34,6 +38,8 @@ async def run(*, app: str = BUILTIN) -> int:
     found = load_app(app)
     process.tune()
     await found.run(chosen, serve_http=True)
+    # The interpreter waits for every thread that somebody started.
+    process.end_within(_LAST)
     return 0
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from orjson import Fragment
+
 from reactor.cli.output import plain, print_rows, say
 from reactor.cli.words import ago, shorten
 from reactor.db.pool import to_json
@@ -14,7 +16,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     known = {name: value for name, value in facts.items() if value is not None}
     width = max(map(len, known), default=0)
     for name, value in known.items():
-        text = to_json(value) if isinstance(value, dict | list) else str(value)
+        text = to_json(value) if isinstance(value, dict | list | Fragment) else str(value)
         first, *more = text.split("\n")
         say(f"{name:<{width}}  {first}")
         for line in more:

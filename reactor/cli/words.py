@@ -2,13 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 
+#: Postgres counts microseconds from here.
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+#: So long is every 400 years, after which the calendar repeats itself.
+_ROUND = 146_097 * 86_400 * 1_000_000
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
-def lasting(duration: timedelta | float | None) -> str:
-    """A length of time, a number being seconds: ``850 ms``, ``12 s``, ``2 h 5 min``; ``-`` for None."""
+def lasting(duration: timedelta | float | str | None) -> str:
+    """A length of time, a number being seconds: ``850 ms``, ``12 s``, ``2 h 5 min``; ``-`` for None.
+
+    Text is what the server says instead of a number: ``Infinity``.
+    """
     if duration is None:
         return "-"
+    if isinstance(duration, str):
+        return duration.lower()
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if seconds < 0:
         return f"-{lasting(-seconds)}"
@@ -30,11 +40,17 @@ def lasting(duration: timedelta | float | None) -> str:
 
 
 def ago(at: datetime | str | None, now: datetime) -> str:
-    """An instant as seen from ``now``: ``3 min ago``, ``in 20 s``; ``-`` for None. Text is ISO 8601."""
+    """An instant as seen from ``now``: ``3 min ago``, ``in 20 s``; ``-`` for None. Text is ISO 8601.
+
+    One beyond our calendar is shown as the server writes it.
+    """
     if at is None:
         return "-"
     if isinstance(at, str):
-        at = moment(at)
+        known = _within(at)
+        if known is None:
+            return at
+        at = known
     passed = (now - at).total_seconds()
     if abs(passed) < 1:
         return "now"
@@ -42,14 +58,35 @@ def ago(at: datetime | str | None, now: datetime) -> str:
 
 
 def moment(text: str) -> datetime:
-    """An instant as the server writes it in JSON; its infinities are the ends of our calendar."""
-    match text:
-        case "infinity":
-            return datetime.max.replace(tzinfo=UTC)
-        case "-infinity":
-            return datetime.min.replace(tzinfo=UTC)
-        case _:
-            return datetime.fromisoformat(text)
+    """An instant as the server writes it in JSON; what is beyond our calendar is one of its ends."""
+    known = _within(text)
+    if known is not None:
+        return known
+    early = text == "-infinity" or text.endswith(" BC")
+    return datetime.min.replace(tzinfo=UTC) if early else datetime.max.replace(tzinfo=UTC)
+
+
+def _within(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        # "infinity", a year BC or one of five digits; anything else is a defect of ours.
+        if text.endswith((" BC", "infinity")) or text.partition("-")[0].isdecimal():
+            return None
+        raise
+
+
+def instant(microseconds: int) -> datetime | str:
+    """What a timestamptz holds; beyond our calendar its text."""
+    if abs(microseconds) >= 2**63 - 1:
+        return "infinity" if microseconds > 0 else "-infinity"
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        rounds, rest = divmod(microseconds, _ROUND)
+        like = EPOCH + timedelta(microseconds=rest)
+        year, tail = like.year + 400 * rounds, like.isoformat()[4:]
+        return f"{year:04}{tail}" if year > 0 else f"{1 - year:04}{tail} BC"
 
 
 def many(count: int, noun: str) -> str:

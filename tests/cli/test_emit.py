@@ -43,6 +43,12 @@ def test_the_payload_can_come_from_stdin(cli, db, monkeypatch):
     assert db.value("select payload from reactor.events") == {"a": [1]}
 
 
+def test_stdin_that_is_no_utf_8_is_named(cli, db, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"a": "\xe4"}'), encoding="utf-8"))
+    said = cli("emit", db.tenant(), "x", "-")
+    assert (said.code, said.err.splitlines()[0].count("stdin cannot be read")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -94,3 +94,13 @@ def test_whatever_is_wrong_it_exits_1(cli, trouble):
     assert said.code == 1
     assert said.out.startswith("unhealthy: ")
     assert "hunter2" not in said.out
+
+
+def test_a_database_that_accepts_and_says_nothing_is_unhealthy(cli, monkeypatch):
+    monkeypatch.setattr("reactor.cli.health._SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = f"postgresql://127.0.0.1:{port}/x?sslmode=disable"
+        said = cli("health", "--via", "database", "--json", url=url)
+    assert said.code == 1
+    assert said.json == {"healthy": False, "asked": "database", "said": "the database does not answer"}

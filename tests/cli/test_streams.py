@@ -1,0 +1,80 @@
+"""What a shell does to a command's streams: closed, full, nobody at the other end, letters missing."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = (
+    "status",
+    "status --json",
+    "tenants list",
+    "tenants list --json",
+    "watches",
+    "--help",
+    "emit --help",
+)
+
+
+@pytest.fixture
+def shell(clean, operator_url, db):
+    """Runs a line of bash in which $R is the program."""
+    db.tenant("Ärger ☂ \U0001f600")
+    settings = {
+        **os.environ,
+        "REACTOR_DATABASE_URL": operator_url,
+        "R": f"{sys.executable} -m reactor",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+    def run(line: str, **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["bash", "-c", line],
+            env=settings | more,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            encoding="utf-8",
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_reader_that_goes_away_is_no_error(shell, words):
+    done = shell(f"(trap '' PIPE; sleep 0.3; $R {words}; echo $? >&2) | true")
+    assert done.stderr == "0\n"
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_output_that_finds_no_room_is_said_in_one_line(shell, words):
+    done = shell(f"$R {words} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "reactor: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["status", "tenants list --json"])
+def test_a_stream_that_the_shell_closed_is_silent(shell, words, closed):
+    assert shell(f"$R {words} {closed}").returncode == 0
+
+
+def test_a_question_that_nobody_can_answer_is_not_asked(shell):
+    done = shell("$R emit Nobody x - <&-")
+    assert done.returncode == 2
+    assert done.stderr.startswith("reactor: the payload is no JSON: ")
+
+
+def test_letters_that_the_output_lacks_are_replaced_and_escaped_in_json(shell):
+    for encoding in (
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ):
+        assert shell("$R status", **encoding).returncode == 0
+        assert "?rger ? ?" in shell("$R tenants list", **encoding).stdout
+        [row] = json.loads(shell("$R tenants list --json", **encoding).stdout)
+        assert row["name"] == "Ärger ☂ \U0001f600"

@@ -28,12 +28,14 @@ async def backlog(ring: Arena, contenders: list[str], options: argparse.Namespac
                     await _blocked(connection, blocked, options.scale)
                 await waiting(connection, each)
                 if blocked == "stopped":
-                    # The first claims park what cannot run; after that it costs nothing.
+                    # The first claims park what cannot run, each from where the last one ended; after that
+                    # it costs nothing.
+                    after: UUID | None = None
                     while await connection.fetchval(
                         "select exists ("
                         "select from reactor.events where event_type = 'gated' and available_at is null)"
                     ):
-                        await _claim(connection, calls.NIL)
+                        _, after = await _claim(connection, after)
                     # Autovacuum does it within a minute: they left their places in the index as dead entries.
                     await connection.execute("vacuum reactor.events")
                 costs = await claim_costs(connection, 40)
@@ -91,14 +93,14 @@ async def _blocked(connection: Connection, how: str, scale: float) -> None:
 async def claim_costs(connection: Connection, count: int) -> list[float]:
     """Milliseconds of each of so many claims; each is given back."""
     costs = []
-    after = calls.NIL
+    after: UUID | None = None
     for _ in range(count):
         cost, after = await _claim(connection, after)
         costs.append(cost)
     return costs
 
 
-async def _claim(connection: Connection, after: UUID) -> tuple[float, UUID]:
+async def _claim(connection: Connection, after: UUID | None) -> tuple[float, UUID | None]:
     began = time.perf_counter()
     claim = await calls.claim(
         connection,
@@ -113,4 +115,4 @@ async def _claim(connection: Connection, after: UUID) -> tuple[float, UUID]:
     cost = (time.perf_counter() - began) * 1000
     held_ = {row["run_id"]: row["tenant_id"] for row in claim.rows}
     await calls.abandon(connection, list(held_.values()), list(held_), interrupted=False, reason=None)
-    return cost, claim.rows[-1]["tenant_id"] if claim.rows else calls.NIL
+    return cost, claim.rows[-1]["tenant_id"] if claim.rows else None

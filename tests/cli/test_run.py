@@ -81,7 +81,9 @@ async def replica(folder: Path, url: str, *words: str, **settings: str) -> Async
     process = await asyncio.create_subprocess_exec(
         *(Path(sys.executable).with_name("reactor"), "run", *words),
         cwd=folder,
-        env=environment | {"REACTOR_DATABASE_URL": url, "REACTOR_HTTP_PORT": "0"} | settings,
+        env=environment
+        | {"REACTOR_DATABASE_URL": url, "REACTOR_HTTP_PORT": "0", "REACTOR_CANARY_SECONDS": "0"}
+        | settings,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

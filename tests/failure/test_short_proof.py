@@ -49,7 +49,7 @@ async def test_an_event_that_kills_its_process_is_dead_in_the_end_and_the_others
 async def test_nothing_is_lost_while_the_outbox_is_rewritten_all_the_time() -> None:
     plan = Plan(
         seed=4,
-        seconds=15,
+        faults=20,
         replicas=2,
         tenants=20,
         writers=2,

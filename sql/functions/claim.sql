@@ -56,14 +56,20 @@ declare
     -- Places in a tenant's part of the index that no priority has: before its first event, behind its last one.
     c_before constant bigint := -3000000000;
     c_behind constant bigint := 3000000000;
+    c_last constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    -- So many held tenants are stepped over one by one: a claim seldom meets more, and a step needs no preparation.
+    c_patience constant int := 8;
     -- Payloads of a claim, as they are stored, of each tenant one at least: they must arrive while the caller waits.
     c_bytes constant int := 4000000;
+    v_now constant timestamptz := reactor.now();
     v_after uuid := coalesce(p_after, c_nil);
     v_place bigint := case when p_after is null then c_before else c_behind end;
     v_wrapped boolean := p_after is null;
     v_chunk int := p_tenants;
     v_to_park int := 5000;
     v_found uuid[];
+    v_stuck uuid;
+    v_end uuid;
     v_closed uuid[];
     v_marked uuid[];
     v_has_expired boolean;
@@ -97,29 +103,78 @@ begin
     <<look>>
     for v_round in 1 .. 50 loop
         with recursive skip as (
-            (select e.tenant_id from reactor.events e
+            (select e.tenant_id, 0 as steps, coalesce((
+                select true from public.agent_tenant_locks l
+                where l.tenant_id = e.tenant_id and l.expires_at > v_now), false) as is_held
+             from reactor.events e
              where e.available_at is null and (e.tenant_id, e.priority) > (v_after, v_place)
              order by e.tenant_id limit 1)
             union all
-            select (select e.tenant_id from reactor.events e
-                    where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1)
+            select n.tenant_id, s.steps + s.is_held::int, coalesce((
+                select true from public.agent_tenant_locks l
+                where l.tenant_id = n.tenant_id and l.expires_at > v_now), false)
             from skip s
+            cross join lateral (
+                select e.tenant_id from reactor.events e
+                where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1) n
             -- Not beyond where it began: what follows was looked through before the wrap.
-            where s.tenant_id is not null and (not v_wrapped or p_after is null or s.tenant_id < p_after)
+            where (s.steps < c_patience or not s.is_held) and (not v_wrapped or p_after is null or s.tenant_id < p_after)
         )
-        select array_agg(f.tenant_id) into v_found
+        select array_agg(f.tenant_id) filter (where not f.is_held),
+            (array_agg(f.tenant_id) filter (where f.is_held))[1]
+        into v_found, v_stuck
         from (
-            select s.tenant_id from skip s
-            where s.tenant_id is not null
-                and (not v_wrapped or p_after is null or s.tenant_id <= p_after)
-                and not exists (
-                    select from public.agent_tenant_locks l
-                    where l.tenant_id = s.tenant_id and l.expires_at > reactor.now())
-                and (p_peers is null or p_replica = (
+            select s.tenant_id, s.is_held from skip s
+            where (not v_wrapped or p_after is null or s.tenant_id <= p_after)
+                and case when s.is_held then s.steps = c_patience else p_peers is null or p_replica = (
                     select p.name from unnest(p_peers) as p (name)
-                    order by hashtextextended(s.tenant_id::text || p.name, 0) desc limit 1))
+                    order by hashtextextended(s.tenant_id::text || p.name, 0) desc limit 1) end
             limit v_chunk
         ) f;
+        -- Many are held. What is left is looked for between one lease and the next: a third of the way.
+        if v_stuck is not null then
+            v_end := coalesce(case when v_wrapped then p_after end, c_last);
+            with held as materialized (
+                select array(
+                    select l.tenant_id from public.agent_tenant_locks l
+                    where l.expires_at > v_now and l.tenant_id > v_stuck and l.tenant_id < v_end
+                    order by l.tenant_id) as ids
+            )
+            select v_found || array_agg(f.tenant_id) into v_found
+            from (
+                select o.tenant_id
+                from (
+                    select s.tenant_id
+                    from held h
+                    cross join lateral unnest(v_stuck || h.ids, h.ids || v_end) as g (low, high)
+                    cross join lateral (
+                        select e.tenant_id from reactor.events e
+                        where e.available_at is null and e.tenant_id > g.low and e.tenant_id < g.high
+                        order by e.tenant_id limit 1) b
+                    cross join lateral (
+                        with recursive skip as (
+                            select b.tenant_id
+                            union all
+                            select n.tenant_id
+                            from skip s
+                            cross join lateral (
+                                select e.tenant_id from reactor.events e
+                                where e.available_at is null and e.tenant_id > s.tenant_id and e.tenant_id < g.high
+                                order by e.tenant_id limit 1) n
+                        )
+                        select k.tenant_id from skip k) s
+                    union all
+                    select v_end
+                    where exists (select from reactor.events e where e.available_at is null and e.tenant_id = v_end)
+                        and not exists (
+                            select from public.agent_tenant_locks l where l.tenant_id = v_end and l.expires_at > v_now)
+                ) o
+                where p_peers is null or p_replica = (
+                    select p.name from unnest(p_peers) as p (name)
+                    order by hashtextextended(o.tenant_id::text || p.name, 0) desc limit 1)
+                limit v_chunk - coalesce(cardinality(v_found), 0)
+            ) f;
+        end if;
 
         if v_found is not null then
             v_after := v_found[cardinality(v_found)];

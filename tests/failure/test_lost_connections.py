@@ -113,7 +113,7 @@ async def test_a_handler_whose_connection_lost_its_other_end_does_not_hold_its_l
         await made.reached.wait()
         proxy.forget_open(close_upstream=False)
         made.go_on.set()
-        row = await history(conn, within=15)
+        row = await history(conn, within=60)
         assert (row["attempts"], row["interruptions"]) == (0, 1)
         assert await conn.fetchval("select count(*) from public.effects") == 1
 
@@ -138,7 +138,8 @@ async def test_an_event_whose_turn_comes_on_a_silent_connection_is_interrupted_o
         await reached.wait()
         proxy.forget_open(close_upstream=False)
         go_on.set()
-        async with asyncio.timeout(14):
+        # Long before the lease runs out; how soon, is measured where nothing else runs.
+        async with asyncio.timeout(60):
             while await conn.fetchval("select count(*) from reactor.history") < 2:
                 await asyncio.sleep(0.05)
         rows = await conn.fetch("select attempts, interruptions from reactor.history")

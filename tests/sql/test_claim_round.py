@@ -28,7 +28,9 @@ async def waiting(rolled_back: Connection) -> Connection:
     return rolled_back
 
 
-async def claim(connection: Connection, tenants: int, after: UUID | None) -> list[UUID]:
+async def claim(
+    connection: Connection, tenants: int, after: UUID | None, peers: list[str] | None = None
+) -> list[UUID]:
     """The tenants of one claim, in their order."""
     claimed = await calls.claim(
         connection,
@@ -38,7 +40,7 @@ async def claim(connection: Connection, tenants: int, after: UUID | None) -> lis
         lease=timedelta(hours=1),
         after=after,
         gated=[],
-        peers=None,
+        peers=peers,
     )
     return [row["tenant_id"] for row in claimed.rows]
 
@@ -110,15 +112,5 @@ async def test_claims_beside_many_held_tenants_find_the_open_ones_in_their_order
             peers,
         )
     turn = sum(tenant <= after for tenant in free) if after is not None else 0
-    claimed = await calls.claim(
-        rolled_back,
-        replica="r",
-        tenants=tenants,
-        batch=1,
-        lease=timedelta(hours=1),
-        after=after,
-        gated=[],
-        peers=peers,
-    )
     expected = sorted((free[turn:] + free[:turn])[:tenants])
-    assert [row["tenant_id"] for row in claimed.rows] == expected
+    assert await claim(rolled_back, tenants, after, peers) == expected

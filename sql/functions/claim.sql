@@ -87,15 +87,92 @@ declare
     v_empty uuid[];
     v_id text;
     v_on boolean;
+    v_first uuid;
+    v_last uuid;
+    v_is_free boolean;
+    v_run uuid;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'reactor.claim needs isolation level read committed'
             using errcode = 'RX003', hint = 'the role or database sets default_transaction_isolation; set it back for the reactor';
     end if;
-    perform set_config('synchronous_commit', 'off', true);
+    -- (An assignment is evaluated without a query of its own.)
+    v_id := set_config('synchronous_commit', 'off', true);
     if cardinality(p_gated) > 0 then
         v_on := coalesce((
             select c.value ->> 'global_enabled' = 'true' from public.system_config c where c.key = 'agent_config'), false);
+    end if;
+
+    -- 0. A replica that was woken finds one tenant with events, most often. Then it needs neither a search nor lists of
+    -- tenants, which are most of what a claim costs a server that was idle. Whatever is out of the ordinary about that
+    -- tenant is left to what follows.
+    select
+        (select e.tenant_id from reactor.events e where e.available_at is null order by e.tenant_id limit 1),
+        (select e.tenant_id from reactor.events e where e.available_at is null order by e.tenant_id desc limit 1)
+    into v_first, v_last;
+    if v_first is null then
+        return;
+    end if;
+    if v_first = v_last and cardinality(p_capped) = 0 then
+        select pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0)) into v_is_free
+        from public.tenants t
+        where t.id = v_first
+            and (cardinality(p_gated) = 0 or (v_on and t.is_active and t.agent_enabled))
+            and (p_peers is null or p_replica = (
+                select p.name from unnest(p_peers) as p (name)
+                order by hashtextextended(t.id::text || p.name, 0) desc limit 1))
+            and not exists (select from public.agent_tenant_locks l where l.tenant_id = t.id)
+            and (
+                select true from reactor.events e
+                where e.tenant_id = t.id and e.interruptions > 0 and e.available_at is null
+                order by e.available_at limit 1) is null
+        for key share skip locked;
+        if v_is_free then
+            v_run := reactor.uuid7();
+            insert into public.agent_autonomous_runs (id, tenant_id, started_at, phase, status, trigger)
+            values (v_run, v_first, reactor.now(), 'act', 'running', 'event');
+            insert into public.agent_tenant_locks (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
+            values (v_run, v_first, v_run, reactor.now(), reactor.now() + p_lease, p_replica)
+            on conflict do nothing;
+            if not found then
+                delete from public.agent_autonomous_runs r where r.id = v_run;
+                return;
+            end if;
+            -- As below.
+            if extract(epoch from reactor.now() + p_lease) * 1000000
+                < pg_catalog.pg_sequence_last_value('reactor.timer'::pg_catalog.regclass) then
+                perform pg_catalog.pg_notify('reactor', 'timer');
+            end if;
+            return query
+            with picked as materialized (
+                select e.*
+                from (
+                    select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
+                        w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
+                        sum(pg_column_size(w.payload)) over (
+                            order by w.tenant_id, w.priority, w.id
+                            rows between unbounded preceding and 1 preceding) as bytes_before
+                    from reactor.events w
+                    where w.tenant_id = v_first and w.available_at is null
+                    order by w.tenant_id, w.priority, w.id
+                    limit p_batch) e
+                where e.bytes_before is null or e.bytes_before < c_bytes
+            ),
+            noted as (
+                insert into reactor.in_flight as f (tenant_id, run_id, ids)
+                select v_first, v_run, array_agg(p.id) from picked p having count(*) > 0
+                on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
+            )
+            select v_first, v_run, p.id, p.event_id, p.event_type, p.subject_id, p.payload::text, p.priority, p.attempts,
+                p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
+            from picked p;
+            if not found then
+                -- Somebody else finished them between the look and the lease.
+                delete from public.agent_tenant_locks l where l.tenant_id = v_first and l.run_id = v_run;
+                delete from public.agent_autonomous_runs r where r.id = v_run;
+            end if;
+            return;
+        end if;
     end if;
 
     -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping

@@ -33,7 +33,7 @@ _FAST_POLL = 1.0
 _GATHER = 0.00025
 _GATHER_BUSY = 0.001
 #: … between those as many times as long as the look took. And the longest for all of them.
-_DUTY = 2.0
+_DUTY = 4.0
 _LONGEST_GATHER = 0.05
 _LONGEST_DOZE = 0.2
 #: When to look again after tenants that the application held, in seconds: at first, and at the latest.

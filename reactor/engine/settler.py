@@ -34,8 +34,10 @@ log = structlog.get_logger("reactor.settler")
 
 #: At most so many runs in one settling statement.
 _GROUP = 500
-#: How long a settlement waits for runs that end one right after the other, in seconds.
+#: How long a settlement waits for runs that end one right after the other, in seconds …
 _GATHER = 0.002
+#: … unless so many events are to be settled already.
+_ENOUGH = 200
 #: For so many seconds after a settlement its connection is kept for the next.
 _LINGER = 0.5
 
@@ -214,10 +216,12 @@ class Settler:
                 await held.release()
 
     async def _gather(self) -> None:
-        """Runs that end in the same moment are settled together: a commit costs more than each of them."""
+        """Small runs that end in the same moment are settled together: a commit costs more than they do."""
         clock = asyncio.get_running_loop().time
         until, seen = clock() + _GATHER, 0
-        while seen < len(self._waiting) < _GROUP and clock() < until:
+        while seen < len(self._waiting) and clock() < until:
+            if sum(_weight(waiting) for waiting in self._waiting) >= _ENOUGH:
+                return
             seen = len(self._waiting)
             await asyncio.sleep(0)
 
@@ -300,6 +304,11 @@ class Settler:
         else:
             log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=text_of(error))
             await self.abandon(handed_over, interrupted=True, reason=text_of(error) or kind_of(error))
+
+
+def _weight(waiting: _Waiting) -> int:
+    """Its events; where somebody waits for the next ones, as many as it takes."""
+    return len(waiting.segment.done) if waiting.future is None else _ENOUGH
 
 
 def _settlement(segments: Sequence[Segment], more: list[bool], ahead: Sequence[int] = ()) -> calls.Settlement:

@@ -38,6 +38,9 @@ _GROUP = 500
 _GATHER = 0.002
 #: … unless so many events are to be settled already.
 _ENOUGH = 200
+#: How long runs wait for the session that is at work until a second one is used, in seconds: a session that was
+#: not in use is slow at first, and costs the server more than the first one does.
+_PATIENT = 0.05
 #: For so many seconds after a settlement its connection is kept for the next.
 _LINGER = 0.5
 
@@ -79,6 +82,8 @@ class Settler:
         #: settling tasks without work, the last one that had some at the end: its session is warm, and the
         #: others are opened only when one is not enough
         self._idle: list[asyncio.Event] = []
+        #: how many of them are settling
+        self._at_work = 0
         self.until = float("inf")  #: loop time from which a drain gives no lease back any more
         #: runs that were handed over and whose leases are still ours
         self.settling: set[Run] = set()
@@ -115,10 +120,13 @@ class Settler:
         self._waiting.append(waiting)
         # What comes before a task that was woken had its turn goes with this one.
         if len(self._waiting) == 1:
-            self._wake()
+            if self._at_work:
+                asyncio.get_running_loop().call_later(_PATIENT, self._wake)
+            else:
+                self._wake()
 
     def _wake(self) -> None:
-        if self._idle:
+        if self._idle and self._waiting:
             self._idle.pop().set()
 
     async def settle_scope(
@@ -203,14 +211,18 @@ class Settler:
                     finally:
                         if arrived in self._idle:
                             self._idle.remove(arrived)
-                await self._gather()
-                group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
-                if self._waiting:
-                    self._wake()
-                with anyio.CancelScope(shield=True):
-                    await self._settle_or_fail(group, held)
-                    self.settling.difference_update([waiting.segment.run for waiting in group])
-                    self.settled.set()
+                self._at_work += 1
+                try:
+                    await self._gather()
+                    group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                    if self._waiting:
+                        self._wake()
+                    with anyio.CancelScope(shield=True):
+                        await self._settle_or_fail(group, held)
+                        self.settling.difference_update([waiting.segment.run for waiting in group])
+                        self.settled.set()
+                finally:
+                    self._at_work -= 1
         finally:
             with anyio.CancelScope(shield=True):
                 await held.release()

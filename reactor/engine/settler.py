@@ -36,9 +36,11 @@ log = structlog.get_logger("reactor.settler")
 _GROUP = 500
 #: How long a settlement waits for runs that end one right after the other, in seconds …
 _GATHER = 0.002
-#: … unless so many events are to be settled already.
+#: … for as long as none of so many turns of the loop goes by without one …
+_QUIET_TURNS = 3
+#: … and unless so many events are to be settled already.
 _ENOUGH = 200
-#: How long runs wait for the session that is at work until a second one is used, in seconds: a session that was
+#: How long runs wait for the session that is at work until a second one is used, in seconds: one that was
 #: not in use is slow at first, and costs the server more than the first one does.
 _PATIENT = 0.05
 #: For so many seconds after a settlement its connection is kept for the next.
@@ -230,12 +232,13 @@ class Settler:
     async def _gather(self) -> None:
         """Small runs that end in the same moment are settled together: a commit costs more than they do."""
         clock = asyncio.get_running_loop().time
-        until, seen = clock() + _GATHER, 0
-        while seen < len(self._waiting) and clock() < until:
-            if sum(_weight(waiting) for waiting in self._waiting) >= _ENOUGH:
+        until, quiet = clock() + _GATHER, 0
+        while quiet < _QUIET_TURNS and clock() < until:
+            if sum(map(_weight, self._waiting)) >= _ENOUGH:
                 return
             seen = len(self._waiting)
             await asyncio.sleep(0)
+            quiet = 0 if len(self._waiting) > seen else quiet + 1
 
     async def _settle_or_fail(self, group: list[_Waiting], held: Held) -> None:
         """Whatever happens to these, the next group is settled."""

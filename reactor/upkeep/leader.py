@@ -59,7 +59,9 @@ class Leader:
     async def run(self) -> None:
         pause = self._lease.total_seconds() / 3
         while True:
-            term = await self._lead()
+            # A term that began while the drain did would be nobody's until it is over.
+            with anyio.CancelScope(shield=True):
+                term = await self._lead()
             if term is None:
                 await anyio.sleep(pause * random.uniform(0.8, 1.0))
                 continue

@@ -5,7 +5,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reactor import Context, Event, Reactor
+from reactor.db import calls
+from reactor.engine.drain import Drain
 from tests.engine.conftest import World, enter
 from tests.engine.fleet import replica
 
@@ -79,6 +83,40 @@ async def test_a_drain_in_the_middle_of_a_backlog_loses_and_doubles_nothing(worl
     await world.drain(app)
     for tenant in tenants:
         assert await world.notes(tenant) == [str(n) for n in range(1, 101)]
+
+
+async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handlers_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Reactor()
+    go, drains = asyncio.Event(), asyncio.Event()
+    lead, drain = calls.lead, Drain.run
+
+    async def noted(self: Drain, seconds: float) -> None:
+        drains.set()
+        await drain(self, seconds)
+
+    async def answered_late(connection: calls.Connection, *arguments: Any) -> int | None:
+        term = await lead(connection, *arguments)
+        app.drain()
+        await asyncio.wait_for(drains.wait(), 10)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return term
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await go.wait()
+
+    monkeypatch.setattr(calls, "lead", answered_late)
+    monkeypatch.setattr(Drain, "run", noted)
+    await world.emit(await world.tenant(), "work")
+    async with world.running(app):
+        await world.until("select term > 0 from reactor.leadership")
+        await world.until(
+            "select not exists (select from reactor.leadership where expires_at > now())", within=5
+        )
+        go.set()
 
 
 async def test_sigterm_drains_and_exits_with_zero(world: World, tmp_path: Path) -> None:

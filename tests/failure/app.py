@@ -5,6 +5,7 @@ transaction, fail at first, commit early, emit another event, call a webhook, se
 tenants, end the process.
 """
 
+import atexit
 import asyncio
 import os
 import random
@@ -144,6 +145,13 @@ def _jump_on_signal() -> None:
     time.time = lambda: real() + shift[0]
     signal.signal(signal.SIGUSR1, lambda *_: move(3600))
     signal.signal(signal.SIGUSR2, lambda *_: move(-3600))
+
+    def ignore() -> None:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+
+    # While the interpreter ends a handler of ours is none any more, and the next jump would kill it.
+    atexit.register(ignore)
 
 
 def _forget_to_catch_up() -> None:

@@ -5,8 +5,8 @@ transaction, fail at first, commit early, emit another event, call a webhook, se
 tenants, end the process.
 """
 
-import atexit
 import asyncio
+import atexit
 import os
 import random
 import signal

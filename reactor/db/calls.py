@@ -38,6 +38,17 @@ _EVENT: LiteralString = (
     "pg_catalog.date_part('epoch', created_at) as created_at, traceparent, cause_id, depth"
 )
 
+_CLAIM: LiteralString = f"select {_EVENT} from reactor.claim($1, $2, $3, $4, $5, $6, $7, $8, $9::text::int[])"  # noqa: S608
+
+#: Types are qualified: in a handler's session a temporary one of that name would come first.
+_SETTLE: LiteralString = (
+    f"select {_EVENT} from reactor.settle("  # noqa: S608
+    "$1::pg_catalog.text::pg_catalog.uuid[], $2::pg_catalog.text::pg_catalog.uuid[], "
+    "$3::pg_catalog.text::pg_catalog.bool[], $4::pg_catalog.text::pg_catalog.int8[], "
+    "$5::pg_catalog.text::pg_catalog.jsonb, $6::pg_catalog.text::pg_catalog.jsonb, "
+    "$7, $8, $9, $10, $11::pg_catalog.text::pg_catalog.int8[])"
+)
+
 #: Seconds that a walk through an outbox full of dead rows may take.
 _WALK = 120.0
 
@@ -94,8 +105,7 @@ async def claim(
 ) -> Claimed:
     """``free``: how many more tenants may begin with each capped event type."""
     rows = await connection.fetch(
-        f"select {_EVENT} from reactor.claim("  # noqa: S608 - a constant
-        "$1, $2, $3, $4, $5, $6, $7, $8, $9::text::int[])",
+        _CLAIM,
         replica,
         tenants,
         batch,
@@ -128,12 +138,7 @@ async def settle(
     scope: UUID | None = None,
 ) -> list[Record]:
     return await connection.fetch(
-        # Types are qualified: in a handler's session a temporary one of that name would come first.
-        f"select {_EVENT} from reactor.settle("  # noqa: S608 - a constant
-        "$1::pg_catalog.text::pg_catalog.uuid[], $2::pg_catalog.text::pg_catalog.uuid[], "
-        "$3::pg_catalog.text::pg_catalog.bool[], $4::pg_catalog.text::pg_catalog.int8[], "
-        "$5::pg_catalog.text::pg_catalog.jsonb, $6::pg_catalog.text::pg_catalog.jsonb, "
-        "$7, $8, $9, $10, $11::pg_catalog.text::pg_catalog.int8[])",
+        _SETTLE,
         _array(settlement.tenants),
         _array(settlement.runs),
         _array(settlement.more),

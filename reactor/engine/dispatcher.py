@@ -7,6 +7,7 @@ given back, so that another replica with a free slot can take them.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from weakref import WeakSet
 
 from reactor.engine.interruption import is_cancelled
 from reactor.engine.run import Rows, Run, rows_by_run
@@ -26,6 +27,11 @@ _LONGEST_WAIT = 1.0
 _LONGEST_PAUSE = 5.0
 #: Seconds since another tenant was here as well until one is alone.
 _ALONE_AFTER = 1.0
+
+#: One for each database that this process works for.
+_dispatchers: WeakSet["Dispatcher"] = WeakSet()
+# Counted when somebody asks: nothing waits for it before a handler begins.
+metrics.RUNS_ACTIVE.set_function(lambda: sum(len(dispatcher.held()) for dispatcher in _dispatchers))
 
 
 class Dispatcher:
@@ -54,6 +60,7 @@ class Dispatcher:
         self._crowded_at = -_ALONE_AFTER
         #: handlers got no connection: until when nothing is claimed, and for how long that was
         self._paused_until = self._pause = 0.0
+        _dispatchers.add(self)
 
     @property
     def room(self) -> int:
@@ -128,7 +135,6 @@ class Dispatcher:
         self._mean = len(rows) / len(by_run)
         if len(self.active) + len(self._queue) > 1:
             self._crowded_at = now
-        metrics.RUNS_ACTIVE.set(len(self.active) + len(self._queue))
         return len(by_run)
 
     def take_waiting(self, longer_than: float = _LONGEST_WAIT) -> list[Run]:
@@ -164,8 +170,6 @@ class Dispatcher:
             finally:
                 self.active.discard(run)
                 self._measure(clock())
-                if not self._queue:
-                    metrics.RUNS_ACTIVE.set(len(self.active))
                 self.freed.set()
 
     def _measure(self, now: float) -> None:

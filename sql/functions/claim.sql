@@ -120,33 +120,30 @@ begin
             end if;
             return query
             with picked as materialized (
-                select e.*
-                from (
-                    select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
-                        w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
-                        sum(pg_column_size(w.payload)) over (
-                            order by w.tenant_id, w.priority, w.id
-                            rows between unbounded preceding and 1 preceding) as bytes_before
-                    from reactor.events w
-                    where w.tenant_id = v_first and w.available_at is null
-                    order by w.tenant_id, w.priority, w.id
-                    limit p_batch) e
-                where e.bytes_before is null or e.bytes_before < c_bytes
+                select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
+                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
+                from reactor.events w
+                where w.tenant_id = v_first and w.available_at is null
+                order by w.tenant_id, w.priority, w.id
+                limit p_batch
             ),
             noted as (
                 insert into reactor.in_flight as f (tenant_id, run_id, ids)
-                select v_first, v_run, array_agg(p.id) from picked p having count(*) > 0
+                select v_first, v_run, array_agg(p.id) from picked p having sum(pg_column_size(p.payload)) <= c_bytes
                 on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
+                returning true
             )
             select v_first, v_run, p.id, p.event_id, p.event_type, p.subject_id, p.payload::text, p.priority, p.attempts,
                 p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
-            from picked p;
-            if not found then
-                -- Somebody else finished them between the look and the lease.
-                delete from public.agent_tenant_locks l where l.tenant_id = v_first and l.run_id = v_run;
-                delete from public.agent_autonomous_runs r where r.id = v_run;
+            from picked p
+            where (select true from noted);
+            if found then
+                return;
             end if;
-            return;
+            -- Together they are too heavy, which the search knows how to divide, or somebody else finished them between
+            -- the look and the lease.
+            delete from public.agent_tenant_locks l where l.tenant_id = v_first and l.run_id = v_run;
+            delete from public.agent_autonomous_runs r where r.id = v_run;
         end if;
     end if;
 

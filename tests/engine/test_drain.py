@@ -119,6 +119,41 @@ async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handle
         go.set()
 
 
+async def test_what_a_claim_brings_that_was_on_its_way_when_the_drain_began_is_given_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Reactor()
+    drains = asyncio.Event()
+    claim, drain = calls.claim, Drain.run
+
+    async def noted(self: Drain, seconds: float) -> None:
+        drains.set()
+        await drain(self, seconds)
+
+    async def answered_late(connection: calls.Connection, **arguments: Any) -> calls.Claimed:
+        claimed = await claim(connection, **arguments)
+        if claimed.rows:
+            app.drain()
+            await asyncio.wait_for(drains.wait(), 10)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return claimed
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    monkeypatch.setattr(Drain, "run", noted)
+    monkeypatch.setattr(calls, "claim", answered_late)
+    for _ in range(3):
+        await world.emit(await world.tenant(), "work")
+    async with world.running(app, concurrency=1):
+        await asyncio.wait_for(drains.wait(), 10)
+    assert await world.count("public.agent_tenant_locks") == 0
+    assert await world.count("reactor.events where interruptions > 0") == 0
+    assert await world.count("reactor.events") + await world.count("public.ledger") == 3
+
+
 async def test_sigterm_drains_and_exits_with_zero(world: World, tmp_path: Path) -> None:
     leave = tmp_path / "leave"
     event_id = await world.emit(await world.tenant(), "held", {"until": str(leave)})

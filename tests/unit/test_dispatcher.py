@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reactor.engine.dispatcher import Dispatcher
 from reactor.engine.run import Run
+from reactor.telemetry import metrics
 
 
 def rows(*tenants: int) -> list[Any]:
@@ -52,6 +53,31 @@ async def test_slots_bound_what_runs_and_the_rest_waits_in_order() -> None:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_the_metric_counts_the_leases_of_all_databases_of_the_process() -> None:
+    def counted() -> float:
+        return metrics.REGISTRY.get_sample_value("reactor_runs_active") or 0.0
+
+    go = asyncio.Event()
+
+    async def work(run: Run) -> None:
+        await go.wait()
+
+    before = counted()
+    here, there = (Dispatcher(slots=1, work=work, settling=lambda: 0) for _ in range(2))
+    here.start(rows(1, 2), 200)
+    there.start(rows(3), 200)
+    assert counted() == before + 3
+    workers = [asyncio.create_task(dispatcher.run()) for dispatcher in (here, there)]
+    await turn()
+    assert counted() == before + 3
+    go.set()
+    await turn()
+    assert counted() == before
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
 
 
 async def test_a_tenant_is_alone_until_another_comes_while_it_is_there() -> None:

@@ -45,6 +45,7 @@ declare
     v_subject text;
     v_keys text;
     v_is_new text;
+    v_insert text;
     v_body text := '';
     v_probe text;
     v_name_of text;
@@ -191,8 +192,7 @@ begin
         v_subject := case when v_subject_type = 'uuid'::regtype
             then format('%s.%I', v_row, subject_column) else 'null::pg_catalog.uuid' end;
 
-        v_body := v_body || format($body$
-    if tg_op = %L then
+        v_insert := format($body$
         insert into reactor.events (tenant_id, event_type, subject_id, payload, traceparent, cause_id, depth)
         select %s.%I, %L, %s, %s,
             nullif(current_setting('reactor.traceparent', true), ''),
@@ -202,10 +202,11 @@ begin
         where %s;
         if found and pg_catalog.pg_sequence_last_value('reactor.doorbell'::pg_catalog.regclass) > 1 then
             perform pg_catalog.pg_notify('reactor', '');
-        end if;
-    end if;$body$,
-            upper(v_kind), v_row, tenant_column, event_type, v_subject, v_payload,
-            v_from, v_where);
+        end if;$body$,
+            v_row, tenant_column, event_type, v_subject, v_payload, v_from, v_where);
+        -- Where there is but one operation, no write asks which one it is.
+        v_body := v_body || case when cardinality(operations) = 1 then v_insert
+            else format(e'\n    if tg_op = %L then%s\n    end if;', upper(v_kind), v_insert) end;
     end loop;
 
     begin

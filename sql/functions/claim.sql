@@ -58,7 +58,7 @@ declare
     v_on boolean;
     v_first uuid;
     v_last uuid;
-    v_is_lone boolean;
+    v_is_lone boolean := false;
     v_is_free boolean;
     v_run uuid;
 begin
@@ -73,17 +73,20 @@ begin
             select c.value ->> 'global_enabled' = 'true' from public.system_config c where c.key = 'agent_config'), false);
     end if;
 
-    -- 0. A replica that was woken finds one tenant with events, most often. Then it needs neither a search nor lists of
-    -- tenants, which are most of what a claim costs a server that was idle. Whatever is out of the ordinary about that
-    -- tenant is left to what follows.
-    select
-        (select e.tenant_id from reactor.events e where e.available_at is null order by e.tenant_id limit 1),
-        (select e.tenant_id from reactor.events e where e.available_at is null order by e.tenant_id desc limit 1)
-    into v_first, v_last;
-    if v_first is null then
-        return;
+    -- 0. A replica that was woken (it looks from the first tenant on, or for its own only) finds one tenant with events,
+    -- most often. Then it needs neither a search nor lists of tenants, which are most of what a claim costs a server that
+    -- was idle. Whatever is out of the ordinary about that tenant is left to what follows. (Who is in the middle of a
+    -- backlog does not ask: before the first tenant that is left lie the index entries of all that were settled.)
+    if p_after is null or p_peers is not null then
+        select
+            (select e.tenant_id from reactor.events e where e.available_at is null order by e.tenant_id limit 1),
+            (select e.tenant_id from reactor.events e where e.available_at is null order by e.tenant_id desc limit 1)
+        into v_first, v_last;
+        if v_first is null then
+            return;
+        end if;
+        v_is_lone := v_first = v_last and cardinality(p_capped) = 0;
     end if;
-    v_is_lone := v_first = v_last and cardinality(p_capped) = 0;
     if v_is_lone and p_peers is not null then
         if p_replica <> (
             select p.name from unnest(p_peers) as p (name)

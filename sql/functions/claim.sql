@@ -107,13 +107,15 @@ begin
         for key share skip locked;
         if v_is_free then
             v_run := reactor.uuid7();
+            with taken as (
+                insert into public.agent_tenant_locks as l (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
+                values (v_run, v_first, v_run, reactor.now(), reactor.now() + p_lease, p_replica)
+                on conflict do nothing
+                returning l.run_id
+            )
             insert into public.agent_autonomous_runs (id, tenant_id, started_at, phase, status, trigger)
-            values (v_run, v_first, reactor.now(), 'act', 'running', 'event');
-            insert into public.agent_tenant_locks (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
-            values (v_run, v_first, v_run, reactor.now(), reactor.now() + p_lease, p_replica)
-            on conflict do nothing;
+            select k.run_id, v_first, reactor.now(), 'act', 'running', 'event' from taken k;
             if not found then
-                delete from public.agent_autonomous_runs r where r.id = v_run;
                 return;
             end if;
             -- As below.

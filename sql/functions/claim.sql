@@ -86,6 +86,14 @@ begin
             return;
         end if;
         v_is_lone := v_first = v_last and cardinality(p_capped) = 0;
+    elsif (
+        select e.tenant_id from reactor.events e
+        where e.available_at is null and e.tenant_id > p_after
+        order by e.tenant_id limit 1) is null then
+        -- Nothing behind the last one; mostly there is nothing at all, which no search need find out.
+        if not exists (select from reactor.events e where e.available_at is null) then
+            return;
+        end if;
     end if;
     if v_is_lone and p_peers is not null then
         if p_replica <> (

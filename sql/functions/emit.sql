@@ -48,24 +48,7 @@ begin
         v_due := reactor.now() + emit.delay;
     end if;
 
-    if emit.dedup_key is null then
-        -- (An insert that looks out for a conflict confirms its row with a second record in the WAL.)
-        insert into reactor.events as e (
-            tenant_id, event_type, subject_id, payload, priority, available_at, traceparent, cause_id, depth)
-        select
-            t.id, emit.event_type, emit.subject_id, coalesce(emit.payload, '{}'), coalesce(emit.priority, 0), v_due,
-            nullif(current_setting('reactor.traceparent', true), ''),
-            nullif(current_setting('reactor.cause_id', true), '')::bigint,
-            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
-        from public.tenants t
-        where t.id = emit.tenant_id
-        returning e.id into v_id;
-    end if;
-
-    while v_id is null loop
-        if not exists (select from public.tenants t where t.id = emit.tenant_id) then
-            raise exception 'reactor.emit: there is no tenant %', emit.tenant_id using errcode = 'RX003';
-        end if;
+    loop
         insert into reactor.events as e (
             tenant_id, event_type, subject_id, payload, priority, available_at, dedup_key,
             traceparent, cause_id, depth)
@@ -81,6 +64,9 @@ begin
         returning e.id into v_id;
         exit when found;
 
+        if not exists (select from public.tenants t where t.id = emit.tenant_id) then
+            raise exception 'reactor.emit: there is no tenant %', emit.tenant_id using errcode = 'RX003';
+        end if;
         select e.id into v_id
         from reactor.events e
         where e.tenant_id = emit.tenant_id and e.dedup_key = emit.dedup_key;

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,23 +86,35 @@ async def test_a_drain_in_the_middle_of_a_backlog_loses_and_doubles_nothing(worl
         assert await world.notes(tenant) == [str(n) for n in range(1, 101)]
 
 
-async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handlers_end(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = Reactor()
-    go, drains = asyncio.Event(), asyncio.Event()
-    lead, drain = calls.lead, Drain.run
+@pytest.fixture
+def during_the_drain(monkeypatch: pytest.MonkeyPatch) -> Callable[[Reactor], Awaitable[None]]:
+    """Lets an app drain, and returns when the drain has cancelled what it cancels at its beginning."""
+    drains, drain = asyncio.Event(), Drain.run
 
     async def noted(self: Drain, seconds: float) -> None:
         drains.set()
         await drain(self, seconds)
 
-    async def answered_late(connection: calls.Connection, *arguments: Any) -> int | None:
-        term = await lead(connection, *arguments)
+    async def begin(app: Reactor) -> None:
         app.drain()
         await asyncio.wait_for(drains.wait(), 10)
         for _ in range(20):
             await asyncio.sleep(0)
+
+    monkeypatch.setattr(Drain, "run", noted)
+    return begin
+
+
+async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handlers_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, during_the_drain: Callable[[Reactor], Awaitable[None]]
+) -> None:
+    app = Reactor()
+    go = asyncio.Event()
+    lead = calls.lead
+
+    async def answered_late(connection: calls.Connection, *arguments: Any) -> int | None:
+        term = await lead(connection, *arguments)
+        await during_the_drain(app)
         return term
 
     @app.on("work")
@@ -109,7 +122,6 @@ async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handle
         await go.wait()
 
     monkeypatch.setattr(calls, "lead", answered_late)
-    monkeypatch.setattr(Drain, "run", noted)
     await world.emit(await world.tenant(), "work")
     async with world.running(app):
         await world.until("select term > 0 from reactor.leadership")
@@ -120,35 +132,28 @@ async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handle
 
 
 async def test_what_a_claim_brings_that_was_on_its_way_when_the_drain_began_is_given_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, during_the_drain: Callable[[Reactor], Awaitable[None]]
 ) -> None:
     app = Reactor()
-    drains = asyncio.Event()
-    claim, drain = calls.claim, Drain.run
-
-    async def noted(self: Drain, seconds: float) -> None:
-        drains.set()
-        await drain(self, seconds)
+    late = asyncio.Event()
+    claim = calls.claim
 
     async def answered_late(connection: calls.Connection, **arguments: Any) -> calls.Claimed:
         claimed = await claim(connection, **arguments)
         if claimed.rows:
-            app.drain()
-            await asyncio.wait_for(drains.wait(), 10)
-            for _ in range(20):
-                await asyncio.sleep(0)
+            late.set()
+            await during_the_drain(app)
         return claimed
 
     @app.on("work")
     async def work(event: Event[Any], ctx: Context) -> None:
         await enter(event, ctx)
 
-    monkeypatch.setattr(Drain, "run", noted)
     monkeypatch.setattr(calls, "claim", answered_late)
     for _ in range(3):
         await world.emit(await world.tenant(), "work")
     async with world.running(app, concurrency=1):
-        await asyncio.wait_for(drains.wait(), 10)
+        await asyncio.wait_for(late.wait(), 10)
     assert await world.count("public.agent_tenant_locks") == 0
     assert await world.count("reactor.events where interruptions > 0") == 0
     assert await world.count("reactor.events") + await world.count("public.ledger") == 3

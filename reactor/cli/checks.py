@@ -29,6 +29,7 @@ _SERVER: LiteralString = """
 select pg_catalog.pg_is_in_recovery() as standby,
     pg_catalog.current_setting('default_transaction_isolation') as isolation,
     pg_catalog.current_setting('default_transaction_read_only') as read_only,
+    pg_catalog.current_setting('row_security') as row_security,
     pg_catalog.current_setting('max_connections')::int
         - pg_catalog.current_setting('superuser_reserved_connections')::int as connections,
     pg_catalog.current_database() as database,
@@ -118,6 +119,9 @@ async def server(connection: Connection, chosen: Settings) -> list[Finding]:
         found.append(
             Finding("transactions", "wrong", f"{row['isolation']} by default, but claims need another", reset)
         )
+    if row["row_security"] == "off":
+        reset = f'alter database "{row["database"]}" set row_security = on'
+        found.append(Finding("row security", "wrong", "off by default: whatever meets a policy fails", reset))
     # Beside those for handlers the engine has up to ten, and one listens.
     needed = (chosen.pool_size or chosen.concurrency) + 11
     if needed > row["connections"]:

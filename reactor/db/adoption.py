@@ -157,6 +157,16 @@ async def obstacles(connection: Connection, *, migrating: bool = True) -> list[O
         for row in await connection.fetch(_LOOK, [*_HOST, *_OURS, _CONFIG])
     }
     found: list[Obstacle] = []
+    encoding = await connection.fetchval("select pg_catalog.current_setting('server_encoding')")
+    # SQL_ASCII keeps whatever it is given.
+    if encoding not in ("UTF8", "SQL_ASCII"):
+        found.append(
+            Obstacle(
+                f"the database is encoded in {encoding}, which lacks characters of messages and payloads",
+                "pg_dump it, and restore it into one of UTF8:"
+                " create database … encoding 'UTF8' template template0",
+            )
+        )
     for table in tables.values():
         if table.kind not in ("r", "p"):
             found.append(

@@ -214,7 +214,9 @@ class _Runner:
         self._settings = (
             f"set local lock_timeout = {int(lock_timeout_ms)}; set local statement_timeout = 0;"
             " set local idle_in_transaction_session_timeout = 0; set local search_path = '';"
-            " set local client_min_messages = warning"
+            " set local client_min_messages = warning;"
+            # How the files' strings are read, and that policies apply, is not the database's to choose.
+            " set local standard_conforming_strings = on; set local row_security = on"
         )
 
     async def bootstrap(self, connection: Connection) -> bool:

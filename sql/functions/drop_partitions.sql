@@ -20,7 +20,7 @@ begin
   for v_part in
     select b.name, b.bounds[1]::uuid as low, b.bounds[2]::uuid as high
       from (select c.oid::regclass as name,
-                   regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([0-9a-f-]+)''\) TO \(''([0-9a-f-]+)''\)') as bounds
+                   regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([0-9a-f-]+)''[)] TO [(]''([0-9a-f-]+)''[)]') as bounds
               from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
              where i.inhparent = p_parent) b
      where b.bounds is not null and reactor.uuid7_time(b.bounds[2]::uuid) <= v_cutoff

@@ -46,7 +46,7 @@ begin
             select c.relname, to_date(substr(c.relname, 9), 'YYYYMMDD') as day
             from pg_catalog.pg_inherits i
             join pg_catalog.pg_class c on c.oid = i.inhrelid
-            where i.inhparent = 'reactor.history'::regclass and c.relname ~ '^history_\d{8}$'
+            where i.inhparent = 'reactor.history'::regclass and c.relname ~ '^history_[0-9]{8}$'
         loop
             if (v_part.day + 1)::timestamp at time zone 'UTC' <= reactor.now() - p_keep then
                 execute format('drop table reactor.%I', v_part.relname);

@@ -6,7 +6,7 @@ as $$
 declare
     v_part text;
 begin
-    for v_part in select m[1] from regexp_matches(p_list, '("(?:[^"]|"")+"|[^,\s][^,]*)', 'g') as m loop
+    for v_part in select m[1] from regexp_matches(p_list, '("(?:[^"]|"")+"|[^,[:space:]][^,]*)', 'g') as m loop
         name := (parse_ident(trim(v_part)))[1];
         return next;
     end loop;

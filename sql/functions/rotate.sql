@@ -110,7 +110,7 @@ begin
         perform pg_stat_clear_snapshot();
         if exists (
             select from pg_catalog.pg_stat_activity a
-            where a.datname = current_database() and a.application_name like 'pg\_dump%') then
+            where a.datname = current_database() and starts_with(a.application_name, 'pg_dump')) then
             raise lock_not_available;
         end if;
     exception

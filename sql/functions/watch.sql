@@ -49,7 +49,7 @@ declare
     v_body text := '';
     v_probe text;
     v_name_of text;
-    v_reads_old boolean := coalesce(condition ~* '\mold\M', false);
+    v_reads_old boolean := coalesce(condition ~* '[[:<:]]old[[:>:]]', false);
     v_pairs boolean;
 begin
     select n.nspname, c.relname into v_schema, v_name
@@ -118,7 +118,8 @@ begin
     end loop;
 
     foreach v_operation in array operations loop
-        v_match := regexp_match(v_operation, '^\s*(insert|delete|update)(?:\s+of\s+(.+?))?\s*$', 'is');
+        v_match := regexp_match(
+            v_operation, '^[[:space:]]*(insert|delete|update)(?:[[:space:]]+of[[:space:]]+(.+?))?[[:space:]]*$', 'is');
         if v_match is null or (v_match[2] is not null and lower(v_match[1]) <> 'update') then
             raise exception 'reactor.watch: % is no operation; use insert, update, delete or ''update of a, b''',
                 quote_nullable(v_operation) using errcode = 'RX003';
@@ -157,7 +158,7 @@ begin
         if condition is not null then
             if v_kind = 'insert' and v_reads_old then
                 v_from := v_from || ' left join new_rows as old on false';
-            elsif v_kind = 'delete' and condition ~* '\mnew\M' then
+            elsif v_kind = 'delete' and condition ~* '[[:<:]]new[[:>:]]' then
                 v_from := v_from || ' left join old_rows as new on false';
             end if;
             -- The line break ends a comment at the end of the condition.
@@ -224,7 +225,7 @@ begin
     v_probe := v_function || '_probe';
     execute format('create unlogged table reactor.%I (like %s)', v_probe, watch."table");
     foreach v_operation in array operations loop
-        v_kind := lower((regexp_match(v_operation, '^\s*(\w+)'))[1]);
+        v_kind := lower((regexp_match(v_operation, '^[[:space:]]*([a-z]+)', 'i'))[1]);
         foreach v_name_of in array array[watch."table"::text, format('reactor.%I', v_probe)] loop
             execute format(
                 'create or replace trigger %I after %s on %s %s for each statement execute function reactor.%I()',

@@ -196,6 +196,16 @@ def test_another_isolation_level_is_wrong_and_the_advice_mends_it(cli, db):
     assert cli("doctor").code == 0
 
 
+def test_row_security_that_is_off_by_default_is_wrong_and_the_advice_mends_it(cli, db):
+    name = db.value("select current_database()")
+    db.run(f"alter database {name} set row_security = off")
+    said = cli("doctor", "--json")
+    assert said.code == 1
+    (wrong,) = findings(said)["row security"]
+    db.run(wrong["mend"])
+    assert cli("doctor").code == 0
+
+
 def test_dead_events_and_a_fleet_without_a_leader_are_remarks(cli, db):
     db.die(db.tenant())
     db.enlist("worker")

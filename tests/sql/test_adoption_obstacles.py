@@ -296,3 +296,15 @@ async def test_tables_of_somebody_else_are_named(server, empty_database_url):
         ]
     finally:
         server.admin(f"revoke create on database {name} from stranger", "drop role stranger")
+
+
+async def test_an_encoding_without_all_characters_is_named_before_anything_is_changed(server) -> None:
+    server.admin("create database t_latin template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'")
+    try:
+        with pytest.raises(MigrationError, match="nothing was changed") as refused:
+            await migrate.migrate(connector(server.url("t_latin")))
+        assert "encoded in LATIN1" in str(refused.value.hint)
+        async with pool.connected(server.url("t_latin")) as connection:
+            assert await connection.fetchval("select to_regclass('reactor.events')") is None
+    finally:
+        server.drop("t_latin")

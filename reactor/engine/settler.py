@@ -273,9 +273,9 @@ class Settler:
                 if len(group) == 1:
                     await self._fail(group, _ours(error) or error)
                     return
-                lost = {UUID(run) for run in (getattr(error, "detail", None) or "").split(",") if run}
+                lost = _lost_runs(error)
                 gone = [waiting for waiting in group if waiting.segment.run.run_id in lost]
-                if not isinstance(_ours(error), Fenced) or not gone:
+                if not gone:
                     # Nobody knows whose fault it is, and the others must not bear it.
                     for waiting in group:
                         await self._settle_or_fail([waiting], held)
@@ -370,6 +370,13 @@ def _is_sayable(waiting: _Waiting) -> bool:
     except Exception:
         return False
     return True
+
+
+def _lost_runs(error: asyncpg.PostgresError) -> set[UUID]:
+    """Which runs the fence names. The DETAIL of any other error is prose."""
+    if not isinstance(_ours(error), Fenced):
+        return set()
+    return {UUID(run) for run in (error.detail or "").split(",") if run}
 
 
 def _ours(error: asyncpg.PostgresError) -> Fenced | ScopeBroken | None:

@@ -64,3 +64,41 @@ async def test_a_settlement_that_takes_long_holds_up_no_other(
         await world.until("select exists (select from reactor.history where id = $1)", other, within=10)
         second.set()
         await world.until("select count(*) = 2 from reactor.history")
+
+
+@pytest.mark.parametrize("detail", ["", "using detail = 'row 7 is closed'"])
+async def test_a_settlement_that_is_refused_for_one_tenant_is_no_other_tenants_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch, detail: str
+) -> None:
+    monkeypatch.setattr(settler, "_GATHER", 10.0)
+    app = Reactor()
+    groups: list[int] = []
+    settle = calls.settle
+    tenants = [await world.tenant() for _ in range(TENANTS)]
+    await world.conn.execute(
+        f"""
+        create function public.refuse() returns trigger language plpgsql as $$ begin
+            if new.tenant_id = '{tenants[0]}' and new.status = 'completed' then raise exception 'no' {detail}; end if;
+            return new;
+        end $$;
+        create trigger refuse before update on public.agent_autonomous_runs for each row execute function public.refuse()
+        """
+    )
+
+    async def noted(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
+        groups.append(len(settlement.runs))
+        return await settle(connection, settlement, **rest)
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None: ...
+
+    monkeypatch.setattr(calls, "settle", noted)
+    await world.conn.execute("begin")
+    for tenant in tenants:
+        await world.emit(tenant, "step")
+    await world.conn.execute("commit")
+    async with world.running(app, concurrency=TENANTS, max_interruptions=1):
+        await world.until("select not exists (select from reactor.events)")
+    assert groups[0] == TENANTS
+    assert [row["tenant_id"] for row in await world.dead()] == [tenants[0]]
+    assert await world.count("reactor.history where event_type = 'step' and interruptions = 0") == TENANTS - 1

@@ -43,7 +43,9 @@ begin
                 || jsonb_build_object(
                     'at', reactor.now(), 'kind', 'interrupted', 'error', p_reason,
                     'run_id', p_runs[array_position(p_tenants, e.tenant_id)])
-        where e.id = any (v_events);
+        -- A settlement that is on its way has locked them, and waits for the lease, which is gone: it will be refused.
+        where e.id = any (array(
+            select w.id from reactor.events w where w.id = any (v_events) for update skip locked));
     end if;
 
     update public.agent_autonomous_runs r

@@ -9,9 +9,10 @@
 -- p_capped     event types that only so many tenants more may begin with here, and p_free how many; a tenant
 --              whose turn is another one of these waits, and takes no slot meanwhile
 -- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
--- side to parse when it needs it. No row: nothing to do. A first row without a run: a transaction of the application
--- holds a tenant, which was passed over, and nobody will ring when it ends. Its tenant_id is where a look ended that
--- met too many of them: others may wait behind it.
+-- side to parse when it needs it. No row: nothing to do. A first row without a run: there may be more, and nobody will
+-- ring for it. A transaction of the application holds a tenant, which was passed over, or a switched-off tenant has so
+-- many gated events that not all were set aside. Its tenant_id is where a look ended that met too many held tenants:
+-- others may wait behind it.
 --
 -- A lease needs no durability of its own (a crash of the server ends it, and the settling commit
 -- flushes all before it), so this commits without waiting for the disk.
@@ -61,6 +62,9 @@ declare
     v_is_lone boolean := false;
     v_is_free boolean;
     v_run uuid;
+    -- What was leased, and under which runs.
+    v_tenants uuid[];
+    v_runs uuid[];
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'reactor.claim needs isolation level read committed'
@@ -153,10 +157,11 @@ begin
             if found then
                 return;
             end if;
-            -- Together they are too heavy, which the search knows how to divide, or somebody else finished them between
-            -- the look and the lease.
-            delete from public.agent_tenant_locks l where l.tenant_id = v_first and l.run_id = v_run;
-            delete from public.agent_autonomous_runs r where r.id = v_run;
+            -- Together they are too heavy, which the end of this function knows how to divide, or somebody else finished
+            -- them between the look and the lease. No search follows: a lease that this transaction takes, also one that
+            -- it gives back, makes others wait who may have what the search would want.
+            v_tenants := array[v_first];
+            v_runs := array[v_run];
         end if;
     end if;
 
@@ -174,7 +179,9 @@ begin
         v_place bigint := case when p_after is null then c_before else c_behind end;
         v_wrapped boolean := p_after is null;
         v_chunk int := p_tenants;
-        v_to_park int := 5000;
+        -- So many a claim: it must end in time whatever the backlog, or it would be for nothing.
+        c_to_park constant int := 5000;
+        v_to_park int := c_to_park;
         v_found uuid[];
         v_stuck uuid;
         v_end uuid;
@@ -190,249 +197,248 @@ begin
         v_orphans uuid[];
         v_shut uuid[] := '{}';
         v_wanted uuid[] := '{}';
-        v_tenants uuid[];
-        v_runs uuid[];
         v_empty uuid[];
     begin
-        -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping
-        -- when enough were found, so a claim costs what it takes, not what waits.
-        <<look>>
-        for v_round in 1 .. 50 loop
-            with recursive skip as (
-                (select e.tenant_id, 0 as steps, coalesce((
-                    select true from public.agent_tenant_locks l
-                    where l.tenant_id = e.tenant_id and l.expires_at > v_now), false) as is_held
-                 from reactor.events e
-                 where e.available_at is null and (e.tenant_id, e.priority) > (v_after, v_place)
-                 order by e.tenant_id limit 1)
-                union all
-                select n.tenant_id, s.steps + s.is_held::int, coalesce((
-                    select true from public.agent_tenant_locks l
-                    where l.tenant_id = n.tenant_id and l.expires_at > v_now), false)
-                from skip s
-                cross join lateral (
-                    select e.tenant_id from reactor.events e
-                    where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1) n
-                -- Not beyond where it began: what follows was looked through before the wrap.
-                where (s.steps < c_patience or not s.is_held) and (not v_wrapped or p_after is null or s.tenant_id < p_after)
-            )
-            select array_agg(f.tenant_id) filter (where not f.is_held),
-                (array_agg(f.tenant_id) filter (where f.is_held))[1]
-            into v_found, v_stuck
-            from (
-                select s.tenant_id, s.is_held from skip s
-                where (not v_wrapped or p_after is null or s.tenant_id <= p_after)
-                    and case when s.is_held then s.steps = c_patience else p_peers is null or p_replica = (
-                        select p.name from unnest(p_peers) as p (name)
-                        order by hashtextextended(s.tenant_id::text || p.name, 0) desc limit 1) end
-                limit v_chunk
-            ) f;
-            -- Many are held. What is left is looked for between one lease and the next: a third of the way.
-            if v_stuck is not null then
-                v_end := coalesce(case when v_wrapped then p_after end, c_last);
-                with held as materialized (
-                    select array(
-                        select l.tenant_id from public.agent_tenant_locks l
-                        where l.expires_at > v_now and l.tenant_id > v_stuck and l.tenant_id < v_end
-                        order by l.tenant_id) as ids
+        if v_tenants is null then
+            -- 1. Tenants with ready events that nobody holds. The recursion is lazy: it stops skipping
+            -- when enough were found, so a claim costs what it takes, not what waits.
+            <<look>>
+            for v_round in 1 .. 50 loop
+                with recursive skip as (
+                    (select e.tenant_id, 0 as steps, coalesce((
+                        select true from public.agent_tenant_locks l
+                        where l.tenant_id = e.tenant_id and l.expires_at > v_now), false) as is_held
+                     from reactor.events e
+                     where e.available_at is null and (e.tenant_id, e.priority) > (v_after, v_place)
+                     order by e.tenant_id limit 1)
+                    union all
+                    select n.tenant_id, s.steps + s.is_held::int, coalesce((
+                        select true from public.agent_tenant_locks l
+                        where l.tenant_id = n.tenant_id and l.expires_at > v_now), false)
+                    from skip s
+                    cross join lateral (
+                        select e.tenant_id from reactor.events e
+                        where e.available_at is null and e.tenant_id > s.tenant_id order by e.tenant_id limit 1) n
+                    -- Not beyond where it began: what follows was looked through before the wrap.
+                    where (s.steps < c_patience or not s.is_held) and (not v_wrapped or p_after is null or s.tenant_id < p_after)
                 )
-                select v_found || array_agg(f.tenant_id) into v_found
+                select array_agg(f.tenant_id) filter (where not f.is_held),
+                    (array_agg(f.tenant_id) filter (where f.is_held))[1]
+                into v_found, v_stuck
                 from (
-                    select o.tenant_id
-                    from (
-                        select s.tenant_id
-                        from held h
-                        cross join lateral unnest(v_stuck || h.ids, h.ids || v_end) as g (low, high)
-                        cross join lateral (
-                            select e.tenant_id from reactor.events e
-                            where e.available_at is null and e.tenant_id > g.low and e.tenant_id < g.high
-                            order by e.tenant_id limit 1) b
-                        cross join lateral (
-                            with recursive skip as (
-                                select b.tenant_id
-                                union all
-                                select n.tenant_id
-                                from skip s
-                                cross join lateral (
-                                    select e.tenant_id from reactor.events e
-                                    where e.available_at is null and e.tenant_id > s.tenant_id and e.tenant_id < g.high
-                                    order by e.tenant_id limit 1) n
-                            )
-                            select k.tenant_id from skip k) s
-                        union all
-                        select v_end
-                        where exists (select from reactor.events e where e.available_at is null and e.tenant_id = v_end)
-                            and not exists (
-                                select from public.agent_tenant_locks l where l.tenant_id = v_end and l.expires_at > v_now)
-                    ) o
-                    where p_peers is null or p_replica = (
-                        select p.name from unnest(p_peers) as p (name)
-                        order by hashtextextended(o.tenant_id::text || p.name, 0) desc limit 1)
-                    limit v_chunk - coalesce(cardinality(v_found), 0)
+                    select s.tenant_id, s.is_held from skip s
+                    where (not v_wrapped or p_after is null or s.tenant_id <= p_after)
+                        and case when s.is_held then s.steps = c_patience else p_peers is null or p_replica = (
+                            select p.name from unnest(p_peers) as p (name)
+                            order by hashtextextended(s.tenant_id::text || p.name, 0) desc limit 1) end
+                    limit v_chunk
                 ) f;
-            end if;
-
-            if v_found is not null then
-                v_after := v_found[cardinality(v_found)];
-                v_place := c_behind;
-                -- 2. Switched-off tenants: their gated events are set aside; what is not gated goes on.
-                select array_agg(f.tenant_id) filter (where t.id is null),
-                    array_agg(f.tenant_id) filter (
-                        where t.id is not null and not coalesce(v_on and t.is_active and t.agent_enabled, false)),
-                    bool_or(exists (select from public.agent_tenant_locks l where l.tenant_id = f.tenant_id)),
-                    bool_or((
-                        select true from reactor.events e
-                        where e.tenant_id = f.tenant_id and e.interruptions > 1 and e.available_at is null
-                        order by e.available_at limit 1))
-                into v_orphans, v_closed, v_has_expired, v_may_kill
-                from unnest(v_found) as f (tenant_id)
-                left join public.tenants t on t.id = f.tenant_id;
-
-                if v_orphans is not null then
-                    perform reactor.bury_orphans(v_orphans);
-                    v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_orphans));
-                end if;
-                if v_closed is not null and cardinality(p_gated) > 0 then
-                    -- So many a claim: it must end in time whatever the backlog, or it would be for nothing.
-                    if v_to_park > 0 then
-                        v_to_park := v_to_park - reactor.park(v_closed, p_gated, v_to_park);
-                    end if;
-                    v_shut := v_shut || v_closed;
-                    -- What is not gated is looked for where park() has looked. (No EXISTS: it may be carried out for all
-                    -- tenants at once.)
-                    v_found := array(
-                        select f.t from unnest(v_found) as f (t)
-                        where f.t <> all (v_closed) or (
-                            select true
-                            from (
-                                select e.event_type from reactor.events e
-                                where e.tenant_id = f.t and e.available_at is null
-                                order by e.tenant_id, e.priority, e.id
-                                limit greatest(100, 5000 / cardinality(v_closed))) h
-                            where h.event_type <> all (p_gated) limit 1));
-                    v_chunk := 500;
-                end if;
-                -- Leases that ran out are ended, which marks what was in flight. (Those that did not were left out above.)
-                if v_has_expired then
-                    perform reactor.rescue(v_found);
-                    if found then
-                        perform reactor.ring();
-                    end if;
-                end if;
-                -- An event that was already tried alone when a lease ran out (two marks) may end this process too.
-                -- A replica has one such tenant at a time, so that it is not other tenants' that are blamed for it.
-                v_marked := '{}';
-                if v_has_expired or v_may_kill then
-                    v_marked := array(
-                        select f.t from unnest(v_found) with ordinality as f (t, n)
-                        where (
-                            select true from reactor.events e
-                            where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null
-                            order by e.available_at limit 1)
-                        order by f.n);
-                end if;
-                if cardinality(v_marked) > 0 then
-                    v_chunk := 500;
-                    v_has_marked := coalesce(v_has_marked, exists (
-                        select from public.agent_tenant_locks l
-                        where l.lock_holder = p_replica and l.expires_at > reactor.now() and (
-                            select true from reactor.events e
-                            where e.tenant_id = l.tenant_id and e.interruptions > 1 and e.available_at is null
-                            order by e.available_at limit 1)));
-                    if v_has_marked then
-                        v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked));
-                    else
-                        v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked[2:]));
-                        v_has_marked := true;
-                    end if;
-                end if;
-                -- Only a tenant's first event is looked at: its events go in order.
-                if cardinality(p_capped) > 0 and cardinality(v_found) > 0 then
-                    v_fit := array(
-                        select x.t
+                -- Many are held. What is left is looked for between one lease and the next: a third of the way.
+                if v_stuck is not null then
+                    v_end := coalesce(case when v_wrapped then p_after end, c_last);
+                    with held as materialized (
+                        select array(
+                            select l.tenant_id from public.agent_tenant_locks l
+                            where l.expires_at > v_now and l.tenant_id > v_stuck and l.tenant_id < v_end
+                            order by l.tenant_id) as ids
+                    )
+                    select v_found || array_agg(f.tenant_id) into v_found
+                    from (
+                        select o.tenant_id
                         from (
-                            select f.t, f.n, k.kind, row_number() over (partition by k.kind order by f.n) as nth
-                            from unnest(v_wanted || v_found) with ordinality as f (t, n)
+                            select s.tenant_id
+                            from held h
+                            cross join lateral unnest(v_stuck || h.ids, h.ids || v_end) as g (low, high)
                             cross join lateral (
-                                select e.event_type as kind from reactor.events e
-                                where e.tenant_id = f.t and e.available_at is null
-                                    and (f.t <> all (v_shut) or e.event_type <> all (p_gated))
-                                order by e.tenant_id, e.priority, e.id limit 1) k) x
-                        where x.n > cardinality(v_wanted)
-                            and coalesce(x.nth <= p_free[array_position(p_capped, x.kind)], true)
-                        order by x.n);
-                    v_held_back := cardinality(v_fit) < cardinality(v_found);
-                    v_found := v_fit;
-                    if v_held_back then
+                                select e.tenant_id from reactor.events e
+                                where e.available_at is null and e.tenant_id > g.low and e.tenant_id < g.high
+                                order by e.tenant_id limit 1) b
+                            cross join lateral (
+                                with recursive skip as (
+                                    select b.tenant_id
+                                    union all
+                                    select n.tenant_id
+                                    from skip s
+                                    cross join lateral (
+                                        select e.tenant_id from reactor.events e
+                                        where e.available_at is null and e.tenant_id > s.tenant_id and e.tenant_id < g.high
+                                        order by e.tenant_id limit 1) n
+                                )
+                                select k.tenant_id from skip k) s
+                            union all
+                            select v_end
+                            where exists (select from reactor.events e where e.available_at is null and e.tenant_id = v_end)
+                                and not exists (
+                                    select from public.agent_tenant_locks l where l.tenant_id = v_end and l.expires_at > v_now)
+                        ) o
+                        where p_peers is null or p_replica = (
+                            select p.name from unnest(p_peers) as p (name)
+                            order by hashtextextended(o.tenant_id::text || p.name, 0) desc limit 1)
+                        limit v_chunk - coalesce(cardinality(v_found), 0)
+                    ) f;
+                end if;
+
+                if v_found is not null then
+                    v_after := v_found[cardinality(v_found)];
+                    v_place := c_behind;
+                    -- 2. Switched-off tenants: their gated events are set aside; what is not gated goes on.
+                    select array_agg(f.tenant_id) filter (where t.id is null),
+                        array_agg(f.tenant_id) filter (
+                            where t.id is not null and not coalesce(v_on and t.is_active and t.agent_enabled, false)),
+                        bool_or(exists (select from public.agent_tenant_locks l where l.tenant_id = f.tenant_id)),
+                        bool_or((
+                            select true from reactor.events e
+                            where e.tenant_id = f.tenant_id and e.interruptions > 1 and e.available_at is null
+                            order by e.available_at limit 1))
+                    into v_orphans, v_closed, v_has_expired, v_may_kill
+                    from unnest(v_found) as f (tenant_id)
+                    left join public.tenants t on t.id = f.tenant_id;
+
+                    if v_orphans is not null then
+                        perform reactor.bury_orphans(v_orphans);
+                        v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_orphans));
+                    end if;
+                    if v_closed is not null and cardinality(p_gated) > 0 then
+                        if v_to_park > 0 then
+                            v_to_park := v_to_park - reactor.park(v_closed, p_gated, v_to_park);
+                        end if;
+                        v_shut := v_shut || v_closed;
+                        -- What is not gated is looked for where park() has looked. (No EXISTS: it may be carried out for all
+                        -- tenants at once.)
+                        v_found := array(
+                            select f.t from unnest(v_found) as f (t)
+                            where f.t <> all (v_closed) or (
+                                select true
+                                from (
+                                    select e.event_type from reactor.events e
+                                    where e.tenant_id = f.t and e.available_at is null
+                                    order by e.tenant_id, e.priority, e.id
+                                    limit greatest(100, c_to_park / cardinality(v_closed))) h
+                                where h.event_type <> all (p_gated) limit 1));
                         v_chunk := 500;
                     end if;
+                    -- Leases that ran out are ended, which marks what was in flight. (Those that did not were left out above.)
+                    if v_has_expired then
+                        perform reactor.rescue(v_found);
+                        if found then
+                            perform reactor.ring();
+                        end if;
+                    end if;
+                    -- An event that was already tried alone when a lease ran out (two marks) may end this process too.
+                    -- A replica has one such tenant at a time, so that it is not other tenants' that are blamed for it.
+                    v_marked := '{}';
+                    if v_has_expired or v_may_kill then
+                        v_marked := array(
+                            select f.t from unnest(v_found) with ordinality as f (t, n)
+                            where (
+                                select true from reactor.events e
+                                where e.tenant_id = f.t and e.interruptions > 1 and e.available_at is null
+                                order by e.available_at limit 1)
+                            order by f.n);
+                    end if;
+                    if cardinality(v_marked) > 0 then
+                        v_chunk := 500;
+                        v_has_marked := coalesce(v_has_marked, exists (
+                            select from public.agent_tenant_locks l
+                            where l.lock_holder = p_replica and l.expires_at > reactor.now() and (
+                                select true from reactor.events e
+                                where e.tenant_id = l.tenant_id and e.interruptions > 1 and e.available_at is null
+                                order by e.available_at limit 1)));
+                        if v_has_marked then
+                            v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked));
+                        else
+                            v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked[2:]));
+                            v_has_marked := true;
+                        end if;
+                    end if;
+                    -- Only a tenant's first event is looked at: its events go in order.
+                    if cardinality(p_capped) > 0 and cardinality(v_found) > 0 then
+                        v_fit := array(
+                            select x.t
+                            from (
+                                select f.t, f.n, k.kind, row_number() over (partition by k.kind order by f.n) as nth
+                                from unnest(v_wanted || v_found) with ordinality as f (t, n)
+                                cross join lateral (
+                                    select e.event_type as kind from reactor.events e
+                                    where e.tenant_id = f.t and e.available_at is null
+                                        and (f.t <> all (v_shut) or e.event_type <> all (p_gated))
+                                    order by e.tenant_id, e.priority, e.id limit 1) k) x
+                            where x.n > cardinality(v_wanted)
+                                and coalesce(x.nth <= p_free[array_position(p_capped, x.kind)], true)
+                            order by x.n);
+                        v_held_back := cardinality(v_fit) < cardinality(v_found);
+                        v_found := v_fit;
+                        if v_held_back then
+                            v_chunk := 500;
+                        end if;
+                    end if;
+                    -- Of the application's transactions none is waited for: neither one that locked the tenant's row, nor
+                    -- one that took the lease (public.acquire_tenant_lock) and goes on, nor one that holds a lease that ran
+                    -- out, so that it could not be ended. Those tenants are for a later look.
+                    v_fit := array(
+                        select t.id
+                        from (select c.id from public.tenants c where c.id = any (v_found) order by c.id for key share skip locked) t
+                        where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0))
+                            and (not v_has_expired or not exists (
+                                select from public.agent_tenant_locks l where l.tenant_id = t.id))
+                        limit p_tenants - cardinality(v_wanted));
+                    v_wanted := v_wanted || v_fit;
+                    v_is_through := cardinality(v_wanted) >= p_tenants;
+                    exit look when v_is_through;
+                    if cardinality(v_fit) < cardinality(v_found) then
+                        v_passed_over := true;
+                        v_chunk := 500;
+                        continue look;
+                    end if;
+                    continue look when v_orphans is not null or (v_closed is not null and cardinality(p_gated) > 0)
+                        or cardinality(v_marked) > 0 or v_held_back;
                 end if;
-                -- Of the application's transactions none is waited for: neither one that locked the tenant's row, nor
-                -- one that took the lease (public.acquire_tenant_lock) and goes on, nor one that holds a lease that ran
-                -- out, so that it could not be ended. Those tenants are for a later look.
-                v_fit := array(
-                    select t.id
-                    from (select c.id from public.tenants c where c.id = any (v_found) order by c.id for key share skip locked) t
-                    where pg_try_advisory_xact_lock_shared(hashtextextended('reactor.lease ' || t.id::text, 0))
-                        and (not v_has_expired or not exists (
-                            select from public.agent_tenant_locks l where l.tenant_id = t.id))
-                    limit p_tenants - cardinality(v_wanted));
-                v_wanted := v_wanted || v_fit;
-                v_is_through := cardinality(v_wanted) >= p_tenants;
+                v_is_through := v_wrapped;
                 exit look when v_is_through;
-                if cardinality(v_fit) < cardinality(v_found) then
-                    v_passed_over := true;
-                    v_chunk := 500;
-                    continue look;
-                end if;
-                continue look when v_orphans is not null or (v_closed is not null and cardinality(p_gated) > 0)
-                    or cardinality(v_marked) > 0 or v_held_back;
+                v_wrapped := true;
+                -- Before the first tenant, whose id may be nil.
+                v_after := c_nil;
+                v_place := c_before;
+            end loop;
+            if v_passed_over or not v_is_through or v_to_park < c_to_park then
+                tenant_id := case when not v_is_through then v_after end;
+                return next;
             end if;
-            v_is_through := v_wrapped;
-            exit look when v_is_through;
-            v_wrapped := true;
-            -- Before the first tenant, whose id may be nil.
-            v_after := c_nil;
-            v_place := c_before;
-        end loop;
-        if v_passed_over or not v_is_through then
-            tenant_id := case when not v_is_through then v_after end;
-            return next;
-        end if;
-        if cardinality(v_wanted) = 0 then
-            return;
-        end if;
+            if cardinality(v_wanted) = 0 then
+                return;
+            end if;
 
-        -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
-        -- comes second gets nothing for that tenant. An id is for both rows, and in six of its digits it says which of this
-        -- claim's it is: the rest is made once, because that is a system call.
-        v_id := reactor.uuid7()::text;
-        with taken as (
-            insert into public.agent_tenant_locks as l (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
-            select w.run_id, w.t, w.run_id, reactor.now(), reactor.now() + p_lease, p_replica
-            from (
-                select d.t, overlay(v_id placing lpad(to_hex(d.n), 6, '0') from 25)::uuid as run_id
-                from (select x.t, min(x.n) as n from unnest(v_wanted) with ordinality as x (t, n) group by x.t) d
-                -- A lease that is still there belongs to a transaction that is about to settle, and may have
-                -- been about to for a long time: nobody waits for that.
-                where not exists (select from public.agent_tenant_locks h where h.tenant_id = d.t)
-                order by d.t
-            ) w
-            on conflict (tenant_id) do nothing
-            returning l.tenant_id, l.run_id
-        ),
-        started as (
-            insert into public.agent_autonomous_runs (id, tenant_id, started_at, phase, status, trigger)
-            select k.run_id, k.tenant_id, reactor.now(), 'act', 'running', 'event' from taken k
-        )
-        select array_agg(k.tenant_id), array_agg(k.run_id) into v_tenants, v_runs from taken k;
-        if v_tenants is null then
-            return;
-        end if;
-        -- If we die, the leader is to end these leases in time: reactor.ring_timer(), without the cost of a call.
-        if extract(epoch from reactor.now() + p_lease) * 1000000
-            < pg_catalog.pg_sequence_last_value('reactor.timer'::pg_catalog.regclass) then
-            perform pg_catalog.pg_notify('reactor', 'timer');
+            -- 3. Their leases, in one order for everybody, so that two claims cannot deadlock. Whoever
+            -- comes second gets nothing for that tenant. An id is for both rows, and in six of its digits it says which of this
+            -- claim's it is: the rest is made once, because that is a system call.
+            v_id := reactor.uuid7()::text;
+            with taken as (
+                insert into public.agent_tenant_locks as l (id, tenant_id, run_id, locked_at, expires_at, lock_holder)
+                select w.run_id, w.t, w.run_id, reactor.now(), reactor.now() + p_lease, p_replica
+                from (
+                    select d.t, overlay(v_id placing lpad(to_hex(d.n), 6, '0') from 25)::uuid as run_id
+                    from (select x.t, min(x.n) as n from unnest(v_wanted) with ordinality as x (t, n) group by x.t) d
+                    -- A lease that is still there belongs to a transaction that is about to settle, and may have
+                    -- been about to for a long time: nobody waits for that.
+                    where not exists (select from public.agent_tenant_locks h where h.tenant_id = d.t)
+                    order by d.t
+                ) w
+                on conflict (tenant_id) do nothing
+                returning l.tenant_id, l.run_id
+            ),
+            started as (
+                insert into public.agent_autonomous_runs (id, tenant_id, started_at, phase, status, trigger)
+                select k.run_id, k.tenant_id, reactor.now(), 'act', 'running', 'event' from taken k
+            )
+            select array_agg(k.tenant_id), array_agg(k.run_id) into v_tenants, v_runs from taken k;
+            if v_tenants is null then
+                return;
+            end if;
+            -- If we die, the leader is to end these leases in time: reactor.ring_timer(), without the cost of a call.
+            if extract(epoch from reactor.now() + p_lease) * 1000000
+                < pg_catalog.pg_sequence_last_value('reactor.timer'::pg_catalog.regclass) then
+                perform pg_catalog.pg_notify('reactor', 'timer');
+            end if;
         end if;
 
         -- 4. Their events. This is a statement of its own because it must see what the previous holder

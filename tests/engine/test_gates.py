@@ -99,3 +99,14 @@ async def test_parked_events_keep_their_order(world: World) -> None:
     await world.open_gates()
     await world.drain(app)
     assert await world.notes() == [str(n) for n in range(1, 51)]
+
+
+async def test_what_is_not_gated_waits_for_no_poll_behind_a_long_gated_backlog(world: World) -> None:
+    handled: list[float] = []
+    tenant = await world.tenant()
+    await world.flood(tenant, "gated", 40_000)
+    free = await world.emit(tenant, "free")
+    async with world.running(gated_app(handled)):
+        await world.until("select exists (select from reactor.history where id = $1)", free, within=10)
+        await world.until("select not exists (select from reactor.events where available_at is null)")
+    assert handled == []

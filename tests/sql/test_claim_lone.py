@@ -4,6 +4,7 @@ Each case is claimed twice from the same state: alone, and beside a tenant whose
 there are two to look through.
 """
 
+import asyncio
 import random
 from datetime import timedelta
 from typing import Any
@@ -160,3 +161,49 @@ async def test_a_claim_of_the_only_tenant_waits_for_no_transaction_of_the_applic
         conn, replica="r", tenants=8, batch=10, lease=LEASE, after=None, gated=[], peers=None
     )
     assert [row["tenant_id"] for row in claim.rows] == [tenant]
+
+
+async def test_a_claim_that_finds_its_tenant_too_heavy_and_one_beside_it_meet_no_deadlock(
+    conn: Connection, database_url: str
+) -> None:
+    await conn.execute(
+        "insert into public.tenants (id, name) values ($1, 'first'), ($2, 'last')", FIRST, LAST
+    )
+    heavy = [await conn.fetchval(_EVENT, LAST, "x", 0, 0, None, True) for _ in range(5)]
+    # A claim stands still when it has the lease, and what it leased is not noted yet.
+    await conn.execute(
+        """
+        create function public.stand() returns trigger language plpgsql as $$ begin
+            perform pg_advisory_xact_lock_shared(42);
+            return null;
+        end $$;
+        create trigger stand before insert on reactor.in_flight
+            for each statement execute function public.stand()
+        """
+    )
+
+    async def take(connection: Connection, name: str) -> list[int]:
+        claim = await calls.claim(
+            connection, replica=name, tenants=8, batch=200, lease=LEASE, after=None, gated=[], peers=None
+        )
+        return [row["id"] for row in claim.rows]
+
+    async def waits(connection: Connection, task: asyncio.Task[list[int]]) -> None:
+        async with asyncio.timeout(20):
+            while not await conn.fetchval(
+                "select wait_event_type = 'Lock' from pg_stat_activity where pid = $1",
+                connection.get_server_pid(),
+            ):
+                assert not task.done(), task
+                await asyncio.sleep(0.005)
+
+    async with connected(database_url) as one, connected(database_url) as two:
+        await conn.execute("select pg_advisory_lock(42)")
+        alone = asyncio.create_task(take(one, "one"))
+        await waits(one, alone)
+        light = await conn.fetchval("select reactor.emit($1, 'x')", FIRST)
+        both = asyncio.create_task(take(two, "two"))
+        await waits(two, both)
+        await conn.execute("select pg_advisory_unlock(42)")
+        assert await asyncio.wait_for(alone, 20) == heavy[:3]
+        assert await asyncio.wait_for(both, 20) == [light]

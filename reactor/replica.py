@@ -146,7 +146,7 @@ class Replica:
             batch=settings.batch_size,
             lease=self._lease,
             gated=gated,
-            released=self._work_bell.ring,
+            released=lambda: claimer.released(),
         )
         self._settler = settler
         caps = Caps(self._handlers)
@@ -266,7 +266,9 @@ class Replica:
             dispatcher.draining = True
             self._caller.end_segments()
             log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
-            drain = Drain(own, handlers, settler, dispatcher, claiming, leading, replica=self._name)
+            drain = Drain(
+                own, handlers, settler, dispatcher, claiming, leading, self._work_bell, replica=self._name
+            )
             await drain.run(settings.drain_seconds)
             group.cancel_scope.cancel()
         log.info(names.REPLICA_STOPPED, replica=self._name)

@@ -86,6 +86,8 @@ class Claimer:
         #: the last claim left nothing behind, so it does not matter where the next one begins
         self._took_all = False
         self._rang_at = 0.0
+        #: a tenant was let go here since the last look
+        self._let_go = False
         self._looked = asyncio.Event()
         #: how many claims are still to be of one tenant
         self._careful = 0
@@ -126,6 +128,11 @@ class Claimer:
                     break
                 await anyio.sleep(_HEAD_START / 10)
 
+    def released(self) -> None:
+        """A tenant was let go: what came for it meanwhile rang when nobody could take it."""
+        self._let_go = True
+        self._bell.ring()
+
     async def _step_past(self) -> None:
         """The next claim begins behind the tenant with which the last one failed."""
         with suppress(*LOST):
@@ -165,6 +172,7 @@ class Claimer:
         # A claim that the drain cut short would have taken leases that nobody knows of.
         self._scope.shield = True
         try:
+            let_go, self._let_go = self._let_go, False
             claimed = await calls.claim(
                 connection,
                 replica=self._replica,
@@ -195,6 +203,9 @@ class Claimer:
             self._took_all = (
                 found < room and len(rows) < batch and claimed.place is None and len(peers) < 2 and not free
             )
+            if let_go and len(peers) > 1 and 0 in free.values():
+                # What a cap withholds here may go on elsewhere.
+                await calls.ring(connection)
             if claimed.place is not None:
                 self._after = claimed.place
             elif found:

@@ -6,6 +6,7 @@ lease given back, so it can commit nothing, and what it was doing is done again 
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import asyncpg
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
+from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
 from reactor.engine.dispatcher import Dispatcher
@@ -31,6 +33,8 @@ log = structlog.get_logger("reactor.drain")
 #: Seconds that cancelled handlers have to clean up, and then the server to take us off its list.
 _CLEAN_UP = 2.0
 _FAREWELL = 1.5
+#: Longer than any drain, in seconds.
+_FOR_EVER = 2 * 3600.0
 #: A drain that began so many seconds more than its own ago is over; less than five, because Kubernetes kills
 #: 30 s after the signal, of which a drain has 25.
 AFTERWARDS = _CLEAN_UP + _FAREWELL + 0.5
@@ -71,6 +75,8 @@ class Drain:
     #: the claimer and its like; and the leader, whose jobs nobody waits for before the rest begins
     claiming: UntilDrain
     leading: UntilDrain
+    #: rings whenever a tenant is let go
+    bell: Bell
     replica: str
 
     async def run(self, seconds: float) -> None:
@@ -82,6 +88,7 @@ class Drain:
         async with anyio.create_task_group() as group:
             given_back = asyncio.Event()
             group.start_soon(self._give_back, given_back, name="give back")
+            group.start_soon(self._pass_on, name="pass on")
             with anyio.CancelScope(deadline=until):
                 await self._finish(given_back)
             for run in self.dispatcher.active:
@@ -108,6 +115,15 @@ class Drain:
         await self.claiming.ended.wait()
         await self._abandon_waiting()
         done.set()
+
+    async def _pass_on(self) -> None:
+        """What came for a tenant that was held here rang when nobody could take it, and nobody here looks."""
+        await self.claiming.ended.wait()
+        while True:
+            await self.bell.wait(_FOR_EVER)
+            with suppress(*LOST):
+                async with borrow(self.own) as connection:
+                    await calls.ring(connection)
 
     async def _abandon_waiting(self) -> None:
         waiting = self.dispatcher.take_waiting(0)

@@ -1,8 +1,10 @@
 """What the engine's tests share: a small world of tenants and a ledger in which handlers write."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,6 +14,7 @@ import asyncpg
 import pytest
 
 from reactor import Context, Event, Reactor
+from reactor.db import calls
 from reactor.db.pool import Connection
 from reactor.testing import Left, drain, running
 
@@ -123,6 +126,61 @@ async def enter(event: Event[Any], ctx: Context, note: str | None = None) -> Non
 async def enter_all(events: Sequence[Event[Any]], ctx: Context) -> None:
     for event in events:
         await enter(event, ctx, str(event.payload.get("n", event.type)))
+
+
+class Looks:
+    """The claims of all replicas in this process, told apart by the replicas' names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._in_vain: Counter[str] = Counter()
+        self._last: dict[str, float] = {}
+        self._peers: dict[str, list[str]] = {}
+        claim, beat = calls.claim, calls.beat
+
+        async def noted(connection: calls.Connection, *, replica: str, **rest: Any) -> calls.Claimed:
+            self._last[replica] = math.inf
+            claimed = await claim(connection, replica=replica, **rest)
+            self._last[replica] = asyncio.get_running_loop().time()
+            # One for its own tenants is followed by one for all.
+            self._in_vain[replica] += not claimed.rows and rest["peers"] is None
+            return claimed
+
+        async def beaten(connection: calls.Connection, replica: str, *rest: Any, **more: Any) -> Any:
+            lost, self._peers[replica] = await beat(connection, replica, *rest, **more)
+            return lost, self._peers[replica]
+
+        monkeypatch.setattr(calls, "claim", noted)
+        monkeypatch.setattr(calls, "beat", beaten)
+
+    @asynccontextmanager
+    async def in_vain(self, replica: str) -> AsyncIterator[None]:
+        """What is done within wakes this replica, which was asleep, and has it look in vain before the end."""
+        clock = asyncio.get_running_loop().time
+
+        async def sleeps() -> bool:
+            return clock() - self._last.get(replica, math.inf) > 0.3
+
+        await until(sleeps, what=f"{replica} falls asleep")
+        before = self._in_vain[replica]
+        yield
+
+        async def looked() -> bool:
+            return self._in_vain[replica] > before
+
+        await until(looked, what=f"{replica} looks in vain")
+
+    async def know(self, *replicas: str) -> None:
+        """Wait until these know each other."""
+
+        async def all_know() -> bool:
+            return all(set(self._peers.get(one, ())) >= set(replicas) for one in replicas)
+
+        await until(all_know, what=f"{replicas} know each other")
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reactor import Context, Event, Reactor
-from tests.engine.conftest import World, enter
+from tests.engine.conftest import Looks, World, enter
 
 WAIT = "select count(*) = $1 from reactor.history where event_type = $2"
 
@@ -113,3 +113,34 @@ async def test_each_replica_has_places_of_its_own(world: World) -> None:
         two.leave.set()
         await world.until(WAIT, 6, "slow")
     assert one.most == two.most == 1
+
+
+async def test_what_a_full_cap_withholds_goes_on_in_a_replica_that_has_a_place(
+    world: World, looks: Looks
+) -> None:
+    one, two = Desk(), Desk()
+    held = asyncio.Event()
+
+    @one.app.on("held")
+    async def hold(event: Event[Any], ctx: Context) -> None:
+        await held.wait()
+
+    @two.app.on("held")
+    async def never(event: Event[Any], ctx: Context) -> None:
+        raise AssertionError("the other replica has it")
+
+    tenant = await world.tenant()
+    async with world.running(one.app, replica="one", lease_seconds=1):
+        await world.emit(await world.tenant(), "slow")
+        await world.emit(tenant, "held")
+        await world.until("select count(*) = 2 from public.agent_tenant_locks")
+        async with world.running(two.app, replica="two", lease_seconds=1):
+            await looks.know("one", "two")
+            two.leave.set()
+            # It comes while its tenant is held, and when that ends, only the other one has a place for it.
+            async with looks.in_vain("two"):
+                late = await world.emit(tenant, "slow")
+            held.set()
+            await world.until("select exists (select from reactor.history where id = $1)", late, within=10)
+            assert one.inside == 1
+            one.leave.set()

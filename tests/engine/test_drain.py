@@ -11,7 +11,7 @@ import pytest
 from reactor import Context, Event, Reactor
 from reactor.db import calls
 from reactor.engine.drain import Drain
-from tests.engine.conftest import World, enter
+from tests.engine.conftest import Looks, World, enter
 from tests.engine.fleet import replica
 
 
@@ -172,3 +172,48 @@ async def test_sigterm_drains_and_exits_with_zero(world: World, tmp_path: Path) 
         assert await process.ends() == 0
     assert await world.notes() == ["effect", "end"]
     assert await world.count("public.agent_tenant_locks") == 0
+
+
+async def test_a_tenant_that_is_let_go_during_the_drain_waits_for_nothing_else_there(
+    world: World, looks: Looks
+) -> None:
+    old, new = Reactor(), Reactor()
+    short, long = asyncio.Event(), asyncio.Event()
+
+    @old.on("short")
+    async def held(event: Event[Any], ctx: Context) -> None:
+        await short.wait()
+
+    @old.on("long")
+    async def endless(event: Event[Any], ctx: Context) -> None:
+        await long.wait()
+
+    @new.on("next")
+    async def next_one(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    one, other = await world.tenant(), await world.tenant()
+
+    async def leave() -> None:
+        async with world.running(old, replica="old"):
+            await world.until("select count(*) = 2 from public.agent_tenant_locks")
+            go.set()
+            await stop.wait()
+
+    go, stop = asyncio.Event(), asyncio.Event()
+    leaving = asyncio.create_task(leave())
+    await world.emit(one, "short")
+    await world.emit(other, "long")
+    await asyncio.wait_for(go.wait(), 15)
+    async with world.running(new, replica="new"):
+        stop.set()
+        await world.until(
+            "select not exists (select from reactor.leadership where leader = 'old' and expires_at > now())"
+        )
+        async with looks.in_vain("new"):
+            await world.emit(one, "next")
+        short.set()
+        await world.until("select exists (select from public.ledger)", within=10)
+        assert await world.count("public.agent_tenant_locks where tenant_id = $1", other) == 1
+        long.set()
+        await leaving

@@ -283,5 +283,7 @@ class Claimer:
             before &= await calls.open_writers(connection)
 
     async def _arm(self, connection: calls.Connection, *, armed: bool) -> None:
-        await calls.arm(connection, self._slot(), armed=armed)
-        self._pace.armed = armed
+        slot = self._slot()
+        await calls.arm(connection, slot, armed=armed)
+        # Whoever was enlisted anew meanwhile has another bit, which nobody has set.
+        self._pace.armed = armed and slot == self._slot()

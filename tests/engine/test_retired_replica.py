@@ -3,8 +3,10 @@
 import asyncio
 from uuid import UUID
 
+import pytest
+
 from reactor import Context, Event, Reactor, testing
-from reactor.db import pool
+from reactor.db import calls, pool
 
 
 async def test_a_retired_replica_enlists_again_and_hears_the_bell(
@@ -52,3 +54,29 @@ async def test_the_bell_still_rings_for_the_successor_when_a_dead_replica_is_ret
         "successor"
     ]
     assert await conn.fetchval(enlist, "dead") != slot
+
+
+async def test_a_replica_that_is_enlisted_anew_while_it_arms_arms_its_new_bit(
+    conn: pool.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = calls.arm
+    moved = asyncio.Event()
+
+    async def late(connection: calls.Connection, slot: int, *, armed: bool) -> None:
+        if armed and not moved.is_set():
+            moved.set()
+            await conn.execute("select reactor.retire(replica) from reactor.replicas")
+            await conn.execute("select reactor.enlist('other', '1 hour', '1', '{}')")
+            while not await conn.fetchval("select count(*) = 2 from reactor.replicas"):
+                await asyncio.sleep(0.01)
+        await arm(connection, slot, armed=armed)
+
+    monkeypatch.setattr(calls, "arm", late)
+    async with testing.running(Reactor(), database_url, lease_seconds=1, poll_seconds=600):
+        async with asyncio.timeout(20):
+            await moved.wait()
+            while not await conn.fetchval(
+                "select d.last_value & (1::bigint << r.slot) > 0 "
+                "from reactor.doorbell d, reactor.replicas r where r.replica <> 'other'"
+            ):
+                await asyncio.sleep(0.01)

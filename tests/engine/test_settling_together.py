@@ -78,10 +78,13 @@ async def test_a_settlement_that_is_refused_for_one_tenant_is_no_other_tenants_f
     await world.conn.execute(
         f"""
         create function public.refuse() returns trigger language plpgsql as $$ begin
-            if new.tenant_id = '{tenants[0]}' and new.status = 'completed' then raise exception 'no' {detail}; end if;
+            if new.tenant_id = '{tenants[0]}' and new.status = 'completed' then
+                raise exception 'no' {detail};
+            end if;
             return new;
         end $$;
-        create trigger refuse before update on public.agent_autonomous_runs for each row execute function public.refuse()
+        create trigger refuse before update on public.agent_autonomous_runs
+            for each row execute function public.refuse()
         """
     )
 

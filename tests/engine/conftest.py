@@ -154,7 +154,7 @@ class Looks:
 
     @asynccontextmanager
     async def in_vain(self, replica: str) -> AsyncIterator[None]:
-        """What is done within wakes this replica, which was asleep, and has it look in vain before the end."""
+        """What is done within wakes this replica, which was asleep, and has it look in vain by the end."""
         clock = asyncio.get_running_loop().time
 
         async def sleeps() -> bool:

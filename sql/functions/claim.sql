@@ -146,7 +146,8 @@ begin
             ),
             noted as (
                 insert into reactor.in_flight as f (tenant_id, run_id, ids)
-                select v_first, v_run, array_agg(p.id) from picked p having sum(pg_column_size(p.payload)) <= c_bytes
+                select v_first, v_run, array_agg(p.id) from picked p
+                having sum(pg_column_size(p.payload)) <= c_bytes and max(p.interruptions) = 0
                 on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
                 returning true
             )
@@ -158,7 +159,7 @@ begin
                 return;
             end if;
             -- Together they are too heavy, which the end of this function knows how to divide, or somebody else finished
-            -- them between the look and the lease. No search follows: a lease that this transaction takes, also one that
+            -- or interrupted them between the look and the lease. No search follows: a lease that this transaction takes, also one that
             -- it gives back, makes others wait who may have what the search would want.
             v_tenants := array[v_first];
             v_runs := array[v_run];

@@ -6,6 +6,7 @@ there are two to look through.
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ import pytest
 
 from reactor.db import calls
 from reactor.db.pool import Connection, connected
+from tests.model.protocol import Stage, staged
 
 #: in order before and behind every random one
 FIRST, LAST = UUID(int=1), UUID(int=(1 << 128) - 2)
@@ -163,47 +165,54 @@ async def test_a_claim_of_the_only_tenant_waits_for_no_transaction_of_the_applic
     assert [row["tenant_id"] for row in claim.rows] == [tenant]
 
 
-async def test_a_claim_that_finds_its_tenant_too_heavy_and_one_beside_it_meet_no_deadlock(
-    conn: Connection, database_url: str
-) -> None:
-    await conn.execute(
-        "insert into public.tenants (id, name) values ($1, 'first'), ($2, 'last')", FIRST, LAST
-    )
-    heavy = [await conn.fetchval(_EVENT, LAST, "x", 0, 0, None, True) for _ in range(5)]
-    # A claim stands still when it has the lease, and what it leased is not noted yet.
-    await conn.execute(
-        """
+@pytest.fixture
+async def stage(database_url: str) -> AsyncIterator[Stage]:
+    async with staged(database_url) as made:
+        yield made
+
+
+async def stand_still(stage: Stage, when: str) -> None:
+    """Whoever does this waits until ``go_on``."""
+    await stage.admin.execute(
+        f"""
         create function public.stand() returns trigger language plpgsql as $$ begin
             perform pg_advisory_xact_lock_shared(42);
             return null;
         end $$;
-        create trigger stand before insert on reactor.in_flight
-            for each statement execute function public.stand()
+        create trigger stand {when} for each statement execute function public.stand();
+        select pg_advisory_lock(42)
         """
     )
 
-    async def take(connection: Connection, name: str) -> list[int]:
-        claim = await calls.claim(
-            connection, replica=name, tenants=8, batch=200, lease=LEASE, after=None, gated=[], peers=None
-        )
-        return [row["id"] for row in claim.rows]
 
-    async def waits(connection: Connection, task: asyncio.Task[list[int]]) -> None:
-        async with asyncio.timeout(20):
-            while not await conn.fetchval(
-                "select wait_event_type = 'Lock' from pg_stat_activity where pid = $1",
-                connection.get_server_pid(),
-            ):
-                assert not task.done(), task
-                await asyncio.sleep(0.005)
+async def go_on(stage: Stage) -> None:
+    await stage.admin.execute("select pg_advisory_unlock(42)")
 
-    async with connected(database_url) as one, connected(database_url) as two:
-        await conn.execute("select pg_advisory_lock(42)")
-        alone = asyncio.create_task(take(one, "one"))
-        await waits(one, alone)
-        light = await conn.fetchval("select reactor.emit($1, 'x')", FIRST)
-        both = asyncio.create_task(take(two, "two"))
-        await waits(two, both)
-        await conn.execute("select pg_advisory_unlock(42)")
-        assert await asyncio.wait_for(alone, 20) == heavy[:3]
-        assert await asyncio.wait_for(both, 20) == [light]
+
+async def test_a_claim_that_finds_its_tenant_too_heavy_and_one_beside_it_meet_no_deadlock(
+    stage: Stage,
+) -> None:
+    await stage.admin.execute(
+        "insert into public.tenants (id, name) values ($1, 'a'), ($2, 'z')", FIRST, LAST
+    )
+    heavy = [await stage.admin.fetchval(_EVENT, LAST, "x", 0, 0, None, True) for _ in range(5)]
+    one, two = await stage.replica(), await stage.replica()
+    # It has the lease, and what it leased is not noted yet.
+    await stand_still(stage, "before insert on reactor.in_flight")
+    alone = await stage.blocked(one, one.claim())
+    light = await stage.emit(FIRST)
+    both = await stage.blocked(two, two.claim())
+    await go_on(stage)
+    assert [row["id"] for row in await asyncio.wait_for(alone, 20)] == heavy[:3]
+    assert [row["id"] for row in await asyncio.wait_for(both, 20)] == [light]
+
+
+async def test_what_was_interrupted_between_the_look_and_the_lease_is_tried_alone(stage: Stage) -> None:
+    await stage.tenant(events=3)
+    replica = await stage.replica()
+    await stand_still(stage, "before insert on public.agent_tenant_locks")
+    claim = await stage.blocked(replica, replica.claim())
+    # As by another replica that had them meanwhile, and was cut off.
+    await stage.admin.execute("update reactor.events set interruptions = 1")
+    await go_on(stage)
+    assert len(await asyncio.wait_for(claim, 20)) == 1

@@ -180,7 +180,7 @@ class Caller:
             if isinstance(caught, Fenced) and run.lost:
                 raise
             if is_infrastructure(caught, scope):
-                raise Interrupted(text_of(caught)) from caught
+                raise Interrupted.by(caught) from caught
             error = caught
         finally:
             run.calling_since = 0.0

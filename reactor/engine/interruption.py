@@ -23,6 +23,12 @@ _CONNECTION_CLASS = "08"
 class Interrupted(Exception):
     """The infrastructure cut a run short; its events are not to blame."""
 
+    @classmethod
+    def by(cls, error: BaseException) -> "Interrupted":
+        """With what is known of why: of a session that ended the driver says what it can no longer do."""
+        ended = isinstance(error, asyncpg.InterfaceError)
+        return cls("the server ended the handler's session" if ended else text_of(error))
+
 
 def is_infrastructure(error: BaseException, scope: Scope) -> bool:
     """Whether a handler's error is our server's, or the way's to it, and not the handler's own.

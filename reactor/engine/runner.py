@@ -172,7 +172,7 @@ class Runner:
                 solo = max(0, solo - 1)
             except (ScopeBroken, asyncpg.PostgresError) as error:
                 if cut_short(error, scope):
-                    raise Interrupted(text_of(error)) from error
+                    raise Interrupted.by(error) from error
                 await _quietly_roll_back(scope)
                 rest = [*rest, *await _arrive_or_redo(run, scope)]
                 undecided = len(run.on_its_way) + len(segment.done) + len(segment.outcomes)
@@ -252,7 +252,7 @@ async def _arrive_or_redo(run: Run, scope: Scope) -> Rows:
         return await _arrive(run)
     except asyncpg.PostgresError as error:
         if cut_short(error, scope):
-            raise Interrupted(text_of(error)) from error
+            raise Interrupted.by(error) from error
         run.coming = None
         return ()
 

@@ -1,5 +1,6 @@
 """Another server that is down is the handler's failure, with its backoff; only our own interrupts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -127,3 +128,22 @@ async def test_an_event_that_is_dead_of_interruptions_says_what_the_last_one_was
     last = dead["errors"][-1]["error"]
     assert dead["reason"] == f"interrupted 2 times, last: {last}"
     assert await world.notes() == []
+
+
+async def test_a_session_that_ended_between_two_statements_is_named_as_the_reason(world: World) -> None:
+    app = Reactor()
+
+    @app.on("deadly")
+    async def deadly(event: Event[Any], ctx: Context) -> None:
+        pid = await ctx.db.fetchval("select pg_backend_pid()")
+        await world.conn.fetchval("select pg_terminate_backend($1, 5000)", pid)
+        # Until the driver has heard of it, too.
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        await ctx.db.fetchval("select 1")
+
+    await world.emit(await world.tenant(), "deadly")
+    async with world.running(app, max_interruptions=1):
+        await world.until("select count(*) = 1 from reactor.dead_events")
+    (dead,) = await world.dead()
+    assert dead["reason"] == "interrupted 1 times, last: the server ended the handler's session"

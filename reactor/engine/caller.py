@@ -95,7 +95,9 @@ class Caller:
                     last = await self._settler.last_error(rows[at]["id"])
                 events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
                 if events and plan is not None:
+                    run.in_hand = len(events)
                     await self._unit(run, scope, segment, plan, events)
+                    run.in_hand = 0
             finally:
                 if capped:
                     self._caps.give_back(kind)
@@ -255,6 +257,7 @@ class Caller:
             checkpoint=run.checkpoint,
         )
         argument: Any = events if subscription.batch else events[0]
+        run.context = ctx
         run.handler = subscription.name
         run.event = events[0]
         run.limit = subscription.seconds
@@ -271,6 +274,7 @@ class Caller:
                 )
         finally:
             run.calling_since = 0.0
+            run.context = None
             db = ctx.used_db
             if db is not None and isinstance(db, ScopedDb):
                 db.close()
@@ -294,8 +298,12 @@ class Caller:
         scope, segment = run.scope, run.segment
         assert scope is not None
         assert segment is not None
-        if isinstance(ctx.used_db, ScopedDb):
-            ctx.used_db.check_open()
+        if run.context is not ctx:
+            # What it would commit is another handler's.
+            raise ScopeBroken(
+                f"handler {ctx.handler} called ctx.checkpoint() after it returned",
+                hint="await everything that the handler starts",
+            )
         if scope.depth:
             raise ScopeBroken(
                 f"handler {ctx.handler} called ctx.checkpoint() inside ctx.db.transaction()",

@@ -75,6 +75,10 @@ class Run:
     #: a settlement that nobody waits for yet: the events that it will bring, and those that it settles
     coming: asyncio.Future[Rows] | None = None
     on_its_way: Rows = ()
+    #: events that are being handled, and neither done nor failed yet
+    in_hand: int = 0
+    #: what the running call of a handler was given
+    context: Context | None = None
 
 
 @dataclass(slots=True)

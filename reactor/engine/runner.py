@@ -87,6 +87,9 @@ class Runner:
         except Fenced:
             metrics.RUNS_LOST.inc()
             log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
+            # An acknowledgement is refused, too, where a commit whose answer was lost had made it already:
+            # then the lease is ours still, and nobody else would give it back.
+            await self._settler.abandon([run], interrupted=False, reason="nothing could be acknowledged")
             self._settler.released()
         except (Interrupted, *LOST) as error:
             log.warning(
@@ -170,12 +173,15 @@ class Runner:
                 whole = [*handled, *part, *rest] if handled or rest else part
                 rows = await self._settle(run, scope, segment, whole, len(handled) + taken, solo=solo > 1)
                 solo = max(0, solo - 1)
+                # An event that a checkpoint put off may be here again.
+                run.acknowledged.clear()
             except (ScopeBroken, asyncpg.PostgresError) as error:
                 if cut_short(error, scope):
                     raise Interrupted.by(error) from error
                 await _quietly_roll_back(scope)
                 rest = [*rest, *await _arrive_or_redo(run, scope)]
-                undecided = len(run.on_its_way) + len(segment.done) + len(segment.outcomes)
+                undecided = len(run.on_its_way) + len(segment.done) + len(segment.outcomes) + run.in_hand
+                run.in_hand = 0
                 # What a checkpoint acknowledged before is done; all else is done again.
                 rows = [*run.on_its_way, *handled, *part, *rest]
                 rows = [row for row in rows if row["id"] not in run.acknowledged]
@@ -240,6 +246,7 @@ async def _arrive(run: Run) -> Rows:
     assert run.coming is not None
     # Whoever is cancelled here must know how it ended before the lease is given back.
     rows = await asyncio.shield(run.coming)
+    run.acknowledged.difference_update(row["id"] for row in run.on_its_way)
     run.coming, run.on_its_way = None, []
     return rows
 

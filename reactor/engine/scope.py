@@ -7,7 +7,7 @@ database after others did, so that a failing one is undone alone.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,7 @@ class Scope:
         self._tenant_id = tenant_id
         self._run_id = run_id
         self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
         #: how many savepoints this transaction has had, and whether the current event has one
         self.marks = 0
         self._marked = False
@@ -89,28 +90,46 @@ class Scope:
         self._opened_by_current = False
         self.depth = 0
 
-    async def use(self) -> Connection:
-        """The connection, with the transaction open and the current event's savepoint made."""
+    async def use(self, check: Callable[[], None] = lambda: None) -> Connection:
+        """The connection, with the transaction open and the current event's savepoint made.
+
+        ``check`` raises when whoever asks may use it no more: perhaps by the time that it is open.
+        """
         if self.broken:
             raise ScopeBroken(
                 f"handler {self.handler} used ctx.db after its transaction was cut",
                 hint="nothing of it is committed, its events are done again one by one; a connection that "
                 "fell silent, or a handler that would not end, is named in the log before this",
             )
-        if self._connection is None:
-            self._connection = await self._open()
-            self._marked = self._opened_by_current = True
-        elif not self._marked:
-            previous = "release savepoint reactor_event; " if self.marks else ""
-            try:
-                await self._run(
-                    self._connection, f"{previous}savepoint reactor_event; select {self._cause_settings()}"
-                )
-            except TimeoutError as error:
-                raise ScopeUnavailable("the connection fell silent") from error
-            self.marks += 1
-            self._marked = True
-        return self._connection
+        if self._connection is not None and self._marked:
+            return self._connection
+        # Two statements at once, as a handler's first, are of one transaction all the same.
+        async with self._opening:
+            if self._connection is None:
+                return await self._begin(check)
+            if not self._marked:
+                await self._mark(self._connection)
+            return self._connection
+
+    async def _mark(self, connection: Connection) -> None:
+        previous = "release savepoint reactor_event; " if self.marks else ""
+        try:
+            await self._run(connection, f"{previous}savepoint reactor_event; select {self._cause_settings()}")
+        except TimeoutError as error:
+            raise ScopeUnavailable("the connection fell silent") from error
+        self.marks += 1
+        self._marked = True
+
+    async def _begin(self, check: Callable[[], None]) -> Connection:
+        connection = await self._open()
+        try:
+            check()
+        except ScopeBroken:
+            await self._discard(connection)
+            raise
+        self._connection = connection
+        self._marked = self._opened_by_current = True
+        return connection
 
     async def _open(self) -> Connection:
         """Take a connection and begin on it, in one round trip. The session is cleaned here instead of after

@@ -41,7 +41,9 @@ class ScopedDb:
                 "the transaction commits together with the acknowledgement, and the session is the reactor's",
                 hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
             )
-        return await self._scope.use()
+        connection = await self._scope.use(self.check_open)
+        self.check_open()
+        return connection
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         connection = await self._ready(query)

@@ -15,37 +15,52 @@ create or replace function reactor.replay(
 language plpgsql security definer set search_path = ''
 as $$
 #variable_conflict use_column
+declare
+    v_ids bigint[];
 begin
-    return query
-    with chosen as (
-        select d.id from reactor.dead_events d
-        where d.id in (select c.id from reactor.choose_dead(p_ids, p_type, p_tenant, p_since, p_limit) c)
-        order by d.id
-        for update skip locked
-    ),
-    gone as (
-        delete from reactor.dead_events d using chosen c where d.id = c.id returning d.*
-    ),
-    ranked as (
-        select g.*, row_number() over (partition by g.tenant_id, g.dedup_key order by g.id) as nth from gone g
-    )
-    insert into reactor.events as e (
-        id, event_id, tenant_id, event_type, subject_id, payload, priority, created_at, errors, traceparent,
-        cause_id, depth, dedup_key)
-    overriding system value
-    select r.id, r.event_id, r.tenant_id, r.event_type, r.subject_id, r.payload, r.priority, r.created_at,
-        r.errors || jsonb_build_object('at', reactor.now(), 'kind', 'replayed',
-            'error', format('%s put it back; it was dead since %s: %s', session_user, r.died_at, r.reason)),
-        r.traceparent, r.cause_id, r.depth,
-        case when r.nth = 1 and not exists (
-            select from reactor.events w
-            where w.tenant_id = r.tenant_id and w.dedup_key = r.dedup_key) then r.dedup_key end
-    from ranked r
-    order by r.id
-    returning e.id;
-    if found then
+    for v_turn in 1 .. 5 loop
+        begin
+            with chosen as (
+                select d.id from reactor.dead_events d
+                where d.id in (select c.id from reactor.choose_dead(p_ids, p_type, p_tenant, p_since, p_limit) c)
+                order by d.id
+                for update skip locked
+            ),
+            gone as (
+                delete from reactor.dead_events d using chosen c where d.id = c.id returning d.*
+            ),
+            ranked as (
+                select g.*, row_number() over (partition by g.tenant_id, g.dedup_key order by g.id) as nth from gone g
+            ),
+            put as (
+                insert into reactor.events as e (
+                    id, event_id, tenant_id, event_type, subject_id, payload, priority, created_at, errors, traceparent,
+                    cause_id, depth, dedup_key)
+                overriding system value
+                select r.id, r.event_id, r.tenant_id, r.event_type, r.subject_id, r.payload, r.priority, r.created_at,
+                    r.errors || jsonb_build_object('at', reactor.now(), 'kind', 'replayed',
+                        'error', format('%s put it back; it was dead since %s: %s', session_user, r.died_at, r.reason)),
+                    r.traceparent, r.cause_id, r.depth,
+                    case when r.nth = 1 and not exists (
+                        select from reactor.events w
+                        where w.tenant_id = r.tenant_id and w.dedup_key = r.dedup_key) then r.dedup_key end
+                from ranked r
+                order by r.id
+                returning e.id
+            )
+            select array_agg(p.id order by p.id) into v_ids from put p;
+            exit;
+        exception when unique_violation then
+            -- Somebody emitted one with the same dedup_key meanwhile: now it is seen.
+            if v_turn = 5 then
+                raise;
+            end if;
+        end;
+    end loop;
+    if v_ids is not null then
         perform reactor.ring();
     end if;
+    return query select u.id from unnest(v_ids) as u (id);
 end;
 $$;
 

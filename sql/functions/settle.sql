@@ -57,6 +57,7 @@ declare
     v_now constant pg_catalog.timestamptz := reactor.now();
     v_kept pg_catalog.uuid[] := '{}';
     v_released pg_catalog.uuid[] := '{}';
+    v_said pg_catalog.text;
     -- Payloads of the next events, as they are stored, of each tenant one at least: see reactor.claim().
     c_bytes constant int := 4000000;
 begin
@@ -65,6 +66,11 @@ begin
             using errcode = 'RX004';
     end if;
 
+    if p_scope is null then
+        -- Shorter than its caller's patience: one tenant's rows, which somebody holds, must not keep the server waiting
+        -- with the others' rows locked when nobody waits for it any more.
+        v_said := set_config('lock_timeout', '2s', true);
+    end if;
     perform reactor.acknowledge(p_tenants, p_runs, p_done, p_verdicts);
 
     -- The fence, on the runs that go on: their next events are noted in flight.

@@ -68,6 +68,7 @@ begin
         for v_clock in
             select d.id, d.tenant_id from public.engagement_clocks d
             where d.is_compliant and d.next_touch_due <= v_now order by d.next_touch_due limit p_limit
+            for update skip locked
         loop
             begin
                 update public.engagement_clocks c

@@ -36,10 +36,14 @@ begin
             v_canary.unheard_since := null;
             v_canary.heard_at := v_finished;
             v_canary.took := v_took;
-            delete from public.agent_autonomous_runs r
-            where r.id = v_run and r.status = 'completed' and exists (
-                select from reactor.in_flight f
-                where f.tenant_id = v_canary.tenant_id and f.run_id = v_run and f.ids = array[v_canary.event_id]);
+            begin
+                delete from public.agent_autonomous_runs r
+                where r.id = v_run and r.status = 'completed' and exists (
+                    select from reactor.in_flight f
+                    where f.tenant_id = v_canary.tenant_id and f.run_id = v_run and f.ids = array[v_canary.event_id]);
+            exception when others then
+                -- The application keeps runs, by a trigger or a reference: this one, too.
+            end;
         end if;
     end if;
 

@@ -191,3 +191,52 @@ async def test_a_tenant_of_which_no_claim_can_be_made_stops_no_other(world: Worl
         await world.conn.execute("drop trigger refuse on public.agent_autonomous_runs")
         await world.until("select count(*) = 20 from public.ledger", within=30)
     assert await world.dead() == []
+
+
+async def test_a_run_that_somebody_holds_keeps_no_tenant_that_is_settled_with_it(world: World) -> None:
+    app, go = Reactor(), asyncio.Event()
+
+    @app.on("quiet")
+    async def quiet(event: Event[Any], ctx: Context) -> None:
+        await go.wait()
+
+    tenants = [await world.tenant() for _ in range(6)]
+    for tenant in tenants:
+        await world.emit(tenant, "quiet")
+    async with world.running(app):
+        await world.until("select count(*) = 6 from public.agent_tenant_locks")
+        async with world.conn.transaction():
+            await world.conn.execute(
+                "select from public.agent_autonomous_runs where tenant_id = $1 for update", tenants[0]
+            )
+            go.set()
+            others = "select count(*) = 5 from reactor.history where interruptions = 0 and tenant_id <> $1"
+            await world.until(others, tenants[0], within=15)
+
+
+async def test_runs_that_the_application_lets_nobody_end_keep_no_settling_task(world: World) -> None:
+    app = Reactor()
+
+    @app.on("quiet")
+    async def quiet(event: Event[Any], ctx: Context) -> None: ...
+
+    stuck = [await world.tenant() for _ in range(3)]
+    await world.conn.execute(
+        f"""
+        create function public.refuse() returns trigger language plpgsql as $$ begin
+            if new.tenant_id in ({", ".join(f"'{tenant}'" for tenant in stuck)}) then
+                raise division_by_zero;
+            end if;
+            return new;
+        end $$;
+        create trigger refuse before update on public.agent_autonomous_runs
+            for each row execute function public.refuse()
+        """
+    )
+    async with world.running(app, lease_seconds=60):
+        for tenant in stuck:
+            await world.emit(tenant, "quiet")
+        await world.until("select count(*) = 3 from public.agent_tenant_locks")
+        for _ in range(5):
+            await world.emit(await world.tenant(), "quiet")
+        await world.until("select count(*) = 5 from reactor.history", within=15)

@@ -142,3 +142,19 @@ async def test_an_application_sends_no_canary_when_it_is_told_so_and_still_handl
         assert await world.count(SENT) == 0
         await world.conn.execute("select * from reactor.tend_canary('1 minute')")
         await world.until("select count(*) = 1 from reactor.history where event_type = 'reactor.canary'")
+
+
+async def test_an_application_that_keeps_all_runs_keeps_the_canarys_too(world: World) -> None:
+    await world.tenant()
+    await world.conn.execute(
+        """
+        create function public.refuse() returns trigger language plpgsql as $$ begin
+            raise exception 'runs are kept for the audit';
+        end $$;
+        create trigger refuse before delete on public.agent_autonomous_runs
+            for each row execute function public.refuse()
+        """
+    )
+    async with world.running(Reactor(), canary_seconds=0.5):
+        await world.until("select count(*) > 1 from reactor.history where event_type = 'reactor.canary'")
+        await world.until(HEARD)

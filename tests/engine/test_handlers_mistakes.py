@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from reactor import Context, Discard, Event, Reactor, Retry
 from reactor.db import calls
 from reactor.engine.judge import Judge
-from reactor.errors import Fenced
+from reactor.errors import Fenced, ScopeBroken
 from reactor.telemetry import names
 from tests.engine.conftest import World, enter
 
@@ -295,3 +295,108 @@ async def test_a_driver_that_is_killed_inside_a_handler_is_known_by_its_connecti
     assert past is not None
     assert (past["attempts"], past["interruptions"]) == (0, 5)
     assert await world.notes() == ["work"]
+
+
+#: sessions of handlers whose transaction is open and does nothing
+_LEFT_OPEN = (
+    "select count(*) = 0 from pg_stat_activity "
+    "where datname = current_database() and application_name like 'reactor run%' and state like 'idle in%'"
+)
+
+
+async def test_two_statements_at_once_as_a_handlers_first_are_of_one_transaction_or_refused(
+    world: World,
+) -> None:
+    app = Reactor()
+
+    @app.on("gather", max_attempts=1)
+    async def gather(event: Event[Any], ctx: Context) -> None:
+        await asyncio.gather(*(enter(event, ctx, note) for note in "ab"))
+
+    @app.on("other")
+    async def other(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    careless = await world.tenant()
+    for _ in range(20):
+        await world.emit(careless, "gather")
+    async with world.running(app):
+        await world.until("select not exists (select from reactor.events where event_type = 'gather')")
+        # No connection of the pool is left out.
+        await world.until(_LEFT_OPEN)
+        await world.emit(await world.tenant(), "other")
+        await world.until("select exists (select from public.ledger where note = 'other')", within=5)
+    whole = await world.count("reactor.history where event_type = 'gather'")
+    assert whole + len(await world.dead()) == 20
+    assert await world.count("public.ledger where note in ('a', 'b')") == 2 * whole
+
+
+async def test_a_task_that_is_left_behind_while_it_opens_the_transaction_writes_nothing(world: World) -> None:
+    app = Reactor()
+    left: list[asyncio.Task[None]] = []
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        left.append(asyncio.create_task(enter(event, ctx)))
+        await asyncio.sleep(0)
+
+    event_id = await world.emit(await world.tenant(), "work")
+    async with world.running(app):
+        await world.until("select exists (select from reactor.history where id = $1)", event_id)
+        with pytest.raises(ScopeBroken, match="after it returned"):
+            await left[0]
+        await world.until(_LEFT_OPEN)
+    assert await world.notes() == []
+
+
+async def test_a_task_that_is_left_behind_checks_nothing_of_the_next_handlers_in(world: World) -> None:
+    app = Reactor()
+    go = asyncio.Event()
+    left: list[asyncio.Task[None]] = []
+
+    @app.on("first")
+    async def first(event: Event[Any], ctx: Context) -> None:
+        async def later() -> None:
+            await go.wait()
+            await ctx.checkpoint()
+
+        left.append(asyncio.create_task(later()))
+
+    @app.on("second")
+    async def second(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, f"try {event.attempts}")
+        if not event.attempts:
+            go.set()
+            with pytest.raises(ScopeBroken, match="after it returned"):
+                await left[0]
+            raise Retry(timedelta(0))
+
+    tenant = await world.tenant()
+    await world.emit(tenant, "first")
+    await world.emit(tenant, "second")
+    await world.drain(app)
+    assert await world.notes() == ["try 1"]
+
+
+async def test_a_query_that_is_left_running_is_not_the_fault_of_the_event_before(world: World) -> None:
+    app = Reactor()
+    left: list[asyncio.Task[str]] = []
+
+    @app.on("good", max_attempts=1)
+    async def good(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    @app.on("bad", max_attempts=1)
+    async def bad(event: Event[Any], ctx: Context) -> None:
+        await ctx.db.fetchval("select 1")
+        left.append(asyncio.create_task(ctx.db.execute("select pg_sleep(1)")))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise ValueError("bad")
+
+    tenant = await world.tenant()
+    await world.emit(tenant, "good")
+    await world.emit(tenant, "bad")
+    await world.drain(app)
+    assert [row["event_type"] for row in await world.dead()] == ["bad"]
+    assert await world.notes() == ["good"]

@@ -10,6 +10,7 @@ import pytest
 from reactor.db import calls, pool
 from reactor.engine.scope import Scope
 from tests.model.protocol import Stage, staged
+from tests.sql.test_sweep_bystanders import REFUSE
 
 
 @pytest.fixture
@@ -278,3 +279,58 @@ async def test_a_lease_that_is_broken_while_its_run_settles_meets_no_deadlock(st
     assert (refused.value.sqlstate, broken["broken"]) == ("RX001", True)
     assert await stage.holders() == {}
     assert await stage.admin.fetchval("select count(*) from reactor.events") == 3
+
+
+async def test_clocks_that_somebody_holds_keep_no_sweep_that_met_one_it_cannot_judge(stage: Stage) -> None:
+    bad, held, waits = [await stage.tenant() for _ in range(3)]
+    for tenant, clocks in ((bad, 1), (held, 150)):
+        await stage.admin.execute(
+            """
+            with made as (
+                insert into clients (tenant_id, company_name)
+                select $1, 'c' || n from generate_series(1, $2::int) n returning id)
+            insert into engagement_clocks (tenant_id, client_id, next_touch_due, evaluated_at)
+            select $1, id, now() - interval '1 minute', now() - interval '1 hour' from made
+            """,
+            tenant,
+            clocks,
+        )
+    await stage.admin.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    await stage.admin.execute("select reactor.emit($1, 'x', delay => '1 second')", waits)
+    await stage.clock.advance(timedelta(seconds=2))
+    outsider, leader = await stage.replica(), await stage.replica()
+    term = await calls.lead(leader.connection, "leader", timedelta(hours=1))
+    assert term is not None
+    await outsider.begin()
+    await outsider.connection.execute("select from engagement_clocks where tenant_id = $1 for update", held)
+    swept = await asyncio.wait_for(calls.sweep(leader.connection, term, 1000), 5)
+    assert swept.events == 1
+    await outsider.rollback()
+
+
+async def test_a_replay_meets_an_event_with_the_same_key_that_is_just_being_emitted(stage: Stage) -> None:
+    tenant = await stage.tenant()
+    writer, person = await stage.replica(), await stage.replica()
+    for key in ("same", "other"):
+        await stage.admin.execute("select reactor.emit($1, 'x', dedup_key => $2)", tenant, key)
+    await stage.admin.execute(
+        """
+        with gone as (delete from reactor.events returning *)
+        insert into reactor.dead_events (
+            id, event_id, tenant_id, event_type, payload, priority, attempts, interruptions, created_at,
+            reason, dedup_key)
+        select id, event_id, tenant_id, event_type, payload, priority, attempts, interruptions, created_at,
+            'x', dedup_key
+        from gone
+        """
+    )
+    await writer.begin()
+    await writer.connection.execute("select reactor.emit($1, 'x', dedup_key => 'same')", tenant)
+    replayed = await stage.blocked(
+        person, person.connection.fetch("select * from reactor.replay(p_type => 'x')")
+    )
+    await writer.commit()
+    assert len(await asyncio.wait_for(replayed, 5)) == 2
+    keys = await stage.admin.fetch("select dedup_key from reactor.events order by id")
+    # The younger one has it.
+    assert [row["dedup_key"] for row in keys] == [None, "other", "same"]

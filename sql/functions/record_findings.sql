@@ -18,25 +18,35 @@ begin
         select distinct f.alert_type
         from jsonb_to_recordset(p_findings) as f (alert_type pg_catalog.text)
         order by 1 offset 0) t;
-    with found as materialized (
-        -- The first of several for the same tenant and rule.
-        select distinct on (f.tenant_id, f.alert_type) f.*
-        from rows from (jsonb_to_recordset(p_findings) as (
-            tenant_id pg_catalog.uuid, alert_type pg_catalog.text, severity pg_catalog.text,
-            message pg_catalog.text, metadata pg_catalog.jsonb)) with ordinality
-            as f (tenant_id, alert_type, severity, message, metadata, n)
-        order by f.tenant_id, f.alert_type, f.n
-    )
-    insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
-    select f.tenant_id, f.alert_type, f.severity, f.message, f.metadata, reactor.now()
-    from found f
-    -- Looked up one by one, by index: in a plan that is kept, many findings and old alerts are as likely as few.
-    where not exists (
-        select from public.agent_alerts a
-        where a.tenant_id = f.tenant_id and a.alert_type = f.alert_type and a.created_at > v_since
-        offset 0)
-    order by f.n;
-    get diagnostics v_raised = row_count;
+    begin
+        with found as materialized (
+            -- The first of several for the same tenant and rule.
+            select distinct on (f.tenant_id, f.alert_type) f.*
+            from rows from (jsonb_to_recordset(p_findings) as (
+                tenant_id pg_catalog.uuid, alert_type pg_catalog.text, severity pg_catalog.text,
+                message pg_catalog.text, metadata pg_catalog.jsonb)) with ordinality
+                as f (tenant_id, alert_type, severity, message, metadata, n)
+            order by f.tenant_id, f.alert_type, f.n
+        )
+        insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
+        select f.tenant_id, f.alert_type, f.severity, f.message, f.metadata, reactor.now()
+        from found f
+        -- Looked up one by one, by index: in a plan that is kept, many findings and old alerts are as likely as few.
+        where not exists (
+            select from public.agent_alerts a
+            where a.tenant_id = f.tenant_id and a.alert_type = f.alert_type and a.created_at > v_since
+            offset 0)
+        order by f.n;
+        get diagnostics v_raised = row_count;
+    exception when others then
+        -- The application refuses one of them; the others are raised one by one.
+        if jsonb_array_length(p_findings) = 1 then
+            raise warning 'an alert of tenant % cannot be raised: %', p_findings -> 0 ->> 'tenant_id', sqlerrm;
+            return 0;
+        end if;
+        select sum(reactor.record_findings(jsonb_build_array(o.finding))) into v_raised
+        from jsonb_array_elements(p_findings) as o (finding);
+    end;
     return v_raised;
 end;
 $$;

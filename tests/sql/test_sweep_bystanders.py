@@ -145,3 +145,73 @@ async def test_counters_of_one_tenant_that_add_up_to_too_much_stop_no_others_fig
     )
     assert {row["tenant_id"]: row["planned"] for row in rows} == {one: 2147483647, other: 3}
     await conn.fetch("select * from reactor.hour_metrics(date_trunc('hour', now()))")
+
+
+async def _lead(conn: Connection) -> int:
+    term = await calls.lead(conn, "leader", timedelta(hours=1))
+    assert term is not None
+    return term
+
+
+async def test_a_clock_that_cannot_be_judged_again_stops_no_other(conn: Connection) -> None:
+    bad, good = await tenant(conn), await tenant(conn)
+    for one in (bad, good):
+        await clock(conn, one)
+    await sweep(conn)
+    await conn.execute(
+        "update engagement_clocks set next_touch_due = now() - interval '3 days', "
+        "evaluated_at = now() - interval '2 days'"
+    )
+    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    assert await conn.fetchval("select reactor.reevaluate_clocks($1)", await _lead(conn)) == 1
+    late = "select tenant_id from engagement_clocks where evaluated_at < now() - interval '1 day'"
+    assert await conn.fetchval(late) == bad
+
+
+async def test_an_alert_that_cannot_be_raised_keeps_no_other_tenants(conn: Connection) -> None:
+    tenants = [await tenant(conn) for _ in range(3)]
+    await conn.execute(REFUSE.format(tenant=tenants[1], operation="insert", table="agent_alerts"))
+    found = [
+        {"tenant_id": str(one), "alert_type": "x", "severity": "warning", "message": "m", "metadata": {}}
+        for one in tenants
+    ]
+    assert await conn.fetchval("select reactor.record_findings($1)", found) == 2
+    raised = await conn.fetch("select tenant_id from agent_alerts order by tenant_id")
+    assert [row["tenant_id"] for row in raised] == sorted([tenants[0], tenants[2]])
+
+
+@pytest.mark.parametrize("others", [0, 2])
+async def test_a_reflection_that_cannot_be_written_keeps_no_other_and_its_hour_is_done(
+    conn: Connection, others: int
+) -> None:
+    tenants = [await tenant(conn) for _ in range(others + 1)]
+    await conn.execute(
+        REFUSE.format(tenant=tenants[-1], operation="insert", table="agent_hourly_reflections")
+    )
+    said = [{"tenant_id": str(one), "summary": {}, "changes": []} for one in tenants]
+    record = "select reactor.record_reflections(date_trunc('hour', now()), $1)"
+    for written in (others, 0):
+        assert await conn.fetchval(record, said) == written
+        assert await conn.fetchval("select count(*) from agent_hourly_reflections") == others
+        assert await conn.fetchval("select tenants from reactor.reflected_hours") == others
+
+
+async def test_old_rows_that_cannot_be_deleted_keep_those_of_no_other_table(conn: Connection) -> None:
+    one = await tenant(conn)
+    await conn.execute(
+        "insert into agent_alerts (tenant_id, alert_type, severity, message, acknowledged, created_at) "
+        "values ($1, 'x', 'warning', 'm', true, now() - interval '200 days')",
+        one,
+    )
+    await conn.execute(
+        "insert into agent_policy_violations (tenant_id, violation_type, reason, created_at) "
+        "values ($1, 'x', 'r', now() - interval '200 days')",
+        one,
+    )
+    refuse = REFUSE.replace("new", "old").format(
+        tenant=one, operation="delete", table="agent_policy_violations"
+    )
+    await conn.execute(refuse)
+    swept = await conn.fetch("select relation, removed from reactor.apply_retention()")
+    removed = {row["relation"]: row["removed"] for row in swept}
+    assert (removed["agent_policy_violations"], removed["agent_alerts"]) == (0, 1)

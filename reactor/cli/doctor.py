@@ -21,8 +21,8 @@ async def doctor(*, json: bool = False) -> int:
     """Says what is wrong with the settings, the database and the fleet, and how to mend it.
 
     It looks at the connection, versions, the role and its privileges, migrations, triggers, row level
-    security, what pools connections, clocks, the notification queue and bloat; it changes nothing. Exits 1
-    when something is wrong; remarks alone exit 0.
+    security, what pools connections, clocks, the notification queue, bloat, and defaults of the database
+    that break something; it changes nothing. Exits 1 when something is wrong; remarks alone exit 0.
 
     Example: ``reactor doctor --json``
 

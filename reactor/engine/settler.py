@@ -45,7 +45,7 @@ _ENOUGH = 200
 _PATIENT = 0.05
 #: For so many seconds after a settlement its connection is kept for the next.
 _LINGER = 0.5
-#: How long giving a lease back is tried when the server refuses it, in seconds.
+#: The longest pause before a refused lease is offered again, in seconds. No settling task waits for its end.
 _REFUSED = 0.3
 
 
@@ -170,15 +170,11 @@ class Settler:
         _count([segment])
 
     async def abandon(self, runs: Sequence[Run], *, interrupted: bool, reason: str | None) -> None:
-        """Give leases back unsettled; tries until the server answers, or the lease or the drain is over.
-
-        One that the server refuses to take back runs out by itself: no settling task waits for it.
-        """
+        """Give leases back unsettled; tries until the server answers, or the lease or the drain is over."""
         tenants = [run.tenant_id for run in runs]
         ids = [run.run_id for run in runs]
         reason = None if reason is None else storable(reason)
-        began, wait = asyncio.get_running_loop().time(), 0.1
-        until = began + self._lease.total_seconds()
+        until, wait = asyncio.get_running_loop().time() + self._lease.total_seconds(), 0.1
         while True:
             try:
                 async with borrow(self._pool) as connection:
@@ -190,7 +186,7 @@ class Settler:
                         for run in runs:
                             await self.abandon([run], interrupted=interrupted, reason=reason)
                         return
-                    until = min(until, began + _REFUSED)
+                    until = min(until, asyncio.get_running_loop().time() + _REFUSED)
                 if asyncio.get_running_loop().time() + wait > min(until, self.until):
                     log.warning(names.ABANDON_FAILED, runs=[str(i) for i in ids], error=str(error))
                     return

@@ -159,8 +159,8 @@ begin
                 return;
             end if;
             -- Together they are too heavy, which the end of this function knows how to divide, or somebody else finished
-            -- or interrupted them between the look and the lease. No search follows: a lease that this transaction takes, also one that
-            -- it gives back, makes others wait who may have what the search would want.
+            -- or interrupted them between the look and the lease. No search follows: a lease that this transaction took,
+            -- also one that it gave back, makes others wait who may have what the search would want.
             v_tenants := array[v_first];
             v_runs := array[v_run];
         end if;
@@ -175,13 +175,13 @@ begin
         c_last constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
         -- So many held tenants are stepped over one by one: a claim seldom meets more, and a step needs no preparation.
         c_patience constant int := 8;
+        -- So many gated events are set aside by a claim: it must end in time whatever the backlog, or it would be for nothing.
+        c_to_park constant int := 5000;
         v_now constant timestamptz := reactor.now();
         v_after uuid := coalesce(p_after, c_nil);
         v_place bigint := case when p_after is null then c_before else c_behind end;
         v_wrapped boolean := p_after is null;
         v_chunk int := p_tenants;
-        -- So many a claim: it must end in time whatever the backlog, or it would be for nothing.
-        c_to_park constant int := 5000;
         v_to_park int := c_to_park;
         v_found uuid[];
         v_stuck uuid;

@@ -186,22 +186,19 @@ def test_a_handlers_role_that_is_too_strong_is_wrong(cli, server):
         server.admin("alter role reactor_handler nobypassrls")
 
 
-def test_another_isolation_level_is_wrong_and_the_advice_mends_it(cli, db):
+@pytest.mark.parametrize(
+    ("default", "check"),
+    [
+        ("default_transaction_isolation = 'repeatable read'", "transactions"),
+        ("row_security = off", "row security"),
+    ],
+)
+def test_a_default_that_breaks_something_is_wrong_and_the_advice_mends_it(cli, db, default, check):
     name = db.value("select current_database()")
-    db.run(f"alter database {name} set default_transaction_isolation = 'repeatable read'")
+    db.run(f"alter database {name} set {default}")
     said = cli("doctor", "--json")
     assert said.code == 1
-    (wrong,) = findings(said)["transactions"]
-    db.run(wrong["mend"])
-    assert cli("doctor").code == 0
-
-
-def test_row_security_that_is_off_by_default_is_wrong_and_the_advice_mends_it(cli, db):
-    name = db.value("select current_database()")
-    db.run(f"alter database {name} set row_security = off")
-    said = cli("doctor", "--json")
-    assert said.code == 1
-    (wrong,) = findings(said)["row security"]
+    (wrong,) = findings(said)[check]
     db.run(wrong["mend"])
     assert cli("doctor").code == 0
 

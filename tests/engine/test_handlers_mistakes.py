@@ -331,6 +331,32 @@ async def test_two_statements_at_once_as_a_handlers_first_are_of_one_transaction
     assert await world.count("public.ledger where note in ('a', 'b')") == 2 * whole
 
 
+async def test_two_statements_at_once_behind_another_event_are_one_savepoints_or_refused(
+    world: World,
+) -> None:
+    app = Reactor()
+
+    @app.on("before")
+    async def before(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    @app.on("gather", max_attempts=1)
+    async def gather(event: Event[Any], ctx: Context) -> None:
+        await asyncio.gather(*(enter(event, ctx, note) for note in "ab"))
+
+    tenant = await world.tenant()
+    for _ in range(5):
+        await world.emit(tenant, "before")
+        await world.emit(tenant, "gather")
+    async with world.running(app):
+        await world.until("select not exists (select from reactor.events)")
+        await world.until(_LEFT_OPEN)
+    assert (await world.notes()).count("before") == 5
+    whole = await world.count("reactor.history where event_type = 'gather'")
+    assert whole + len(await world.dead()) == 5
+    assert await world.count("public.ledger where note in ('a', 'b')") == 2 * whole
+
+
 async def test_a_task_that_is_left_behind_while_it_opens_the_transaction_writes_nothing(world: World) -> None:
     app = Reactor()
     left: list[asyncio.Task[None]] = []

@@ -20,32 +20,44 @@ as $$
 declare
     -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
     v_due pg_catalog.timestamptz;
+    v_traceparent pg_catalog.text;
+    v_cause_id bigint;
+    v_depth int;
     v_id bigint;
 begin
-    if emit.tenant_id is null then
-        raise exception 'reactor.emit: tenant_id is null' using errcode = 'RX003';
-    end if;
-    if emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200 then
-        raise exception 'reactor.emit: event_type must have 1 to 200 characters' using errcode = 'RX003';
-    end if;
-    if emit.delay is null or emit.delay < interval '0' then
-        raise exception 'reactor.emit: delay must not be negative' using errcode = 'RX003';
-    end if;
-    -- From 17 on an interval may be infinite; an event that is due then is one that was set aside.
-    if emit.delay > interval '100 years' then
-        raise exception 'reactor.emit: delay must not be longer than 100 years' using errcode = 'RX003';
-    end if;
-    -- A handler speaks for its own tenant only. (In here current_user is the owner; the setting
-    -- "role" still says what the handler's transaction became.)
-    if current_setting('role', true) = 'reactor_handler'
-        and emit.tenant_id::pg_catalog.text is distinct from current_setting('reactor.tenant_id', true) then
-        raise exception 'reactor.emit: a handler may emit for its own tenant only'
-            using errcode = 'insufficient_privilege',
-                detail = format('the handler''s tenant is %s, the event''s %s',
-                    current_setting('reactor.tenant_id', true), emit.tenant_id);
-    end if;
-    if emit.delay > interval '0' then
-        v_due := reactor.now() + emit.delay;
+    -- One question for what is out of the ordinary, because each is made ready anew in each transaction.
+    if emit.tenant_id is null or emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200
+        or emit.delay is null or emit.delay <> interval '0'
+        or current_setting('reactor.traceparent', true) is not null
+        or current_setting('role', true) = 'reactor_handler' then
+        if emit.tenant_id is null then
+            raise exception 'reactor.emit: tenant_id is null' using errcode = 'RX003';
+        end if;
+        if emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200 then
+            raise exception 'reactor.emit: event_type must have 1 to 200 characters' using errcode = 'RX003';
+        end if;
+        if emit.delay is null or emit.delay < interval '0' then
+            raise exception 'reactor.emit: delay must not be negative' using errcode = 'RX003';
+        end if;
+        -- From 17 on an interval may be infinite; an event that is due then is one that was set aside.
+        if emit.delay > interval '100 years' then
+            raise exception 'reactor.emit: delay must not be longer than 100 years' using errcode = 'RX003';
+        end if;
+        -- A handler speaks for its own tenant only. (In here current_user is the owner; the setting
+        -- "role" still says what the handler's transaction became.)
+        if current_setting('role', true) = 'reactor_handler'
+            and emit.tenant_id::pg_catalog.text is distinct from current_setting('reactor.tenant_id', true) then
+            raise exception 'reactor.emit: a handler may emit for its own tenant only'
+                using errcode = 'insufficient_privilege',
+                    detail = format('the handler''s tenant is %s, the event''s %s',
+                        current_setting('reactor.tenant_id', true), emit.tenant_id);
+        end if;
+        if emit.delay > interval '0' then
+            v_due := reactor.now() + emit.delay;
+        end if;
+        v_traceparent := nullif(current_setting('reactor.traceparent', true), '');
+        v_cause_id := nullif(current_setting('reactor.cause_id', true), '')::bigint;
+        v_depth := nullif(current_setting('reactor.depth', true), '')::int + 1;
     end if;
 
     loop
@@ -54,10 +66,7 @@ begin
             traceparent, cause_id, depth)
         select
             t.id, emit.event_type, emit.subject_id, coalesce(emit.payload, '{}'), coalesce(emit.priority, 0),
-            v_due, emit.dedup_key,
-            nullif(current_setting('reactor.traceparent', true), ''),
-            nullif(current_setting('reactor.cause_id', true), '')::bigint,
-            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
+            v_due, emit.dedup_key, v_traceparent, v_cause_id, coalesce(v_depth, 0)
         from public.tenants t
         where t.id = emit.tenant_id
         on conflict (tenant_id, dedup_key) where dedup_key is not null do nothing

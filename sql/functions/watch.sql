@@ -193,18 +193,27 @@ begin
         v_subject := case when v_subject_type = 'uuid'::regtype
             then format('%s.%I', v_row, subject_column) else 'null::pg_catalog.uuid' end;
 
+        -- A write that nothing caused, of a session that never set a trace, is spared what reads the cause: a trigger's
+        -- plan is made ready at each write, function by function.
         v_insert := format($body$
-        insert into reactor.events (tenant_id, event_type, subject_id, payload, traceparent, cause_id, depth)
-        select %s.%I, %L, %s, %s,
-            nullif(current_setting('reactor.traceparent', true), ''),
-            nullif(current_setting('reactor.cause_id', true), '')::bigint,
-            coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
-        from %s
-        where %s;
+        if current_setting('reactor.traceparent', true) is null then
+            insert into reactor.events (tenant_id, event_type, subject_id, payload)
+            select %1$s
+            from %2$s
+            where %3$s;
+        else
+            insert into reactor.events (tenant_id, event_type, subject_id, payload, traceparent, cause_id, depth)
+            select %1$s,
+                nullif(current_setting('reactor.traceparent', true), ''),
+                nullif(current_setting('reactor.cause_id', true), '')::bigint,
+                coalesce(nullif(current_setting('reactor.depth', true), '')::int + 1, 0)
+            from %2$s
+            where %3$s;
+        end if;
         if found and pg_catalog.pg_sequence_last_value('reactor.doorbell'::pg_catalog.regclass) > 1 then
             perform pg_catalog.pg_notify('reactor', '');
         end if;$body$,
-            v_row, tenant_column, event_type, v_subject, v_payload, v_from, v_where);
+            format('%s.%I, %L, %s, %s', v_row, tenant_column, event_type, v_subject, v_payload), v_from, v_where);
         -- Where there is but one operation, no write asks which one it is.
         v_body := v_body || case when cardinality(operations) = 1 then v_insert
             else format(e'\n    if tg_op = %L then%s\n    end if;', upper(v_kind), v_insert) end;

@@ -79,6 +79,34 @@ async def test_inserts_updates_and_deletes_emit_with_the_row_as_subject(
     ]
 
 
+@pytest.mark.parametrize(
+    "write", ["insert into public.invoices (tenant_id) values ($1)", "select reactor.emit($1, 'x')"]
+)
+async def test_an_event_carries_the_trace_of_its_transaction_and_what_caused_it(
+    conn: Connection, tenant: UUID, write: str
+) -> None:
+    await conn.execute("select reactor.watch('public.invoices', 'x')")
+
+    async def written(
+        trace: str | None, cause: str = "", depth: str = ""
+    ) -> tuple[str | None, int | None, int]:
+        if trace is not None:
+            await conn.execute(
+                "select set_config('reactor.traceparent', $1, true), "
+                "set_config('reactor.cause_id', $2, true), set_config('reactor.depth', $3, true)",
+                *(trace, cause, depth),
+            )
+        await conn.execute(write, tenant)
+        (event,) = await emitted(conn)
+        return event["traceparent"], event["cause_id"], event["depth"]
+
+    # A new session does not know the settings; after a transaction that set them they are empty.
+    assert await written(None) == (None, None, 0)
+    assert await written("00-aa-bb-01") == ("00-aa-bb-01", None, 0)
+    assert await written("", "7", "2") == (None, 7, 3)
+    assert await written("") == (None, None, 0)
+
+
 async def test_update_of_columns_emits_only_when_one_of_them_really_changed(
     conn: Connection, tenant: UUID
 ) -> None:

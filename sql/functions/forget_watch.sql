@@ -9,7 +9,10 @@ declare
 begin
     delete from reactor.watches w
     where w.table_schema = p_schema and w.table_name = p_table and w.event_type = p_type
-        and pg_catalog.to_regclass(format('%I.%I', w.table_schema, w.table_name)) is null
+        and not exists (
+            select from pg_catalog.pg_class c
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = w.table_schema and c.relname = w.table_name)
         and not exists (
             select from pg_catalog.pg_trigger t
             where t.tgfoid = pg_catalog.to_regproc(format('reactor.%I', w.function_name)))

@@ -22,8 +22,11 @@ begin
         coalesce(x.relation::text, format('%I.%I', w.table_schema, w.table_name)),
         w.event_type, w.operations, w.tenant_column, w.subject_column, w.payload_columns, w.condition, w.created_at,
         case
-            when pg_catalog.to_regclass(format('%I.%I', w.table_schema, w.table_name)) is null and x.there is null
-                then 'no table'
+            -- (By the catalog: to_regclass() fails for a schema that this function's owner may not use.)
+            when x.there is null and not exists (
+                select from pg_catalog.pg_class c
+                join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                where n.nspname = w.table_schema and c.relname = w.table_name) then 'no table'
             when coalesce(x.there, 0) < cardinality(w.operations) then 'no trigger'
             when x.working < x.there then 'disabled'
             else 'ok' end

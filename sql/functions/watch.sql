@@ -30,6 +30,7 @@ as $$
 declare
     v_schema text;
     v_name text;
+    v_persistence "char";
     v_key text;
     v_function text;
     v_subject_type regtype;
@@ -52,12 +53,20 @@ declare
     v_reads_old boolean := coalesce(condition ~* '[[:<:]]old[[:>:]]', false);
     v_pairs boolean;
 begin
-    select n.nspname, c.relname into v_schema, v_name
+    select n.nspname, c.relname, c.relpersistence into v_schema, v_name, v_persistence
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid = watch."table" and c.relkind in ('r', 'p');
     if not found then
         raise exception 'reactor.watch: % is not a table', watch."table" using errcode = 'RX003';
+    end if;
+    if v_persistence = 't' then
+        raise exception 'reactor.watch: % is a temporary table', watch."table" using errcode = 'RX003',
+            hint = 'a trigger is for a table that stays; for one event use reactor.emit()';
+    end if;
+    -- Each event of such a table would make the next one.
+    if v_schema = 'reactor' or (v_schema = 'public' and v_name in ('agent_tenant_locks', 'agent_autonomous_runs')) then
+        raise exception 'reactor.watch: the reactor itself writes % for each event', watch."table" using errcode = 'RX003';
     end if;
     if event_type is null or event_type = '' or length(event_type) > 200 then
         raise exception 'reactor.watch: event_type must have 1 to 200 characters' using errcode = 'RX003';
@@ -225,7 +234,7 @@ begin
             v_function, format(e'\n#variable_conflict use_column\nbegin%s\n    return null;\nend;\n', v_body));
     exception when syntax_error then
         raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
-            using errcode = 'RX003', detail = condition;
+            using errcode = 'RX003', detail = coalesce(condition, '');
     end;
     execute format('revoke all on function reactor.%I() from public', v_function);
 
@@ -254,7 +263,7 @@ begin
         execute format('delete from reactor.%I', v_probe);
     exception when others then
         raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
-            using errcode = 'RX003', detail = condition,
+            using errcode = 'RX003', detail = coalesce(condition, ''),
                 hint = 'write NEW.column and OLD.column; schema-qualify functions of your own, and let reactor_owner use them';
     end;
     execute format('drop table reactor.%I', v_probe);

@@ -427,6 +427,28 @@ async def test_a_dropped_table_leaves_nothing_in_the_way_of_its_successor(
     assert await types(conn) == ["made"]
 
 
+async def test_a_table_of_a_schema_that_the_owner_may_not_use_is_listed_like_any_other(
+    conn: Connection, tenant: UUID
+) -> None:
+    await conn.execute(
+        "create schema closed; create table closed.notes (id uuid primary key, tenant_id uuid);"
+        "create table closed.dropped (like closed.notes including all);"
+        "select reactor.watch('closed.notes', 'noted'), reactor.watch('closed.dropped', 'noted'); drop table closed.dropped"
+    )
+    await conn.execute("set local role reactor")
+    listed = "select table_name, state from reactor.list_watches() where event_type = 'noted'"
+    assert [tuple(row) for row in await conn.fetch(listed)] == [
+        ("closed.dropped", "no table"),
+        ("closed.notes", "ok"),
+    ]
+    await conn.execute("set local role reactor_owner")
+    forgotten = [
+        await conn.fetchval("select reactor.forget_watch('closed', $1, 'noted')", name)
+        for name in ("notes", "dropped")
+    ]
+    assert forgotten == [False, True]
+
+
 async def test_unwatch_removes_the_trigger_and_is_content_with_nothing_to_remove(
     conn: Connection, tenant: UUID
 ) -> None:
@@ -465,12 +487,16 @@ async def test_unwatch_removes_the_trigger_and_is_content_with_nothing_to_remove
         ("'public.invoices', 'x', condition => '1) or (1'", "does not fit"),
         ("'public.invoices', 'x', condition => 'old.total > 1 /* '", "does not fit"),
         ("'public.keyless', 'x', '{update}', condition => 'old.a > new.a'", "no primary key"),
+        ("'pg_temp.passing', 'x'", "is a temporary table"),
+        ("'reactor.history', 'x'", "the reactor itself writes reactor.history"),
+        ("'public.agent_tenant_locks', 'x'", "the reactor itself writes public.agent_tenant_locks"),
     ],
 )
 async def test_bad_arguments_are_refused_with_the_reason_and_change_nothing(
     conn: Connection, tenant: UUID, call: str, told: str
 ) -> None:
     await conn.execute("create table public.keyless (id uuid, tenant_id uuid, a int)")
+    await conn.execute("create temporary table passing (id uuid, tenant_id uuid)")
     async with refused(conn, told):
         await conn.execute(f"select reactor.watch({call})")
     assert await conn.fetchval("select count(*) from reactor.watches where event_type = 'x'") == 0

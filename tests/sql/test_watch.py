@@ -433,7 +433,8 @@ async def test_a_table_of_a_schema_that_the_owner_may_not_use_is_listed_like_any
     await conn.execute(
         "create schema closed; create table closed.notes (id uuid primary key, tenant_id uuid);"
         "create table closed.dropped (like closed.notes including all);"
-        "select reactor.watch('closed.notes', 'noted'), reactor.watch('closed.dropped', 'noted'); drop table closed.dropped"
+        "select reactor.watch('closed.notes', 'noted'), reactor.watch('closed.dropped', 'noted');"
+        "drop table closed.dropped"
     )
     await conn.execute("set local role reactor")
     listed = "select table_name, state from reactor.list_watches() where event_type = 'noted'"

@@ -40,7 +40,9 @@ create table dispatched (
     at timestamptz not null default clock_timestamp());
 create index on dispatched (tenant_id, id);
 create function dispatch_rows() returns trigger language plpgsql security definer set search_path = '' as $$
-begin insert into public.dispatched (tenant_id, event_type, subject) select tenant_id, 'noop', id from new_rows; return null; end $$;
+begin
+insert into public.dispatched (tenant_id, event_type, subject) select tenant_id, 'noop', id from new_rows;
+return null; end $$;
 create trigger o after insert on dispatchable referencing new table as new_rows
 for each statement execute function dispatch_rows();
 create table watched (like plain including all);

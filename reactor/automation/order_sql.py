@@ -23,7 +23,7 @@ for no key update of o, q skip locked
 # sees of a locked order stays true until we commit.
 #
 # `taken` is what validated orders take of their client's credit until they are billed. The queue row says
-# whether an order was validated; the order's own status is the application's. It is read in one snapshot with
+# whether an order was validated, by us or by a person; the order's own status is the application's. It is read in one snapshot with
 # the client's balance: an application that bills an order moves its amount from the one to the other, and two
 # snapshots could miss it or count it twice. No lock on the client is needed: one run at a time works for a
 # tenant (its lease, which is checked again as the transaction commits), so nobody else validates an order
@@ -32,17 +32,22 @@ for no key update of o, q skip locked
 # Every row is looked up by its id or client, in laterals that cannot be flattened (`offset 0`): the planner
 # takes a batch for a good part of a tenant's rows, and would read the tenant's whole queue for each.
 #
-# status and payment_method may be enums in an application's own table, hence the casts.
+# An application's own table may have an enum for a status, a number for a zip code or a phone, and a float for an
+# amount, hence the casts.
 LOAD: Final[LiteralString] = """
 with batch as materialized (
     select
         q.id as queue_id, q.status as queue_status, q.order_id,
         o.id as found_order, o.client_id, o.status::text as order_status,
-        o.payment_method::text as payment_method, o.fee_amount, o.total_amount, o.tech_fee,
-        o.property_address, o.property_city, o.property_state, o.property_zip,
-        o.borrower_name, o.borrower_email, o.borrower_phone, o.property_contact_phone,
-        p.id as found_product, p.min_price, p.max_price,
-        c.id as found_client, c.is_active, c.credit_limit, c.balance
+        o.payment_method::text as payment_method, o.fee_amount::numeric as fee_amount,
+        o.total_amount::numeric as total_amount, o.tech_fee::numeric as tech_fee,
+        o.property_address::text as property_address, o.property_city::text as property_city,
+        o.property_state::text as property_state, o.property_zip::text as property_zip,
+        o.borrower_name::text as borrower_name, o.borrower_email::text as borrower_email,
+        o.borrower_phone::text as borrower_phone, o.property_contact_phone::text as property_contact_phone,
+        p.id as found_product, p.min_price::numeric as min_price, p.max_price::numeric as max_price,
+        c.id as found_client, c.is_active,
+        c.credit_limit::numeric as credit_limit, c.balance::numeric as balance
     from unnest($1::uuid[]) as w (id)
     cross join lateral (select q.* from public.order_processing_queue q where q.id = w.id offset 0) q
     left join lateral (select o.* from public.orders o where o.id = q.order_id offset 0) o on true
@@ -50,14 +55,14 @@ with batch as materialized (
     left join lateral (select c.* from public.clients c where c.id = o.client_id offset 0) c on true
 ),
 taken as (
-    select o.client_id, sum(o.total_amount) as amount
+    select o.client_id, sum(o.total_amount::numeric) as amount
     from (select distinct b.client_id from batch b where b.payment_method = $2) b
     cross join lateral (select o.* from public.orders o where o.client_id = b.client_id offset 0) o
     cross join lateral (
         select q.* from public.order_processing_queue q where q.order_id = o.id offset 0) q
     where o.payment_method::text = $2
         and (o.status is null or lower(o.status::text) <> all ($3::text[]))
-        and q.status = 'validated' and q.credit_valid
+        and q.status = 'validated'
     group by o.client_id
 )
 select b.*, coalesce(t.amount, 0) as taken

@@ -189,7 +189,7 @@ async def check_orders(conn: Connection) -> list[str]:
             if cards[str(row["order_id"]), kind] != int(serious):
                 troubles.append(f"{cards[str(row['order_id']), kind]} cards for {kind}")
         wrong += [f"order {row['order_id']} ({row['queue_status']}): {trouble}" for trouble in troubles]
-        if row["queue_status"] == "validated" and row["credit_valid"]:
+        if row["queue_status"] == "validated":
             earlier[row["client_id"]] += _counted(row)
     return wrong + list(_overdrawn(rows, earlier))
 

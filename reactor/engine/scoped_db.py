@@ -38,7 +38,8 @@ class ScopedDb:
         if forbidden is not None:
             raise ScopeBroken(
                 f"handler {self._handler} may not run {forbidden!r} through ctx.db: "
-                "the transaction commits together with the acknowledgement, and the session is the reactor's",
+                "the transaction commits together with the acknowledgement, "
+                "and its tenant and session are the reactor's",
                 hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
             )
         connection = await self._scope.use(self.check_open)

@@ -26,13 +26,15 @@ declare
     v_in_day int;
     v_actions int;
     v_ahead timestamptz;
+    -- Not '1 day', which is counted on the session's clock: where that one goes forward it ends before the day (UTC) does.
+    c_day constant interval := '24 hours';
 begin
     if p_count <= 0 then
         return;
     end if;
     if least(p_per_hour, p_per_day, p_actions_per_hour) <= 0 then
         granted := p_count;
-        delay := date_trunc('day', v_now, 'UTC') + interval '1 day' - v_now;
+        delay := date_trunc('day', v_now, 'UTC') + c_day - v_now;
         return next;
         return;
     end if;
@@ -49,7 +51,7 @@ begin
         from public.agent_rate_limits r
         where r.tenant_id = p_tenant_id and r.action_type in (p_action_type, 'action')
             and r.window_start >= date_trunc('day', slot, 'UTC')
-            and r.window_start < date_trunc('day', slot, 'UTC') + interval '1 day';
+            and r.window_start < date_trunc('day', slot, 'UTC') + c_day;
 
         granted := least(
             v_left, p_per_hour - v_in_hour, p_per_day - v_in_day, p_actions_per_hour - v_actions);
@@ -71,7 +73,7 @@ begin
             where r.tenant_id = p_tenant_id and r.action_type = p_action_type and r.window_start > v_hour;
             slot := greatest(slot + interval '1 hour', v_ahead);
         elsif p_per_day is not null and p_per_day - v_in_day - greatest(granted, 0) <= 0 then
-            slot := date_trunc('day', slot, 'UTC') + interval '1 day';
+            slot := date_trunc('day', slot, 'UTC') + c_day;
         else
             slot := slot + interval '1 hour';
         end if;

@@ -1,7 +1,7 @@
 --! requires: drop_other_signatures, only_executable_by, now
 -- Notes that somebody was in touch: called by the application, by its users for their own tenant, and by the
 -- engagement handler after it sent an email (p_touched_by NULL, the agent). Returns the id of the client's
--- clock, or of the contact's where no client is given.
+-- clock, or of the contact's where no client is given. An interval of no days would be over with the touch: it is one.
 
 select reactor.drop_other_signatures('update_engagement_clock', array[
   'p_tenant_id uuid, p_client_id uuid, p_contact_id uuid, p_touch_type text, p_touched_by uuid → uuid']);
@@ -36,7 +36,7 @@ begin
       set last_touch_at = excluded.last_touch_at,
           last_touch_type = excluded.last_touch_type,
           last_touch_by = excluded.last_touch_by,
-          next_touch_due = v_now + make_interval(days => least(c.engagement_interval_days, 36500)),
+          next_touch_due = v_now + make_interval(days => greatest(1, least(c.engagement_interval_days, 36500))),
           evaluated_at = excluded.evaluated_at,
           updated_at = v_now
     returning c.id into v_client_clock;
@@ -50,7 +50,7 @@ begin
       set last_touch_at = excluded.last_touch_at,
           last_touch_type = excluded.last_touch_type,
           last_touch_by = excluded.last_touch_by,
-          next_touch_due = v_now + make_interval(days => least(c.engagement_interval_days, 36500)),
+          next_touch_due = v_now + make_interval(days => greatest(1, least(c.engagement_interval_days, 36500))),
           evaluated_at = excluded.evaluated_at,
           updated_at = v_now
     returning c.id into v_contact_clock;

@@ -155,7 +155,9 @@ async def test_orders_that_fit_alone_but_not_together_do_not_both_pass_in_two_ba
         ("update orders set status = 'new'", False),
         ("update order_processing_queue set status = 'exception'", True),
         ("update order_processing_queue set status = 'pending'", True),
-        ("update order_processing_queue set credit_valid = false", True),
+        # A person validated it in spite of its credit, or before there was an automation.
+        ("update order_processing_queue set credit_valid = false", False),
+        ("update order_processing_queue set credit_valid = null", False),
         ("update clients set credit_limit = 1200", True),
         ("update clients set credit_limit = 'NaN'", False),
         ("update orders set total_amount = 'NaN'", False),
@@ -170,6 +172,27 @@ async def test_what_an_earlier_order_takes_of_the_credit(desk, change, passes):
     queue = await desk.queue(later)
     await desk.process(queue)
     assert (await desk.row(queue))["credit_valid"] is passes
+
+
+@pytest.mark.parametrize("amounts", ["double precision", "numeric"])
+async def test_an_applications_own_types_of_an_orders_columns_are_read_as_what_they_mean(desk, amounts):
+    await desk.conn.execute(
+        f"""alter table orders
+            alter property_zip type int using property_zip::int,
+            alter borrower_phone type bigint using null,
+            alter property_address type jsonb using to_jsonb(property_address),
+            alter fee_amount type {amounts},
+            alter total_amount type {amounts},
+            alter tech_fee type {amounts}"""
+    )
+    good = await desk.queue(
+        await desk.order(property_zip=45501, borrower_phone=15550101, property_address={"street": "Elm"})
+    )
+    bad = await desk.queue(await desk.order(property_zip=None, total_amount=12, property_address={}))
+    for queue in (good, bad):
+        await desk.process(queue)
+    assert (await desk.row(good))["status"] == "validated"
+    assert ("requirements", "warning", "locality_incomplete") in await desk.exceptions(bad)
 
 
 async def test_other_clients_and_other_tenants_take_nothing(desk):

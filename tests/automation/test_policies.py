@@ -1,7 +1,7 @@
 """Policies as they act: violations on record, and places in the hours to come."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -124,6 +124,28 @@ async def test_places_fill_the_hours_in_order_within_every_limit(conn):
         ("email_send", 12),
         ("research", 3),
     ]
+
+
+@pytest.mark.parametrize("day", [datetime(2027, 3, 28, tzinfo=UTC), datetime(2027, 10, 31, tzinfo=UTC)])
+async def test_a_day_of_utc_has_24_hours_also_where_the_databases_clock_is_put_forward_or_back(conn, day):
+    company = await Company.found(conn)
+    await conn.execute("set timezone = 'Europe/Berlin'; set statement_timeout = '10s'")
+    await DatabaseClock(conn).stop(day + timedelta(hours=12))
+    rows = [
+        row
+        for count in (2, 3)
+        for row in await conn.fetch(RESERVE, company.tenant_id, "email_send", count, 20, 3, 100)
+    ]
+    assert [(row["slot"], row["granted"]) for row in rows] == [
+        (day + timedelta(hours=12), 2),
+        (day + timedelta(hours=12), 1),
+        (day + timedelta(hours=24), 2),
+    ]
+    await DatabaseClock(conn).stop(day + timedelta(hours=23, minutes=30))
+    delay = await conn.fetchval(
+        "select delay from reactor.reserve_slots($1, 'x', 1, 0, 1, 1)", company.tenant_id
+    )
+    assert delay == timedelta(minutes=30)
 
 
 @pytest.mark.parametrize("limits", [(0, 10, 10), (10, 0, 10), (10, 10, 0), (-1, None, 5)])

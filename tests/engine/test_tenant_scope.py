@@ -59,6 +59,8 @@ async def test_a_handler_sees_and_changes_nothing_of_another_tenant(world: World
             "permission denied",
         ),
         ("create table public.mine (a int)", "permission denied"),
+        ("set local reactor.tenant_id = '{theirs}'; update public.ledger set note = 'x'", "may not run"),
+        ("select set_config('reactor.tenant_id', '{theirs}', true)", "may not run"),
         ("alter table public.ledger disable row level security", "must be owner"),
     ],
 )

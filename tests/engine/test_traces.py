@@ -154,7 +154,9 @@ async def test_what_row_level_security_refuses_is_kept_with_what_to_do(world: Wo
     @app.on("leaving", max_attempts=1)
     async def leaving(event: Event[Any], ctx: Context) -> None:
         await enter(event, ctx)
-        await ctx.db.execute("select set_config('reactor.tenant_id', '', true)")
+        await ctx.db.execute(
+            "do $$ begin execute format('set local %I.tenant_id = %L', 'reactor', ''); end $$"
+        )
 
     tenant = await world.tenant()
     kinds = ("unprotected", "foreign", "committing", "leaving")

@@ -41,6 +41,19 @@ async def test_a_first_touch_makes_the_clock_and_a_later_one_keeps_its_interval(
     assert (row["is_compliant"], row["days_overdue"], row["last_touch_by"]) == (True, 0, None)
 
 
+async def test_an_interval_of_no_days_is_one_so_that_the_clock_is_compliant_again(
+    rolled_back: pool.Connection, tenant: people.Tenant
+) -> None:
+    for days in (0, -3):
+        await rolled_back.fetchval(_TOUCH, tenant.id, tenant.client, tenant.contact, "call", None)
+        await rolled_back.execute("update engagement_clocks set engagement_interval_days = $1", days)
+        await rolled_back.fetchval(_TOUCH, tenant.id, tenant.client, tenant.contact, "call", None)
+        rows = await rolled_back.fetch(
+            "select next_touch_due - last_touch_at, is_compliant from engagement_clocks"
+        )
+        assert [tuple(row) for row in rows] == [(timedelta(days=1), True)] * 2
+
+
 async def test_client_and_contact_can_be_touched_together_or_each_alone(
     rolled_back: pool.Connection, tenant: people.Tenant
 ) -> None:

@@ -9,10 +9,17 @@ from reactor.engine.forbidden import forbidden_statement
 ENDS = ["commit", "COMMIT WORK", "end", "abort", "rollback", "begin", "start transaction", "reset role",
         "reset all", "discard all", "set role none", "set local role x", "set session authorization y",
         "set transaction read only", "prepare transaction 'x'", "rollback and chain",
-        "prepare p as select 1"]  # fmt: skip
+        "prepare p as select 1", "set local reactor.tenant_id = 'x'", "set reactor.tenant_id to default",
+        'set session "reactor".tenant_id = 1', 'set local "role" to x', "reset reactor.tenant_id",
+        "select set_config('reactor.tenant_id', $1, true)", "select set_config( 'ROLE' , 'x', true)",
+        "select pg_catalog.set_config($1, $2, true)", "select set_config('rea' || 'ctor.a', 'x', true)",
+        'select pg_catalog."set_config"(\'session_authorization\', \'x\', true)']  # fmt: skip
 FINE = ["select 1", "savepoint a", "rollback to a", "rollback to savepoint a", "rollback work to a",
         "release savepoint a", "set local my.x = 1", "update t set role = 'x'",
         "insert into end_of_day values (1)", "select 'commit'", "select $$; commit$$",
+        "select set_config('my.x', $1, true)", "set local my.reactor = 'x'", "select * from reactor.events",
+        "select pg_catalog.set_config('work_mem', '4MB', true)", "insert into t values ('reactor.tenant_id')",
+        "update settings set reactor = 1",
         'select 1 as "end; commit"',
         "do $x$ begin perform 1; end $x$", "-- commit\nselect 1", "/* ; commit */ select 1"]  # fmt: skip
 

@@ -23,17 +23,17 @@ for no key update of o, q skip locked
 # sees of a locked order stays true until we commit.
 #
 # `taken` is what validated orders take of their client's credit until they are billed. The queue row says
-# whether an order was validated, by us or by a person; the order's own status is the application's. It is read in one snapshot with
-# the client's balance: an application that bills an order moves its amount from the one to the other, and two
-# snapshots could miss it or count it twice. No lock on the client is needed: one run at a time works for a
-# tenant (its lease, which is checked again as the transaction commits), so nobody else validates an order
-# of these clients between this reading and our commit.
+# whether an order was validated, by us or by a person; the order's own status is the application's. It is
+# read in one snapshot with the client's balance: an application that bills an order moves its amount from the
+# one to the other, and two snapshots could miss it or count it twice. No lock on the client is needed: one
+# run at a time works for a tenant (its lease, which is checked again as the transaction commits), so nobody
+# else validates an order of these clients between this reading and our commit.
 #
 # Every row is looked up by its id or client, in laterals that cannot be flattened (`offset 0`): the planner
 # takes a batch for a good part of a tenant's rows, and would read the tenant's whole queue for each.
 #
-# An application's own table may have an enum for a status, a number for a zip code or a phone, and a float for an
-# amount, hence the casts.
+# An application's own table may have an enum for a status, a number for a zip code or a phone, and a float
+# for an amount, hence the casts.
 LOAD: Final[LiteralString] = """
 with batch as materialized (
     select

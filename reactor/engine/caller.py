@@ -275,6 +275,10 @@ class Caller:
         finally:
             run.calling_since = 0.0
             run.context = None
+            if scope.fencing:
+                # A task that was left behind is in the middle of a checkpoint: what it would commit is the next
+                # handler's, and the role is not a handler's.
+                scope.terminate()
             db = ctx.used_db
             if db is not None and isinstance(db, ScopedDb):
                 db.close()
@@ -298,12 +302,7 @@ class Caller:
         scope, segment = run.scope, run.segment
         assert scope is not None
         assert segment is not None
-        if run.context is not ctx:
-            # What it would commit is another handler's.
-            raise ScopeBroken(
-                f"handler {ctx.handler} called ctx.checkpoint() after it returned",
-                hint="await everything that the handler starts",
-            )
+        _check_at_work(run, ctx)
         if scope.depth:
             raise ScopeBroken(
                 f"handler {ctx.handler} called ctx.checkpoint() inside ctx.db.transaction()",
@@ -319,6 +318,7 @@ class Caller:
                     run.lost = True
                     raise failed
                 raise ScopeUnavailable(text_of(failed)) from failed
+            _check_at_work(run, ctx)
         if counted := ctx.take_counters():
             segment.counters.add(counted)
         try:
@@ -331,6 +331,15 @@ class Caller:
         segment.done.clear()
         segment.outcomes.clear()
         segment.counters = RunCounters()
+
+
+def _check_at_work(run: Run, ctx: Context) -> None:
+    if run.context is not ctx:
+        # What it would commit is another handler's.
+        raise ScopeBroken(
+            f"handler {ctx.handler} called ctx.checkpoint() after it returned",
+            hint="await everything that the handler starts",
+        )
 
 
 def _in_parts(

@@ -173,18 +173,22 @@ class Claimer:
         self._scope.shield = True
         try:
             let_go, self._let_go = self._let_go, False
-            claimed = await calls.claim(
-                connection,
-                replica=self._replica,
-                tenants=room,
-                batch=batch,
-                lease=self._lease,
-                # A look that begins at the first tenant has no second half.
-                after=None if self._took_all else self._after,
-                gated=self._gated,
-                peers=peers if only_mine and len(peers) > 1 else None,
-                free=free,
-            )
+            try:
+                claimed = await calls.claim(
+                    connection,
+                    replica=self._replica,
+                    tenants=room,
+                    batch=batch,
+                    lease=self._lease,
+                    # A look that begins at the first tenant has no second half.
+                    after=None if self._took_all else self._after,
+                    gated=self._gated,
+                    peers=peers if only_mine and len(peers) > 1 else None,
+                    free=free,
+                )
+            except BaseException:
+                self._let_go |= let_go
+                raise
             rows = claimed.rows
             if self._after is not None and len(rows) > 1:
                 # In turn: the look went from there to the last tenant, and on from the first.

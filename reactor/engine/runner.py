@@ -88,7 +88,8 @@ class Runner:
             metrics.RUNS_LOST.inc()
             log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
             # An acknowledgement is refused, too, where a commit whose answer was lost had made it already:
-            # then the lease is ours still, and nobody else would give it back.
+            # then the lease is ours still, and nobody else would give it back. The handler may hold its row.
+            await _quietly_roll_back(scope)
             await self._settler.abandon([run], interrupted=False, reason="nothing could be acknowledged")
             self._settler.released()
         except (Interrupted, *LOST) as error:

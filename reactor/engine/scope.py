@@ -71,6 +71,8 @@ class Scope:
         self.asked_at = 0.0
         #: the transaction was cut while earlier events had written in it: nothing of it may be settled
         self.broken = False
+        #: from the fence to the commit the transaction has the replica's own role, which is no handler's
+        self.fencing = False
 
     @property
     def connection(self) -> Connection | None:
@@ -95,30 +97,42 @@ class Scope:
 
         ``check`` raises when whoever asks may use it no more: perhaps by the time that it is open.
         """
-        if self.broken:
-            raise ScopeBroken(
-                f"handler {self.handler} used ctx.db after its transaction was cut",
-                hint="nothing of it is committed, its events are done again one by one; a connection that "
-                "fell silent, or a handler that would not end, is named in the log before this",
-            )
+        self._refuse()
         if self._connection is not None and self._marked:
             return self._connection
         # Two statements at once, as a handler's first, are of one transaction all the same.
         async with self._opening:
+            # The one before may have found the connection silent, and cut it.
+            self._refuse()
             if self._connection is None:
                 return await self._begin(check)
             if not self._marked:
                 await self._mark(self._connection)
             return self._connection
 
+    def _refuse(self) -> None:
+        if self.broken:
+            raise ScopeBroken(
+                f"handler {self.handler} used ctx.db after its transaction was cut",
+                hint="nothing of it is committed, its events are done again one by one; a connection that "
+                "fell silent, or a handler that would not end, is named in the log before this",
+            )
+        if self.fencing:
+            raise ScopeBroken(
+                f"handler {self.handler} used ctx.db while ctx.checkpoint() committed",
+                hint="await ctx.checkpoint() before the next use",
+            )
+
     async def _mark(self, connection: Connection) -> None:
+        cause = self._cause
         previous = "release savepoint reactor_event; " if self.marks else ""
         try:
             await self._run(connection, f"{previous}savepoint reactor_event; select {self._cause_settings()}")
         except TimeoutError as error:
             raise ScopeUnavailable("the connection fell silent") from error
         self.marks += 1
-        self._marked = True
+        # A task that was left behind marks for the event before; this one has its own mark to make.
+        self._marked = cause is self._cause
 
     async def _begin(self, check: Callable[[], None]) -> Connection:
         connection = await self._open()
@@ -198,7 +212,7 @@ class Scope:
         """Undo everything and give the connection back."""
         connection, self._connection = self._connection, None
         self.marks = 0
-        self.broken = self._marked = self._opened_by_current = False
+        self.broken = self.fencing = self._marked = self._opened_by_current = False
         if connection is None:
             return
         try:
@@ -221,11 +235,12 @@ class Scope:
         except BaseException:
             self._connection = None
             self.broken = True
+            self.fencing = False
             await self._discard(connection)
             raise
         self._connection = None
         self.marks = 0
-        self._marked = self._opened_by_current = False
+        self.fencing = self._marked = self._opened_by_current = False
         await give_back(self._pool, connection)
 
     async def leave_role(self) -> Connection:
@@ -236,6 +251,7 @@ class Scope:
         """
         connection = self._connection
         assert connection is not None
+        self.fencing = True
         await self._run(
             connection,
             # The driver asks for types it does not know, and here a temporary one would come first.

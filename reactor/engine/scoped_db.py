@@ -20,6 +20,10 @@ class ScopedDb:
         self._handler = scope.handler = handler
         self._closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """The handler returned: a task that it left behind must not write into another's transaction."""
         self._closed = True
@@ -101,6 +105,9 @@ class Savepoint:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         connection = self._connection
         assert connection is not None
+        if self._db.is_closed:
+            # The handler did not wait for it: by now the transaction is the next one's.
+            return
         undo = f"rollback to savepoint {self._name}; " if kind is not None else ""
         try:
             await connection.execute(f"{undo}release savepoint {self._name}")

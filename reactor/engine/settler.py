@@ -75,9 +75,7 @@ class Settler:
         released: Callable[[], None],
     ) -> None:
         self._pool = pool
-        # An event that came while its tenant was leased rang when a claim
-        # could not take it, and nobody else would look for it before the next poll.
-        #: called when leases were given back or lost: there may be something to claim
+        #: called when leases were given back or lost: what came meanwhile rang when nobody could take it
         self.released = released
         self._batch = batch
         self._lease = lease
@@ -327,7 +325,9 @@ class Settler:
             self.released()
         else:
             log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=text_of(error))
-            await self.abandon(handed_over, interrupted=True, reason=text_of(error) or kind_of(error))
+            # Whoever holds a row of theirs holds up giving them back as well: their leases run out.
+            if not isinstance(error, asyncpg.LockNotAvailableError):
+                await self.abandon(handed_over, interrupted=True, reason=text_of(error) or kind_of(error))
 
 
 def _weight(waiting: _Waiting) -> int:

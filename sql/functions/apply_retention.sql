@@ -41,7 +41,10 @@ begin
                         select d.ctid from public.%1$I d where %2$s limit $2 for update skip locked))', v_rule.name, v_rule.condition)
         using reactor.now() - v_rule.keep, p_limit;
       get diagnostics removed = row_count;
-    exception when others then
+    exception
+    when insufficient_resources or transaction_rollback or lock_not_available then
+      raise;
+    when others then
       -- The application refuses it; the other tables, and the partitions, have theirs all the same.
       raise warning 'what is old of % cannot be deleted: %', v_rule.name, sqlerrm;
       removed := 0;

@@ -38,7 +38,11 @@ begin
             offset 0)
         order by f.n;
         get diagnostics v_raised = row_count;
-    exception when others then
+    exception
+    -- The server's trouble is nobody's fault: all of it is tried again.
+    when insufficient_resources or transaction_rollback or lock_not_available then
+        raise;
+    when others then
         -- The application refuses one of them; the others are raised one by one.
         if jsonb_array_length(p_findings) = 1 then
             raise warning 'an alert of tenant % cannot be raised: %', p_findings -> 0 ->> 'tenant_id', sqlerrm;

@@ -20,7 +20,11 @@ begin
             next_hour_priorities jsonb)
         on conflict (id) do nothing;
         get diagnostics v_written = row_count;
-    exception when others then
+    exception
+    -- The server's trouble is nobody's fault: all of it is tried again.
+    when insufficient_resources or transaction_rollback or lock_not_available then
+        raise;
+    when others then
         -- The application refuses one of them; the others are written one by one.
         if jsonb_array_length(p_reflections) = 1 then
             raise warning 'the reflection of tenant % cannot be written: %', p_reflections -> 0 ->> 'tenant_id', sqlerrm;

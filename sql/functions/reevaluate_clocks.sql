@@ -1,6 +1,6 @@
 --! requires: now, require_leader
 -- Keeps days_overdue right: clocks that stay overdue are judged again once a day. Emits nothing (the
--- trigger wants the transition). Called by housekeeping, until it returns less than p_limit.
+-- trigger wants the transition). Called by housekeeping, until it returns 0.
 create or replace function reactor.reevaluate_clocks(p_term bigint, p_limit int default 1000) returns int
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
@@ -22,7 +22,10 @@ begin
     begin
         update public.engagement_clocks c set evaluated_at = reactor.now() where c.id = any (v_clocks);
         get diagnostics v_count = row_count;
-    exception when others then
+    exception
+    when insufficient_resources or transaction_rollback or lock_not_available then
+        raise;
+    when others then
         -- The application refuses one of them; the others are judged one by one.
         v_count := 0;
         foreach v_clock in array v_clocks loop

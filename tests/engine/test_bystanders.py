@@ -211,7 +211,7 @@ async def test_a_run_that_somebody_holds_keeps_no_tenant_that_is_settled_with_it
             )
             go.set()
             others = "select count(*) = 5 from reactor.history where interruptions = 0 and tenant_id <> $1"
-            await world.until(others, tenants[0], within=15)
+            await world.until(others, tenants[0], within=7)
 
 
 async def test_runs_that_the_application_lets_nobody_end_keep_no_settling_task(world: World) -> None:

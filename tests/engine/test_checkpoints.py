@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from reactor import Context, Event, Reactor, Retry
-from tests.engine.conftest import World
+from tests.engine.conftest import World, enter
 
 DEFERRED = """
     create table public.deferred (tenant_id uuid, what text);
@@ -66,7 +66,8 @@ async def test_a_lease_is_given_back_when_a_checkpoint_was_committed_and_nobody_
     tries = 0
 
     @app.on("first")
-    async def first(event: Event[Any], ctx: Context) -> None: ...
+    async def first(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
 
     @app.on("slow", timeout="1s")
     async def slow(event: Event[Any], ctx: Context) -> None:
@@ -82,3 +83,5 @@ async def test_a_lease_is_given_back_when_a_checkpoint_was_committed_and_nobody_
     # With an hour's lease, waiting for its end would be too long.
     await world.drain(app, within=30, lease_seconds=3600)
     assert await world.count("reactor.history") == 2
+    # Done again, but not once more: what the checkpoint had acknowledged already was refused.
+    assert await world.notes() == ["first"]

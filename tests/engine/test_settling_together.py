@@ -8,7 +8,7 @@ import pytest
 from reactor import Context, Event, Reactor
 from reactor.db import calls
 from reactor.engine import settler
-from tests.engine.conftest import World
+from tests.engine.conftest import World, enter
 
 TENANTS = 8
 
@@ -105,3 +105,21 @@ async def test_a_settlement_that_is_refused_for_one_tenant_is_no_other_tenants_f
     assert groups[0] == TENANTS
     assert [row["tenant_id"] for row in await world.dead()] == [tenants[0]]
     assert await world.count("reactor.history where event_type = 'step' and interruptions = 0") == TENANTS - 1
+
+
+async def test_handlers_that_take_longer_than_a_lease_are_handled_one_after_the_other(world: World) -> None:
+    """What is next gets a lease from now on, not from when the handler's transaction began."""
+    app = Reactor()
+
+    @app.on("long")
+    async def long(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        # Longer than the lease of one second: by the server's clock, in this transaction.
+        await ctx.db.execute("select pg_sleep(1.3)")
+
+    tenant = await world.tenant()
+    for _ in range(3):
+        await world.emit(tenant, "long")
+    await world.drain(app, within=20, lease_seconds=1)
+    assert await world.notes() == ["long"] * 3
+    assert await world.count("reactor.history where interruptions > 0") == 0

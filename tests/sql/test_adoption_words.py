@@ -7,13 +7,16 @@ _OLDER = """
 create table tenants (id uuid primary key default gen_random_uuid(), name text not null);
 insert into tenants (name) values ('a');
 create table agent_alerts (
-    id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants, alert_type text, severity text,
-    message text, acknowledged bool default false, acknowledged_at timestamptz, created_at timestamptz default now());
+    id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants,
+    alert_type text, severity text, message text, acknowledged bool default false,
+    acknowledged_at timestamptz, created_at timestamptz default now());
 insert into agent_alerts (tenant_id, alert_type, severity, message) select id, 'disk', 'CRITICAL', 'm' from tenants;
 create table orders (id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants, note text);
-insert into orders (tenant_id, note) select t.id, n from tenants t, unnest('{PENDING," Pending ",validated}'::text[]) n;
+insert into orders (tenant_id, note)
+select t.id, n from tenants t, unnest(array['PENDING', ' Pending ', 'validated']) n;
 create table order_processing_queue (
-    id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants, order_id uuid, status text);
+    id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants,
+    order_id uuid, status text);
 insert into order_processing_queue (tenant_id, order_id, status) select tenant_id, id, note from orders;
 create table order_processing_exceptions (
     id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants, order_id uuid,

@@ -1,12 +1,15 @@
 """What of one tenant cannot be swept stops no other's deadlines; errors are kept within bounds."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from reactor.db import calls
 from reactor.db.pool import Connection
+from reactor.upkeep import housekeeping
 
 REFUSE = """
     create function public.refuse() returns trigger language plpgsql as $$
@@ -166,6 +169,54 @@ async def test_a_clock_that_cannot_be_judged_again_stops_no_other(conn: Connecti
     assert await conn.fetchval("select reactor.reevaluate_clocks($1)", await _lead(conn)) == 1
     late = "select tenant_id from engagement_clocks where evaluated_at < now() - interval '1 day'"
     assert await conn.fetchval(late) == bad
+
+
+async def test_each_clock_is_judged_again_in_batches_of_which_each_has_one_that_is_refused(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_BATCH", 2)
+    bad, good = await tenant(conn), await tenant(conn)
+    for one in (bad, *[good] * 6):
+        await clock(conn, one)
+    await sweep(conn)
+    await conn.execute(
+        "update engagement_clocks set next_touch_due = now() - interval '3 days', "
+        "evaluated_at = now() - interval '2 days' - case when tenant_id = $1 then interval '1 hour' else '0' end",
+        bad,
+    )
+    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    leader = SimpleNamespace(_term=await _lead(conn))
+    await housekeeping.Housekeeping._clocks(leader, SimpleNamespace(db=conn))
+    late = "select tenant_id from engagement_clocks where evaluated_at < now() - interval '1 day'"
+    assert [row["tenant_id"] for row in await conn.fetch(late)] == [bad]
+
+
+SERVERS_TROUBLE = """
+    create or replace function full_disk() returns trigger language plpgsql as $$ begin
+        raise exception 'could not extend file' using errcode = '53100';
+    end $$;
+    create trigger full_disk before insert on public.{table} for each row execute function full_disk()
+"""
+
+
+async def test_what_the_server_cannot_write_now_is_not_taken_for_done(conn: Connection) -> None:
+    one = await tenant(conn)
+    recorded = {
+        "agent_hourly_reflections": (
+            "select reactor.record_reflections(date_trunc('hour', now()), $1)",
+            [{"tenant_id": str(one), "summary": {}, "changes": []}],
+        ),
+        "agent_alerts": (
+            "select reactor.record_findings($1)",
+            [{"tenant_id": str(one), "alert_type": "x", "severity": "info", "message": "m", "metadata": {}}],
+        ),
+    }
+    for table, (statement, said) in recorded.items():
+        await conn.execute(SERVERS_TROUBLE.format(table=table))
+        with pytest.raises(asyncpg.DiskFullError):
+            async with conn.transaction():
+                await conn.fetchval(statement, said)
+    assert await conn.fetchval("select count(*) from reactor.reflected_hours") == 0
 
 
 async def test_an_alert_that_cannot_be_raised_keeps_no_other_tenants(conn: Connection) -> None:

@@ -180,8 +180,8 @@ async def test_each_clock_is_judged_again_in_batches_of_which_each_has_one_that_
         await clock(conn, one)
     await sweep(conn)
     await conn.execute(
-        "update engagement_clocks set next_touch_due = now() - interval '3 days', "
-        "evaluated_at = now() - interval '2 days' - case when tenant_id = $1 then interval '1 hour' else '0' end",
+        "update engagement_clocks set next_touch_due = now() - interval '4 days', "
+        "evaluated_at = now() - case when tenant_id = $1 then interval '3 days' else '2 days' end",
         bad,
     )
     await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))

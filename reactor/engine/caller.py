@@ -276,8 +276,8 @@ class Caller:
             run.calling_since = 0.0
             run.context = None
             if scope.fencing:
-                # A task that was left behind is in the middle of a checkpoint: what it would commit is the next
-                # handler's, and the role is not a handler's.
+                # A task that was left behind is in the middle of a checkpoint: what it would commit is the
+                # next handler's, and the role is not a handler's.
                 scope.terminate()
             db = ctx.used_db
             if db is not None and isinstance(db, ScopedDb):

@@ -1,4 +1,4 @@
-"""Tasks that a handler did not wait for: what they do belongs to no other handler, and is nobody's fault but its own."""
+"""Tasks that a handler did not wait for: what they do is no other handler's and nobody else's fault."""
 
 import asyncio
 import os

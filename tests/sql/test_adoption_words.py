@@ -10,8 +10,10 @@ create table agent_alerts (
     id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants,
     alert_type text, severity text, message text, acknowledged bool default false,
     acknowledged_at timestamptz, created_at timestamptz default now());
-insert into agent_alerts (tenant_id, alert_type, severity, message) select id, 'disk', 'CRITICAL', 'm' from tenants;
-create table orders (id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants, note text);
+insert into agent_alerts (tenant_id, alert_type, severity, message)
+select id, 'disk', 'CRITICAL', 'm' from tenants;
+create table orders (
+    id uuid primary key default gen_random_uuid(), tenant_id uuid references tenants, note text);
 insert into orders (tenant_id, note)
 select t.id, n from tenants t, unnest(array['PENDING', ' Pending ', 'validated']) n;
 create table order_processing_queue (

@@ -10,9 +10,9 @@
 --              whose turn is another one of these waits, and takes no slot meanwhile
 -- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
 -- side to parse when it needs it. No row: nothing to do. A first row without a run: there may be more, and nobody will
--- ring for it. A transaction of the application holds a tenant, which was passed over, or a switched-off tenant has so
--- many gated events that not all were set aside. Its tenant_id is where a look ended that met too many held tenants:
--- others may wait behind it.
+-- ring for it. A transaction of the application holds a tenant, which was passed over, or gated events of a switched-off
+-- tenant were set aside, of which there may be more than one claim does. Its tenant_id is where a look ended that met too
+-- many held tenants: others may wait behind it.
 --
 -- A lease needs no durability of its own (a crash of the server ends it, and the settling commit
 -- flushes all before it), so this commits without waiting for the disk.

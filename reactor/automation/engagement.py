@@ -23,6 +23,7 @@ from reactor.context import Context
 from reactor.errors import Discard, Retry
 from reactor.events import Event
 from reactor.outbound import intents
+from reactor.outbound.email import BLANKS, trimmed
 
 SEND_EVENT = "email.send"
 OVERDUE_EVENT = "engagement.overdue"
@@ -48,7 +49,7 @@ faced as materialized (
         select k.id
         from public.contacts k
         where a.contact_id is null and k.tenant_id = $1 and k.client_id = a.client_id
-        order by k.is_primary desc nulls last, (coalesce(k.email, '') <> '') desc, k.id
+        order by k.is_primary desc nulls last, (btrim(coalesce(k.email::text, ''), $3) <> '') desc, k.id
         limit 1) f on true
 ),
 people as materialized (
@@ -62,7 +63,7 @@ people as materialized (
 select p.id, p.days_overdue, reactor.now() as now, p.next_touch_due <= reactor.now() as overdue,
     p.is_the_clients, p.client_id, p.contact_id,
     coalesce(p.first_name, '') as first_name, coalesce(p.last_name, '') as last_name,
-    coalesce(btrim(p.email), '') as email, coalesce(p.title, '') as title,
+    p.email::text as email, coalesce(p.title, '') as title,
     coalesce(l.company_name, '') as company_name,
     reactor.engagement_score(p.days_overdue, p.is_primary, p.title)::float8 as score,
     exists (
@@ -159,7 +160,7 @@ async def score_clocks(event: Event[Any], ctx: Context) -> None:
 
 
 async def _load_clocks(ctx: Context, by_clock: dict[UUID, Event[Any]]) -> list[OverdueClock]:
-    rows = await ctx.db.fetch(_LOAD, ctx.tenant_id, list(by_clock))
+    rows = await ctx.db.fetch(_LOAD, ctx.tenant_id, list(by_clock), BLANKS)
     found = {row["id"] for row in rows}
     for clock_id, event in by_clock.items():
         if clock_id not in found:
@@ -186,7 +187,7 @@ async def _load_clocks(ctx: Context, by_clock: dict[UUID, Event[Any]]) -> list[O
                 contact_id=row["contact_id"],
                 first_name=row["first_name"],
                 last_name=row["last_name"],
-                email=row["email"],
+                email=trimmed(row["email"]),
                 title=row["title"],
                 company_name=row["company_name"],
                 slot=slot,

@@ -15,14 +15,16 @@ from reactor.automation import policies
 from reactor.automation.policies import Action, Facts, Slot, Suppressions, Violation
 from reactor.automation.tenant_settings import ActionType, AgentSettings
 from reactor.context import Context, TenantDb
+from reactor.outbound.email import BLANKS, comparable
 from reactor.telemetry import metrics, names
 
 _KNOWN = frozenset(ActionType)
 
 _SUPPRESSED: LiteralString = """
-select s.contact_id, lower(btrim(s.email)) as email
+select s.contact_id, a.address
 from public.email_suppressions s
-where s.tenant_id = $1 and (s.contact_id = any ($2) or lower(btrim(s.email)) = any ($3))
+cross join lateral (select lower(btrim(s.email, $4::text)) as address) a
+where s.tenant_id = $1 and (s.contact_id = any ($2) or a.address = any ($3))
 """
 _OVERDUE: LiteralString = """
 select count(*) from public.engagement_clocks c where c.tenant_id = $1 and c.next_touch_due <= reactor.now()
@@ -99,17 +101,17 @@ async def load_facts(
 
 async def _suppressions(db: TenantDb, tenant_id: UUID, actions: Sequence[Action]) -> Suppressions | None:
     contacts = list({action.contact_id for action in actions if action.contact_id is not None})
-    addresses = list({action.address.strip().lower() for action in actions if action.address})
+    addresses = list({comparable(action.address) for action in actions if action.address})
     if not contacts and not addresses:
         return Suppressions(frozenset(), frozenset())
     try:
         async with db.transaction():
-            rows = await db.fetch(_SUPPRESSED, tenant_id, contacts, addresses)
+            rows = await db.fetch(_SUPPRESSED, tenant_id, contacts, addresses, BLANKS)
     except (asyncpg.SyntaxOrAccessError, asyncpg.DataError):
         return None  # the application changed its table: nobody is written to
     return Suppressions(
         frozenset(row["contact_id"] for row in rows if row["contact_id"] is not None),
-        frozenset(row["email"] for row in rows if row["email"] is not None),
+        frozenset(comparable(row["address"]) for row in rows if row["address"] is not None),
     )
 
 

@@ -20,6 +20,7 @@ from uuid import UUID
 import orjson
 
 from reactor.automation.tenant_settings import ActionType, AgentSettings
+from reactor.outbound.email import comparable
 
 
 class Cause(StrEnum):
@@ -48,7 +49,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Suppressions:
-    """Who must not be written to. Addresses are in lower case."""
+    """Who must not be written to. Addresses are as comparable() gives them."""
 
     contact_ids: frozenset[UUID]
     addresses: frozenset[str]
@@ -131,7 +132,7 @@ def suppression(action: Action, facts: Facts) -> str | None:
         return UNREADABLE
     if action.contact_id in facts.suppressions.contact_ids:
         return "the contact is suppressed"
-    if action.address is None or action.address.strip().lower() in facts.suppressions.addresses:
+    if action.address is None or comparable(action.address) in facts.suppressions.addresses:
         return "the address is suppressed" if action.address else "there is no address to check"
     return None
 

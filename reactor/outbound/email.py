@@ -18,6 +18,13 @@ _ADDRESS = re.compile(
     r"[^@\s<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 )
 
+# What nobody sees at an address's ends: all that str.strip() takes for blank, and marks that an import or a
+# copy leaves behind. The server's btrim() is given the same; by itself it knows the space only.
+BLANKS = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
+
 
 class ErrorType(StrEnum):
     """Values of email_provider_failures.error_type."""
@@ -61,9 +68,19 @@ class BadAddress(ValueError):
     """Not an address that anything could be sent to."""
 
 
+def trimmed(address: str | None) -> str:
+    """The address as it is written to; "" where there is none."""
+    return (address or "").strip(BLANKS)
+
+
+def comparable(address: str | None) -> str:
+    """What all spellings of one address have in common: by this they are compared, everywhere."""
+    return trimmed(address).lower()
+
+
 def check_address(address: str) -> str:
     """The address, trimmed; BadAddress when it cannot be one. Strict: no comments, no quoting."""
-    text = address.strip()
+    text = trimmed(address)
     # "=?" begins an encoded word: whoever reads the header would see another address.
     if not _ADDRESS.fullmatch(text) or ".." in text or "=?" in text or not text.isascii():
         raise BadAddress(f"{address!r} is not an email address")

@@ -13,7 +13,7 @@ from typing import Literal, LiteralString, get_args
 from uuid import UUID
 
 from reactor.context import TenantDb
-from reactor.outbound.email import Email
+from reactor.outbound.email import Email, comparable
 
 IntentStatus = Literal["queued", "sending", "sent", "failed", "unknown", "blocked", "cancelled", "dry_run"]
 
@@ -43,7 +43,7 @@ where i.tenant_id = $1 and i.contact_id = any ($2) and i.status in ('queued', 's
 _LOAD: LiteralString = """
 select i.*,
     c.id is not null and c.next_touch_due <= reactor.now() as still_due,
-    coalesce(i.contact_id is null or lower(btrim(k.email)) = lower(i.recipient), false) as same_address,
+    k.email::text as contact_email,
     coalesce(i.slot, 'infinity') = date_trunc('hour', reactor.now(), 'UTC') as slot_is_open,
     greatest(i.slot - reactor.now(), interval '0') as until_slot,
     reactor.now() - i.sending_at as since_sending,
@@ -133,7 +133,8 @@ async def load(db: TenantDb, tenant_id: UUID, intent_id: UUID) -> Intent | None:
         tone=row["tone"],
         days_overdue=row["days_overdue"],
         still_due=row["still_due"],
-        same_address=row["same_address"],
+        same_address=row["contact_id"] is None
+        or comparable(row["contact_email"]) == comparable(row["recipient"]),
         slot=row["slot"],
         slot_is_open=row["slot_is_open"],
         until_slot=row["until_slot"],

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from reactor.automation import engagement
+from reactor.outbound.email import BLANKS
 from tests.automation.desk import Desk, scope
 
 CLIENTS = 5_000
@@ -70,7 +71,7 @@ async def test_a_batch_of_clocks_reads_its_own_rows_only(desk: Desk, mode: str, 
     before = await read(desk)
     async with scope(desk.conn, desk.tenant_id) as db:
         await db.execute(f"set local plan_cache_mode = {mode}")
-        rows = await db.fetch(engagement._LOAD, desk.tenant_id, ids)
+        rows = await db.fetch(engagement._LOAD, desk.tenant_id, ids, BLANKS)
         cards = await db.fetch(
             engagement._OPEN_CARDS,
             desk.tenant_id,

@@ -177,6 +177,39 @@ async def test_who_was_suppressed_while_the_email_waited_gets_none(conn, databas
     assert [v["violation_type"] for v in await company.violations()] == ["rate_limit", "suppression"]
 
 
+UNSEEN = ["{}\n", "{}\r", "\t{}", "{}\u00a0", "\ufeff{}", " {}\r\n"]
+
+
+@pytest.mark.parametrize("spelling", UNSEEN)
+async def test_a_suppressed_address_is_one_whatever_surrounds_it(conn, database_url, smtp, postbox, spelling):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+    await conn.execute(
+        "insert into email_suppressions (tenant_id, email, reason) values ($1, $2, 'unsubscribe')",
+        company.tenant_id,
+        spelling.format("Ada@widgets.test"),
+    )
+
+    await drain(automations(), database_url, **smtp)
+
+    assert postbox.messages == []
+    assert [v["violation_type"] for v in await company.violations()] == ["suppression"]
+
+
+@pytest.mark.parametrize("spelling", UNSEEN)
+async def test_a_contact_is_written_to_once_whatever_surrounds_its_address(
+    conn, database_url, smtp, postbox, spelling
+):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact(spelling.format("ada@widgets.test")))
+
+    left = await drain(automations(), database_url, **smtp)
+
+    assert postbox.recipients == ["ada@widgets.test"]
+    assert [intent["status"] for intent in await company.intents()] == ["sent"]
+    assert left.dead == 0
+
+
 async def test_when_the_mode_changed_meanwhile_the_email_becomes_a_proposal(
     conn, database_url, smtp, postbox
 ):

@@ -1,6 +1,7 @@
 """Sending one email: the message, SMTP step by step, and what the provider's URL says."""
 
 import socket
+import sys
 from datetime import timedelta
 from email import message_from_bytes, policy
 
@@ -10,7 +11,16 @@ import pytest
 from reactor.automation.resources import builtin_resources
 from reactor.errors import SettingError
 from reactor.outbound.circuit import Circuit, CircuitState
-from reactor.outbound.email import BadAddress, Email, ErrorType, SendFailed, Verdict, check_address
+from reactor.outbound.email import (
+    BLANKS,
+    BadAddress,
+    Email,
+    ErrorType,
+    SendFailed,
+    Verdict,
+    check_address,
+    comparable,
+)
 from reactor.outbound.mailer import CircuitOpen, EmailUrlError, make_mailer
 from reactor.outbound.smtp import SmtpProvider
 from reactor.settings import Settings
@@ -53,6 +63,14 @@ def test_a_header_cannot_be_smuggled_in_by_a_name_or_a_subject():
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(BadAddress):
         check_address(address)
+
+
+def test_what_nobody_sees_at_an_addresss_ends_is_no_part_of_it():
+    assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} < set(BLANKS)
+    for blank in BLANKS:
+        assert check_address(f"{blank}Ada@widgets.test{blank}") == "Ada@widgets.test"
+        assert comparable(f"{blank}Ada@Widgets.TEST{blank}") == "ada@widgets.test"
+    assert comparable(None) == ""
 
 
 def test_a_one_click_address_is_announced_with_its_post_header():

@@ -9,8 +9,10 @@ POLICIES, load what it needs into Facts (docs/policies.md).
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +95,7 @@ SENSITIVE = ("delete_all", "drop_database", "truncate", "mass_delete", "unsubscr
 UNREADABLE = "the suppression list could not be read"
 # Whole words: a letter may say that a text was truncated.
 _SENSITIVE = re.compile(r"\b(" + "|".join(SENSITIVE) + r")\b")
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _TO_A_RECIPIENT = frozenset({ActionType.EMAIL_SEND, ActionType.EMAIL_SUGGEST})
 
 
@@ -108,9 +111,24 @@ def allowed_action_types(action: Action, facts: Facts) -> str | None:
 
 
 def sensitive_action(action: Action, facts: Facts) -> str | None:
-    text = orjson.dumps(dict(action.payload), default=str, option=orjson.OPT_NON_STR_KEYS).decode().lower()
-    found = _SENSITIVE.search(f"{action.type.lower()} {text}")
-    return f"the payload names {found.group()}" if found else None
+    for text in (action.type, *_strings(action.payload)):
+        if found := _SENSITIVE.search(text.lower()):
+            return f"the payload names {found.group()}"
+    return None
+
+
+def _strings(payload: Mapping[str, object]) -> list[str]:
+    """A payload's keys and texts, at any depth. In JSON itself a line break is a letter before a word."""
+    text = orjson.dumps(dict(payload), default=_simpler, option=orjson.OPT_NON_STR_KEYS).decode()
+    return [json.loads(literal) for literal in _JSON_STRING.findall(text)]
+
+
+def _simpler(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, AbstractSet | Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return list(value)
+    return str(value)
 
 
 def human_task_no_request(action: Action, facts: Facts) -> str | None:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -68,13 +69,20 @@ def test_research_waits_until_nobody_is_overdue_except_for_finding_contacts(over
 
 
 @pytest.mark.parametrize("word", policies.SENSITIVE)
-@pytest.mark.parametrize("place", ["key", "value", "nested", "upper"])
+@pytest.mark.parametrize(
+    "place", ["key", "value", "nested", "upper", "line", "tab", "quoted", "lines", "odd"]
+)
 def test_a_payload_that_names_something_sensitive_is_blocked_wherever_it_stands(word, place):
     payload = {
         "key": {word: True},
         "value": {"sql": f"please {word} now"},
         "nested": {"steps": [{"do": [word]}]},
         "upper": {"command": word.upper()},
+        "line": {"text": f"Hello,\n{word} now"},
+        "tab": {f"a\t{word}": 1},
+        "quoted": {"text": f'say "{word}"\\'},
+        "lines": {"text": f"\b{word}\r\n"},
+        "odd": {"deep": MappingProxyType({"set": frozenset({f"\n{word}"})})},
     }[place]
     assert blocked_by(action(payload=payload), facts()) == "sensitive_action"
 

@@ -72,13 +72,15 @@ def compliance(facts: HourFacts) -> Finding | None:
 
 
 def blocked_share(facts: HourFacts) -> Finding | None:
-    if facts.planned == 0 or facts.blocked / facts.planned <= 0.30:
+    # What waited is asked about again, and may be blocked, in another hour than it was planned in.
+    planned = max(facts.planned, facts.blocked)
+    if facts.planned == 0 or facts.blocked / planned <= 0.30:
         return None
-    share = facts.blocked / facts.planned
+    share = facts.blocked / planned
     return Finding(
         "blocked_share",
         Severity.WARNING,
-        f"policies blocked {share:.0%} of the planned actions ({facts.blocked} of {facts.planned})",
+        f"policies blocked {share:.0%} of the planned actions ({facts.blocked} of {planned})",
     )
 
 

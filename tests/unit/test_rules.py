@@ -53,6 +53,13 @@ def test_an_hour_in_which_nothing_happened_breaks_no_rule():
     assert evaluate(HourFacts(TENANT)) == []
 
 
+@pytest.mark.parametrize("planned", [1, 3])
+def test_never_more_than_all_of_the_planned_actions_were_blocked(planned):
+    [finding] = evaluate(HourFacts(TENANT, planned=planned, blocked=3))
+    assert finding.message == "policies blocked 100% of the planned actions (3 of 3)"
+    assert evaluate(HourFacts(TENANT, planned=0, blocked=3)) == []
+
+
 def test_several_rules_may_fire_at_once_and_there_are_six():
     assert len(RULES) == 6
     found = evaluate(HourFacts(TENANT, runs=1, runs_failed=1, violations=10, mean_run_seconds=999))

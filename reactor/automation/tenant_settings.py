@@ -64,6 +64,11 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _without_nulls(value: object) -> object:
+    """An application that has no value for a key may write it as null: the default is meant."""
+    return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
+
+
 def _webhook_secret(value: SecretStr) -> SecretStr:
     secret_bytes(value.get_secret_value())
     return value
@@ -95,6 +100,8 @@ class AlertSettings(BaseModel):
     min_severity: Severity = Severity.INFO
     # The same alert_type is delivered once in so many minutes; 0 delivers all. None: the operator's setting.
     dedup_minutes: int | None = Field(default=None, ge=0, le=7 * 24 * 60)
+
+    _nulls = model_validator(mode="before")(_without_nulls)
 
     @model_validator(mode="after")
     def _webhooks_are_signed(self) -> AlertSettings:
@@ -129,8 +136,12 @@ class AgentSettings(BaseModel):
     email_reply_to: EmailAddress | None = None
     # One-click (RFC 8058): an https address that unsubscribes whoever is posted to it.
     unsubscribe_url: WebUrl | None = None
-    templates: Mapping[Tone, TemplateSource] = Field(default_factory=dict)
+    templates: Annotated[Mapping[Tone, TemplateSource], BeforeValidator(_without_nulls)] = Field(
+        default_factory=dict
+    )
     alerts: AlertSettings = AlertSettings()
+
+    _nulls = model_validator(mode="before")(_without_nulls)
 
 
 KNOWN_KEYS = frozenset(AgentSettings.model_fields)

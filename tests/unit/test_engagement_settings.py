@@ -5,7 +5,17 @@ import uuid
 import pytest
 
 from reactor.automation.followup import OverdueClock, card_for, priority_for, propose
-from reactor.automation.tenant_settings import ActionType, EmailMode, Severity, check_settings, parse_settings
+from reactor.automation.templates import Tone
+from reactor.automation.tenant_settings import (
+    KNOWN_KEYS,
+    ActionType,
+    AgentSettings,
+    AlertSettings,
+    EmailMode,
+    Severity,
+    check_settings,
+    parse_settings,
+)
 
 SECRET = "whsec_" + "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"
 
@@ -20,6 +30,20 @@ def test_nothing_said_means_the_documented_defaults():
         100,
     )
     assert settings.alerts.min_severity is Severity.INFO
+
+
+@pytest.mark.parametrize("key", sorted(KNOWN_KEYS))
+def test_null_is_a_key_that_is_not_there(key):
+    loaded = parse_settings({key: None})
+    assert (loaded.settings, loaded.problems) == (AgentSettings(), ())
+    assert check_settings({key: None}) == []
+
+
+def test_null_is_a_key_that_is_not_there_within_a_setting_too():
+    alerts = dict.fromkeys(AlertSettings.model_fields)
+    loaded = parse_settings({"alerts": alerts, "templates": dict.fromkeys(Tone), "email_mode": "send"})
+    assert loaded.problems == ()
+    assert loaded.settings == AgentSettings(email_mode=EmailMode.SEND)
 
 
 def test_keys_of_the_application_are_left_alone_but_told_to_who_saves():

@@ -28,6 +28,8 @@ async def tenant_id(connection: Connection, text: str) -> UUID:
         if await connection.fetchval(_NAME, id_) is None:
             raise BadArgument(f"there is no tenant {text}", hint=_HINT)
         return id_
+    if not text.strip():  # a script's variable that is not set, and hardly the tenant that has no name
+        raise BadArgument("there is no tenant to be found by an empty name", hint=f"give its id; {_HINT}")
     found = await connection.fetch(_NAMED, text)
     if not found:
         raise BadArgument(f"there is no tenant '{text}'", hint=f"give its id or its name; {_HINT}")

@@ -19,7 +19,7 @@ with shown as materialized (
     select t.id, t.name, t.is_active, t.agent_enabled
     from public.tenants t
     where ($1::boolean is null or (t.agent_enabled and t.is_active) = $1)
-      and ($2::text is null or t.name ilike '%' || $2 || '%')
+      and ($2::text is null or pg_catalog.strpos(pg_catalog.lower(t.name), pg_catalog.lower($2)) > 0)
     order by t.name, t.id
     limit $3
 )
@@ -62,12 +62,14 @@ async def list_(
     disabled
         Only those for whom they may not.
     name
-        Only those whose name contains this.
+        Only those whose name contains this, in capitals or not.
     limit
         At most so many.
     """
     if enabled and disabled:
         raise BadArgument("--enabled and --disabled exclude each other", hint="leave both out to see all")
+    if name == "":
+        raise BadArgument("--name is empty", hint="leave it out to see all")
     in_range("--limit", limit, 1)
     which = True if enabled else False if disabled else None
     async with session("tenants list") as connection:

@@ -25,6 +25,16 @@ def test_tenants_are_listed_with_what_waits_for_them(cli, db):
     assert cli("tenants", "list", "--name", "%%nobody").out == "There is no such tenant.\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("%", ["50% off"]), ("_", ["a_b"]), ("\\", ["back\\slash"]), ("OF", ["50% off"]), ("xyz", [])],
+)
+def test_tenants_are_listed_by_a_part_of_their_name_and_no_letter_stands_for_others(cli, db, name, found):
+    for each in ("50% off", "a_b", "back\\slash", "Acme"):
+        db.tenant(each)
+    assert [row["name"] for row in cli("tenants", "list", "--name", name, "--json").json] == found
+
+
 def test_a_tenant_is_enabled_and_disabled(cli, db):
     db.run("update public.system_config set value = value || '{\"global_enabled\": true}'")
     acme = db.tenant(enabled=False)
@@ -70,6 +80,7 @@ def test_a_tenant_that_does_not_exist_exits_2_and_none_is_changed(cli, db, verb)
         ["disable"],
         ["list", "--enabled", "--disabled"],
         ["list", "--limit", "0"],
+        ["list", "--name", ""],
     ],
 )
 def test_wrong_input_exits_2(cli, words):

@@ -28,6 +28,18 @@ def test_one_that_does_not_exist_exits_2_and_the_hint_says_where_they_are(cli, w
 
 
 @pytest.mark.parametrize("words", TAKING, ids=" ".join)
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_tenants_although_one_has_it(cli, db, words, name):
+    db.tenant(name)
+    said = cli(*words, name)
+    assert said.code == 2
+    assert said.err.startswith(
+        "reactor: there is no tenant to be found by an empty name\n  hint: give its id"
+    )
+    assert db.value("select agent_enabled from public.tenants") is True
+
+
+@pytest.mark.parametrize("words", TAKING, ids=" ".join)
 def test_the_name_does_for_the_id(cli, db, words):
     acme = db.tenant("Acme & Söhne")
     by_name, by_id = (cli(*words, named, "--json") for named in ("acme & söhne", acme))

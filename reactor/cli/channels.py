@@ -15,10 +15,11 @@ from reactor.cli.tenant_names import tenant_id
 from reactor.cli.words import ago, many
 from reactor.db.pool import Connection
 
+# The application may have made the column json or text: as text, it is looked through in any of them.
 _TENANTS: LiteralString = """
 select t.id, t.name, t.agent_settings
 from public.tenants t
-where ($1::uuid is null or t.id = $1) and t.agent_settings ? 'alerts'
+where ($1::uuid is null or t.id = $1) and pg_catalog.strpos(t.agent_settings::text, 'alerts') > 0
 order by t.name, t.id
 """
 _OFF: LiteralString = """

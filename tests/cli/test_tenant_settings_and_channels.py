@@ -125,6 +125,22 @@ def test_channels_are_listed_without_the_secret_part_of_their_urls(cli, db):
     assert cli("alerts", "channels", "--off").out == "No channel is off.\n"
 
 
+@pytest.mark.parametrize(("kind", "known"), [("json", True), ("text", False)])
+def test_channels_are_listed_whatever_type_the_application_gave_the_column(cli, db, kind, known):
+    configure(db, db.tenant("Acme"), alerts=HOOK)
+    db.tenant("Bolt")
+    db.run(
+        "alter table public.tenants alter agent_settings drop default;"
+        f"alter table public.tenants alter agent_settings type {kind} using agent_settings::{kind}"
+    )
+    if kind == "text":
+        db.run("update public.tenants set agent_settings = 'no alerts: {' where name = 'Bolt'")
+    said = cli("alerts", "channels", "--json")
+    assert said.code == 0
+    # In a text the automations find no settings, so there is no channel either.
+    assert [row["goes_to"] for row in said.json] == (["hooks.acme.test", "ops@acme.test"] if known else [])
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_channel_that_was_switched_off_is_switched_on_again(cli, db, named):
     acme = db.tenant("Acme")

@@ -158,14 +158,7 @@ async def _try_email(
     except BadAddress as error:
         return Tried(Outcome.REFUSED, detail=str(error))
     except SendFailed as error:
-        await intents.record_failure(
-            ctx.db,
-            ctx.tenant_id,
-            error.error_type,
-            str(error),
-            mailer.provider.name,
-            at_once=error.verdict is Verdict.PROVIDER,
-        )
+        await intents.record_failure(ctx.db, ctx.tenant_id, error, mailer.provider.name)
         outcome = Outcome.REFUSED if error.verdict is Verdict.PERMANENT else Outcome.RETRY
         return Tried(outcome, detail=str(error), again=error.retry_after)
     return Tried(Outcome.DELIVERED)

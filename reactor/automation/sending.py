@@ -218,14 +218,7 @@ def _when_again(mailer: Mailer, error: SendFailed) -> Retry:
 
 
 async def _note_failure(ctx: Context, mailer: Mailer, error: SendFailed) -> None:
-    await intents.record_failure(
-        ctx.db,
-        ctx.tenant_id,
-        error.error_type,
-        str(error),
-        mailer.provider.name,
-        at_once=error.verdict is Verdict.PROVIDER,
-    )
+    await intents.record_failure(ctx.db, ctx.tenant_id, error, mailer.provider.name)
 
 
 async def _give_up(ctx: Context, mailer: Mailer, intent: Intent, error: SendFailed) -> None:

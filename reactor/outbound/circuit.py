@@ -77,10 +77,12 @@ class Circuit:
 
     def failed(self, *, at_once: bool = False) -> bool:
         """True when this failure opened the circuit. at_once: more of the same is certain."""
-        was_open = self.state is not CircuitState.CLOSED
+        state = self.state
         self._failures += 1
         self._probing = False
-        if not (at_once or was_open or self._failures >= self.threshold):
+        if state is CircuitState.OPEN and not at_once:
+            return False  # it was on its way before: the opening is no news, and is not made longer by it
+        if not (at_once or state is CircuitState.HALF_OPEN or self._failures >= self.threshold):
             return False
         self._openings += 1
         self._opened_at = self.clock()

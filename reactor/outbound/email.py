@@ -60,6 +60,8 @@ class SendFailed(Exception):
         self.error_type = error_type
         self.verdict = verdict
         self.retry_after = retry_after
+        # Whether the mailer's circuit opened with it: then nobody's emails go out for a while.
+        self.opened_circuit = False
         # Whatever a server said, it will be written down.
         super().__init__(storable(message))
 

@@ -13,7 +13,7 @@ from typing import Literal, LiteralString, get_args
 from uuid import UUID
 
 from reactor.context import TenantDb
-from reactor.outbound.email import Email, comparable
+from reactor.outbound.email import Email, SendFailed, Verdict, comparable
 
 IntentStatus = Literal["queued", "sending", "sent", "failed", "unknown", "blocked", "cancelled", "dry_run"]
 
@@ -165,9 +165,8 @@ async def settle(
     await db.execute(_SETTLE, intent_id, status, provider_message_id, error)
 
 
-async def record_failure(
-    db: TenantDb, tenant_id: UUID, error_type: str, message: str, provider: str, *, at_once: bool
-) -> bool:
+async def record_failure(db: TenantDb, tenant_id: UUID, error: SendFailed, provider: str) -> bool:
     """A row of email_provider_failures; True when it raised the alert provider_failure."""
-    alert = await db.fetchval(_FAILURE, tenant_id, error_type, message, provider, at_once)
+    at_once = error.verdict is Verdict.PROVIDER or error.opened_circuit
+    alert = await db.fetchval(_FAILURE, tenant_id, error.error_type, str(error), provider, at_once)
     return alert is not None

@@ -96,6 +96,7 @@ class Mailer:
             if error.verdict is Verdict.PERMANENT:
                 self._works()
             elif self.circuit.failed(at_once=error.verdict is Verdict.PROVIDER):
+                error.opened_circuit = True
                 metrics.EMAIL_CIRCUIT_OPEN.set(1)
                 log.warning(
                     names.EMAIL_CIRCUIT_OPENED,

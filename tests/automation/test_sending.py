@@ -280,6 +280,20 @@ async def test_five_failures_in_a_quarter_of_an_hour_raise_one_critical_alert(
     assert (alert["alert_type"], alert["severity"]) == ("provider_failure", "critical")
 
 
+async def test_a_provider_that_is_down_is_told_although_each_tenant_had_one_failure(conn, database_url):
+    companies = [await Company.found(conn, email_mode="send") for _ in range(5)]
+    for company in companies:
+        await company.overdue_contacts(1)
+    settings = {"email_url": f"smtp://127.0.0.1:{free_port()}"}
+
+    await drain(automations(), database_url, **settings)
+
+    failures = [len(await company.rows("email_provider_failures")) for company in companies]
+    assert failures == [1] * 5
+    [alert] = [alert for company in companies for alert in await company.alerts("provider_failure")]
+    assert (alert["severity"], alert["metadata"]["not_via"]) == ("critical", ["email"])
+
+
 async def test_the_circuit_opens_and_what_waits_for_it_keeps_its_tries(conn, database_url, smtp, postbox):
     company = await Company.found(conn, email_mode="send")
     for n in range(9):

@@ -243,6 +243,17 @@ def test_the_circuit_opens_waits_longer_each_time_and_one_probe_decides():
     assert not circuit.failed()
 
 
+def test_what_was_on_its_way_when_the_circuit_opened_opens_it_no_second_time():
+    now = 0.0
+    circuit = Circuit(clock=lambda: now)
+    assert [circuit.failed() for _ in range(9)] == [False] * 4 + [True] + [False] * 4
+    assert circuit.remaining == timedelta(seconds=30)
+    now = 31.0
+    assert circuit.wait() is None
+    assert circuit.failed()
+    assert circuit.remaining == timedelta(minutes=1)
+
+
 async def test_a_refused_recipient_says_nothing_about_the_provider_and_bad_credentials_all():
     postbox = Postbox(rcpt={"ada@widgets.test": "550 no", "bob@widgets.test": "535 no"})
     async with smtp_server(postbox) as port:

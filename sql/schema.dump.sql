@@ -127,6 +127,13 @@ CREATE FUNCTION reactor.alert_dead(p_ids bigint[]) RETURNS void
 
 ALTER FUNCTION reactor.alert_dead(p_ids bigint[]) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.announce_clock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2095,6 +2102,9 @@ REVOKE ALL ON FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) FROM P
 GRANT ALL ON FUNCTION reactor.acknowledge_alert(p_alert uuid, p_by uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.alert_dead(p_ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) TO reactor_handler;
 
 REVOKE ALL ON FUNCTION reactor.announce_clock() FROM PUBLIC;
 

@@ -46,17 +46,11 @@ select $1, $2, $3, $4, c.channel, $6, $7, reactor.now(), case when $6 <> 'planne
 from unnest($5::text[]) as c (channel)
 on conflict (alert_id, step, channel) do nothing
 """
-_NEXT_STEP: LiteralString = """
-select coalesce(max(d.step), 0) + 1 from reactor.alert_deliveries d where d.alert_id = $1
+_LAST_STEP: LiteralString = """
+select d.step, d.status from reactor.alert_deliveries d where d.alert_id = $1 order by d.step desc limit 1
 """
-# The oldest unacknowledged alert of a type speaks for those that followed it.
-_SPOKEN_FOR: LiteralString = """
-select exists (
-    select from public.agent_alerts a
-    where a.tenant_id = $1 and a.alert_type = $2 and a.severity = 'critical' and not a.acknowledged
-        and (a.created_at, a.id) < (
-            select o.created_at, o.id from public.agent_alerts o where o.tenant_id = $1 and o.id = $3))
-"""
+# The oldest unacknowledged alert of a type that is repeated speaks for those that followed it.
+_SPOKEN_FOR: LiteralString = "select reactor.alert_is_spoken_for($1)"
 
 
 async def load_alert(db: TenantDb, tenant_id: UUID, alert_id: UUID | None) -> Alert:
@@ -100,16 +94,17 @@ async def escalate_alert(event: Event[Any], ctx: Context) -> None:
     alert = await load_alert(ctx.db, ctx.tenant_id, event.subject_id)
     if alert.acknowledged:
         return
-    spoken_for = await ctx.db.fetchval(_SPOKEN_FOR, ctx.tenant_id, alert.alert_type, alert.id)
-    if not spoken_for:
+    if not await ctx.db.fetchval(_SPOKEN_FOR, alert.id):
         tenant = await load_tenant(ctx)
         await wait_for_channels(ctx, tenant)
-        if not tenant.loaded.settings.alerts.may_escalate:
-            return
-        step = int(await ctx.db.fetchval(_NEXT_STEP, alert.id))
-        await _bring(ctx, tenant, alert, step=step, delivered_lately=False)
-        await ctx.checkpoint()
-        metrics.ALERTS_ESCALATED.inc()
+        if tenant.loaded.settings.alerts.may_escalate:
+            last = await ctx.db.fetchrow(_LAST_STEP, alert.id)
+            step = 1 if last is None else int(last["step"]) + 1
+            silent = last is not None and last["status"] == "no_channel"
+            await _bring(ctx, tenant, alert, step=step, delivered_lately=False, silent=silent)
+            await ctx.checkpoint()
+            metrics.ALERTS_ESCALATED.inc()
+    # Also without channels: there may be some again in an hour.
     raise Retry(LATER_REPEATS, "not acknowledged", counts=False)
 
 
@@ -121,8 +116,10 @@ async def wait_for_channels(ctx: Context, tenant: Tenant) -> None:
         raise wait
 
 
-async def _bring(ctx: Context, tenant: Tenant, alert: Alert, *, step: int, delivered_lately: bool) -> None:
-    """Plan the deliveries of one step, or note why there are none."""
+async def _bring(
+    ctx: Context, tenant: Tenant, alert: Alert, *, step: int, delivered_lately: bool, silent: bool = False
+) -> None:
+    """Plan the deliveries of one step, or note why there are none. silent: there was no channel before."""
     if not tenant.loaded.channels_known:
         if alert.alert_type != "settings_invalid":
             await say_broken(ctx, tenant.loaded.problems)
@@ -130,6 +127,8 @@ async def _bring(ctx: Context, tenant: Tenant, alert: Alert, *, step: int, deliv
         return
     off = {row[0] for row in await ctx.db.fetch(_OFF, ctx.tenant_id)}
     way = route(alert, tenant.loaded.settings.alerts, off=off, delivered_lately=delivered_lately)
+    if way == "no_channel" and silent:
+        return  # one note says so, not one an hour
     if isinstance(way, str):
         await _note(ctx, alert, step, [""], way, None)
         return

@@ -201,6 +201,53 @@ async def test_the_oldest_of_several_open_critical_alerts_speaks_for_them_all(co
     assert len(receiver.requests) == 3  # now the second one is the oldest
 
 
+@pytest.mark.parametrize("how", ["raised without channels", "there before", "about a delivery", "given up"])
+async def test_an_older_alert_that_is_not_repeated_itself_speaks_for_nobody(
+    conn, database_url, receiver, how
+):
+    company = await Company.found(conn, alerts={} if how == "raised without channels" else hook(receiver))
+    if how == "there before":
+        await conn.execute("alter table agent_alerts disable trigger user")
+    # The death of a delivery is never delivered.
+    silent = await company.alert(**{"event_type": "alert.deliver"} if how == "about a delivery" else {})
+    await conn.execute("alter table agent_alerts enable trigger user")
+    await drain(automations(), database_url, **PRIVATE)
+    if how == "given up":
+        await conn.execute("delete from reactor.events where event_type = 'alert.escalate'")
+    await company.configure(alerts=hook(receiver, dedup_minutes=0))
+    receiver.requests.clear()
+
+    alert = await company.alert()
+    await drain(automations(), database_url, **PRIVATE)
+    for _ in range(3):
+        await drain_now(conn, database_url)
+
+    told = [request.json()["data"] for request in receiver.requests]
+    assert [(each["alert_id"], each["repetition"]) for each in told] == [(str(alert), n) for n in range(4)]
+    if how == "about a delivery":
+        assert [d["step"] for d in await deliveries(company) if d["alert_id"] == silent] == [0]
+
+
+async def test_channels_that_are_missing_for_a_while_do_not_end_the_repetitions(conn, database_url, receiver):
+    company = await Company.found(conn, alerts=hook(receiver))
+    alert = await company.alert()
+    await drain(automations(), database_url, **PRIVATE)
+    await company.configure()
+    await drain_now(conn, database_url)
+    [waiting] = await company.waiting("alert.escalate")
+    assert (waiting["attempts"], len(receiver.requests)) == (0, 1)
+    assert timedelta(minutes=59) < waiting["wait"] <= timedelta(hours=1)
+
+    await company.configure(alerts=hook(receiver))
+    await drain_now(conn, database_url)
+    assert [request.json()["data"]["repetition"] for request in receiver.requests] == [0, 1]
+
+    await company.configure()
+    await conn.execute("update agent_alerts set acknowledged = true where id = $1", alert)
+    await drain_now(conn, database_url)
+    assert await company.waiting("alert.escalate") == []
+
+
 async def test_warnings_are_not_repeated(conn, database_url, receiver):
     company = await Company.found(conn, alerts=hook(receiver))
     await company.alert("disk_full", "warning")

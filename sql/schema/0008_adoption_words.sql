@@ -35,7 +35,7 @@ begin
           join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.conkey[1]
          where o.oid = p_table and pg_get_constraintdef(k.oid) like '%= ANY (ARRAY[%'
       loop
-        v_new := format('lower(btrim(t.%I, E'' \t\r\n''))', v_word.name);
+        v_new := format('lower(btrim(t.%I, concat('' '', chr(9), chr(10), chr(13))))', v_word.name);
         v_odd := format('t.%I <> all (%L::text[]) and %s = any (%2$L::text[])', v_word.name, v_word.words, v_new);
         if reactor.adopt_archive(p_table, v_odd, format('%s in other letters', v_word.name)) > 0 then
           execute format('update %s t set %I = %s where %s', p_table, v_word.name, v_new, v_odd);

@@ -303,6 +303,7 @@ class Replica:
                 info={
                     "concurrency": self._settings.concurrency,
                     "types": sorted(self._handlers.by_type),
+                    "gated": self._handlers.gated_types,
                     "name": self._settings.replica,
                     "process": self._process,
                 },

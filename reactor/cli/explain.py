@@ -59,7 +59,8 @@ def sentence(found: dict[str, Any]) -> str:
         case "in_flight":
             return f"It is being handled {_held(found['lock'])}."
         case "held":
-            return f"Its tenant is held {_held(found['lock'])}; it comes next{_after(found['ahead'])}."
+            turn = _after(found["ahead"]) or " next"
+            return f"Its tenant is held {_held(found['lock'])}; it comes{turn}."
         case "no_replica":
             return "No replica lives that could take it. Start one: `reactor run`."
         case "no_handler":
@@ -87,7 +88,8 @@ def sentence(found: dict[str, Any]) -> str:
             )
             return f"It was parked and may go on; {who}."
         case "ready":
-            return f"It is ready, and the next replica with a free slot takes it{_after(found['ahead'])}."
+            turn = _after(found["ahead"])
+            return f"It is ready, and the next replica with a free slot takes it{turn and ','}{turn}."
         case "dead":
             return (
                 f"It is dead since {ago(event['died_at'], now)}: {event['reason'].rstrip('.')}. "
@@ -118,7 +120,7 @@ def _after(ahead: int | None) -> str:
     if not ahead:
         return ""
     more = "at least " if ahead >= 10_000 else ""
-    return f", after {more}{many(ahead, 'event')} of its tenant"
+    return f" after {more}{many(ahead, 'event')} of its tenant"
 
 
 def _delayed(event: dict[str, Any], now: datetime) -> str:

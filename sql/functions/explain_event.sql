@@ -8,7 +8,7 @@
 --          no_handler   no live replica has a handler for its type: the next one to look makes it dead
 --          delayed      until available_at
 --          due          its time has come, the deadline timer has not got to it yet
---          parked       a gate is closed, see gate
+--          parked       a gate is closed, see gate; or its turn would be now, and whoever looks sets it aside
 --          reopened     it was parked, and every gate is open again: the leader is about to put it back
 --          ready        nothing is in its way but the events before it
 --          dead, handled, discarded
@@ -25,6 +25,7 @@ declare
     v_gate jsonb;
     v_replicas jsonb;
     v_ahead bigint;
+    v_is_open boolean;
     v_why text;
 begin
     if v_event is null then
@@ -56,10 +57,15 @@ begin
     select jsonb_build_object(
         'live', count(*),
         'with_handler', count(*) filter (where r.info -> 'types' ? v_type),
+        -- one of an older version does not say
+        'gated', coalesce(bool_or(r.info -> 'gated' ? v_type), false),
         'leader', (select l.leader from reactor.leadership l where l.expires_at > v_now))
     into v_replicas
     from reactor.replicas r
     where r.seen_at > v_now - r.patience;
+
+    v_is_open := (v_gate ->> 'global_enabled')::boolean
+        and (v_gate ->> 'is_active')::boolean and (v_gate ->> 'agent_enabled')::boolean;
 
     if v_event ->> 'state' = 'waiting' and v_due is null then
         select count(*) into v_ahead
@@ -73,11 +79,11 @@ begin
     v_why := case
         when v_event ->> 'state' = 'dead' then 'dead'
         when v_event ->> 'state' = 'finished' then v_event ->> 'outcome'
-        when v_due = 'infinity' and (v_gate ->> 'global_enabled')::boolean
-            and (v_gate ->> 'is_active')::boolean and (v_gate ->> 'agent_enabled')::boolean then 'reopened'
+        when v_due = 'infinity' and v_is_open then 'reopened'
         when v_due = 'infinity' then 'parked'
         when v_lock.is_in_flight then 'in_flight'
         when v_due > v_now then 'delayed'
+        when (v_replicas ->> 'gated')::boolean and not v_is_open then 'parked'
         when v_lock.lock_holder is not null then 'held'
         when v_replicas -> 'live' = '0' then 'no_replica'
         when v_replicas -> 'with_handler' = '0' then 'no_handler'

@@ -62,7 +62,7 @@ def test_it_is_in_flight_at_a_replica(cli, db):
     said, sentence = why(cli, later)
     assert said == "held"
     assert sentence.startswith("Its tenant is held by replica worker for ")
-    assert "after 1 event of its tenant" in sentence
+    assert sentence.endswith("in hand; it comes after 1 event of its tenant.")
     found = cli("explain", later, "--json").json
     assert found["lock"]["run_id"] == str(db.value("select run_id from public.agent_tenant_locks"))
 
@@ -121,6 +121,42 @@ def test_it_is_parked_and_which_gate_is_closed_is_said(cli, db, closed, part):
     gate(db, open_=True)
     db.run("update public.tenants set is_active = true, agent_enabled = true")
     assert why(cli, event)[0] == "reopened"
+
+
+def test_a_gate_that_is_closed_comes_before_who_holds_the_tenant(cli, db):
+    tenant = db.tenant()
+    db.value(
+        "select reactor.enlist('one', '45 s', '0.1.0', $1)",
+        {"types": ["invoice.paid", "other.type"], "gated": ["invoice.paid"]},
+    )
+    gate(db, open_=False)
+    event, other = db.emit(tenant), db.emit(tenant, "other.type")
+    assert why(cli, event)[0] == "parked"
+    db.value("select public.acquire_tenant_lock($1, 'nightly.sh')", tenant)
+    said, sentence = why(cli, event)
+    assert said == "parked"
+    assert "the kill switch is on (a wrong catalogue)" in sentence
+    assert why(cli, other)[0] == "held"
+    gate(db, open_=True)
+    said, sentence = why(cli, event)
+    assert said == "held"
+    assert sentence.endswith("; it comes next.")
+
+
+def test_a_replica_says_which_of_its_types_are_gated(db):
+    app = Reactor()
+
+    @app.on("acting", gated=True)
+    async def acting(event, ctx): ...
+
+    @app.on("looking")
+    async def looking(event, ctx): ...
+
+    async def live():
+        async with running(app, db.url), pool.connected(db.url) as connection:
+            return await connection.fetchval("select info -> 'gated' from reactor.replicas")
+
+    assert run_async(live()) == ["acting"]
 
 
 def test_it_is_dead_with_the_reason_and_the_way_back(cli, db):

@@ -81,7 +81,8 @@ begin
         'leader', (
             select jsonb_build_object(
                 'replica', l.leader, 'term', l.term, 'leads', l.leader is not null and l.expires_at > v_now,
-                'expires_at', l.expires_at)
+                -- who resigned left no lease behind
+                'expires_at', nullif(l.expires_at, '-infinity'))
             from reactor.leadership l),
         -- seconds: how long the last canary that came through took; silent_seconds: null when none is missing
         'canary', (

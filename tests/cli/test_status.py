@@ -55,3 +55,11 @@ def test_top_shows_rates_between_two_looks(cli, db):
 @pytest.mark.parametrize("every", ["50ms", "soon"])
 def test_top_does_not_look_too_often(cli, every):
     assert cli("top", "--once", "--every", every).code == 2
+
+
+def test_a_leader_that_resigned_has_no_time_that_no_calendar_knows(cli, db):
+    db.enlist("worker")
+    term = db.value("select reactor.lead('worker', '10 s')")
+    db.run(f"select reactor.resign({term})")
+    leader = cli("status", "--json").json["leader"]
+    assert (leader["leads"], leader["expires_at"]) == (False, None)

@@ -96,7 +96,8 @@ class Finding:
 async def server(connection: Connection, chosen: Settings) -> list[Finding]:
     """Version, mode, isolation, room for connections, notification queue."""
     version = connection.get_server_version()
-    said = f"PostgreSQL {version.major}.{version.minor}"
+    # The driver has three numbers for each, and writes 18.6 as 18.0.6.
+    said = f"PostgreSQL {version.major}.{version.micro if version.major >= 10 else version.minor}"
     if version.major < _OLDEST:
         found = [Finding("version", "wrong", f"{said} is too old", f"upgrade to {_OLDEST} or newer")]
     elif version.major > _NEWEST:

@@ -29,6 +29,11 @@ def test_a_migrated_database_is_well_for_a_replicas_role(cli):
     assert cli("doctor").out.splitlines()[-1] == "All is well, with 2 remarks."
 
 
+def test_the_servers_version_is_told_as_it_tells_it_itself(cli, db):
+    (version,) = [one for one in cli("doctor", "--json").json["checks"] if one["check"] == "version"]
+    assert version["finding"] == f"PostgreSQL {db.value('show server_version').split()[0]}"
+
+
 def test_a_superuser_is_remarked_upon(cli, database_url):
     said = cli("doctor", "--json", url=database_url)
     assert said.code == 0

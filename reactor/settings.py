@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -219,7 +219,7 @@ _RIGHT: Mapping[str, str] = {
 
 def load(**overrides: object) -> Settings:
     """The settings; ``overrides``, by field name, win. Raises SettingError, one line."""
-    _refuse_misspelt()
+    _refuse_misspelt(os.environ, "")
     # Read here and not by Settings(): its constructor has no type that takes a mapping.
     found = _file() | EnvSettingsSource(Settings)()
     if "database_url" in overrides:
@@ -232,7 +232,10 @@ def load(**overrides: object) -> Settings:
 
 def _file() -> dict[str, object]:
     try:
-        return DotEnvSettingsSource(Settings)()
+        source = DotEnvSettingsSource(Settings)
+        # Its names are in lower case, however they are written.
+        _refuse_misspelt((name.upper() for name in source.env_vars), " (in the file .env)")
+        return source()
     except (UnicodeDecodeError, OSError) as error:
         why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise SettingError(f"the file .env cannot be read: {why}", hint="mend or remove it") from None
@@ -275,7 +278,8 @@ def _as_setting_error(error: ValidationError) -> SettingError:
     )
     if not _is_secret(name):
         text = f"'{_printable(str(first['input'])[:60])}' {text}"
-    more = f" (and {len(problems) - 1} more settings are wrong)" if len(problems) > 1 else ""
+    others = len(problems) - 1
+    more = f" (and {others} more {'setting is' if others == 1 else 'settings are'} wrong)" if others else ""
     return SettingError(f"{shown} is wrong: {text}{more}", hint=_right(name, first["input"]))
 
 
@@ -308,11 +312,12 @@ def _right(name: str, given: object) -> str:
     return f"{accepted}the default is {field.get_default(call_default_factory=True, validated_data={})}"
 
 
-def _refuse_misspelt() -> None:
+def _refuse_misspelt(names: Iterable[str], where: str) -> None:
     """A setting that is misspelt would be ignored in silence, and its default used."""
     known = {variable(name) for name in Settings.model_fields}
-    for given in os.environ:
+    for given in names:
         if given.startswith(PREFIX) and given not in known:
             meant = difflib.get_close_matches(given, known, n=1, cutoff=0.92)
             if meant:
-                raise SettingError(f"{_printable(given)} is not a setting", hint=f"did you mean {meant[0]}?")
+                named = f"{_printable(given)}{where}"
+                raise SettingError(f"{named} is not a setting", hint=f"did you mean {meant[0]}?")

@@ -152,3 +152,23 @@ def is_field(line: str) -> bool:
 
 def test_the_variable_of_a_setting_is_its_name_with_the_prefix():
     assert variable("http_port") == "REACTOR_HTTP_PORT"
+
+
+def test_a_misspelt_setting_of_the_file_is_not_ignored_either(tmp_path):
+    (tmp_path / ".env").write_text("SHOP_REACTOR=1\nreactor_concurency=3\n")
+    with pytest.raises(SettingError) as refused:
+        load()
+    assert str(refused.value) == "REACTOR_CONCURENCY (in the file .env) is not a setting"
+    assert refused.value.hint == "did you mean REACTOR_CONCURRENCY?"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "others"),
+    [(1, ""), (2, " (and 1 more setting is wrong)"), (3, " (and 2 more settings are wrong)")],
+)
+def test_how_many_more_settings_are_wrong_is_said(monkeypatch, wrong, others):
+    for name in ("BATCH_SIZE", "CONCURRENCY", "MAX_ATTEMPTS")[:wrong]:
+        monkeypatch.setenv(f"REACTOR_{name}", "0")
+    with pytest.raises(SettingError) as refused:
+        load()
+    assert str(refused.value).endswith(f"to 1{others}")

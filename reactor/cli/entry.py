@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 
 import anyio
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
 
 from reactor.cli import streams
 from reactor.cli.registry import COMMANDS
@@ -67,7 +67,8 @@ def run(argv: Sequence[str]) -> int:
         )
         sys.stdout.flush()  # what is still in the buffer may find no room either
     except CycloptsError as error:
-        return _complain(str(error).strip().splitlines()[0], _see_help(argv), _USAGE)
+        words = " ".join(("reactor", *error.command_chain)) if error.command_chain else "reactor"
+        return _complain(_said(error, words), f"see `{words} --help`", _USAGE)
     except ReactorError as error:
         return _complain(error.message, error.hint, error.exit_code, detail=error.detail)
     except KeyboardInterrupt:
@@ -92,8 +93,18 @@ def _say_unwritten(error: OSError) -> int:
     return _complain(f"the output cannot be written: {error.strerror or error}", None, _FAILED)
 
 
-def _see_help(argv: Sequence[str]) -> str:
-    return f"see `reactor {argv[0]} --help`" if argv else "see `reactor --help`"
+def _said(error: CycloptsError, command: str) -> str:
+    """What the parser found wrong; where it takes words for names of ours, in ours."""
+    if not isinstance(error, UnknownCommandError | UnusedCliTokensError) or not error.unused_tokens:
+        return str(error).strip().splitlines()[0]
+    word = error.unused_tokens[0]
+    if word.startswith("-"):
+        return f"there is no option '{word}'"
+    # A group's words are commands, also of one that does something without any.
+    is_group = error.app is not None and any(not name.startswith("-") for name in error.app)
+    if not is_group:
+        return f"`{command}` takes no argument '{word}'"
+    return f"there is no command '{command.removeprefix('reactor').strip()} {word}'"
 
 
 def _chosen(argv: Sequence[str]) -> str | None:

@@ -152,6 +152,25 @@ def test_a_mistake_on_the_command_line_exits_2(capsys, monkeypatch, argv):
     assert "reactor" in hint
 
 
+@pytest.mark.parametrize(
+    ("argv", "said", "see"),
+    [
+        (["--nope"], "there is no option '--nope'", "reactor --help"),
+        (["kill-switch", "toggle"], "there is no command 'kill-switch toggle'", "reactor kill-switch --help"),
+        (["dead", "lost"], "there is no command 'dead lost'", "reactor dead --help"),
+        (["dead", "--nope"], "there is no option '--nope'", "reactor dead --help"),
+        (["status", "now"], "`reactor status` takes no argument 'now'", "reactor status --help"),
+        (["kill-switch", "on"], "--reason requires an argument", "reactor kill-switch on --help"),
+    ],
+)
+def test_a_mistake_is_told_with_the_help_of_the_command_that_it_was_made_in(
+    capsys, monkeypatch, argv, said, see
+):
+    _, line, hint = refused(capsys, monkeypatch, None, *argv)
+    assert said in line
+    assert hint.strip() == f"hint: see `{see}`"
+
+
 def test_a_command_that_is_almost_right_is_suggested(capsys, monkeypatch):
     _, line, hint = refused(capsys, monkeypatch, None, "migrat")
     assert line == "reactor: there is no command 'migrat'"

@@ -37,7 +37,7 @@ async def migrate(*, check: bool = False, plan: bool = False, json: bool = False
     told: list[dict[str, object]] = []
     waiting = hindered = False
     for dsn in chosen.dsns:
-        where = pool.describe(dsn)
+        where = pool.describe_database(dsn)
         if several and not json:
             print(f"{where}:", flush=True)
         if check or plan:

@@ -313,7 +313,7 @@ def missing_privilege(error: BaseException) -> MissingPrivilege:
 
 
 def describe(dsn: str | SecretStr) -> str:
-    """Host, port and database of a URL, for messages; never the user's password."""
+    """Host and port of a URL, for messages; never the user's password."""
     try:
         parts = urlsplit(_plain(dsn))
         query = parse_qs(parts.query)
@@ -323,6 +323,16 @@ def describe(dsn: str | SecretStr) -> str:
         return "the database server"
     where = f"{host}:{port}" if host and port else host
     return f"the database server {where}" if where else "the database server"
+
+
+def describe_database(dsn: str | SecretStr) -> str:
+    """:func:`describe`, and which of the server's databases it is, where the URL says so."""
+    try:
+        parts = urlsplit(_plain(dsn))
+        name = parse_qs(parts.query).get("dbname", [""])[0] or unquote(parts.path.removeprefix("/"))
+    except ValueError:
+        name = ""
+    return f"{describe(dsn)}, database {name}" if name else describe(dsn)
 
 
 def _plain(dsn: str | SecretStr) -> str:

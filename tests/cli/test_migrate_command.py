@@ -58,10 +58,12 @@ def test_a_fleet_of_several_databases_is_migrated_as_one(capsys, monkeypatch, se
     second = server.create()
     try:
         monkeypatch.setenv("REACTOR_DATABASES", f"{empty_database_url},{server.url(second)}")
-        assert run(capsys)[1].count("files applied.") == 2
+        out = run(capsys)[1]
+        assert out.count("files applied.") == 2
+        assert f", database {second}:\n" in out
         code, out, _ = run(capsys, "--check", "--json")
         assert code == 0
-        assert len(json.loads(out)["databases"]) == 2
+        assert len({each["database"] for each in json.loads(out)["databases"]}) == 2
     finally:
         server.drop(second)
 

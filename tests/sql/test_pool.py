@@ -158,6 +158,19 @@ def test_a_url_is_described_by_its_host(url, where):
     assert pool.describe(url) == where
 
 
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("postgresql://u:p@h:1/caf%C3%A9", "the database server h:1, database café"),
+        ("postgresql:///?host=h&dbname=crm", "the database server h, database crm"),
+        ("postgresql://u:p@h:1", "the database server h:1"),
+        ("postgresql://u:p@h:notaport/x", "the database server, database x"),
+    ],
+)
+def test_several_databases_of_a_server_are_told_apart(url, where):
+    assert pool.describe_database(url) == where
+
+
 async def test_a_url_that_cannot_be_read_is_a_wrong_setting():
     with pytest.raises(SettingError) as caught:
         await pool.connect("postgresql://u:hunter2@h:notaport/x")

@@ -100,9 +100,9 @@ def decide_unfit(
         reason = f"a chain of {event.depth} events caused one another: a loop"
         return Outcome(event.id, "dead", reason, counts=False)
     if event.attempts >= allowed_attempts(subscriptions, max_attempts):
-        return Outcome(event.id, "dead", f"failed {event.attempts} times", counts=False)
+        return Outcome(event.id, "dead", f"failed {_times(event.attempts)}", counts=False)
     if event.interruptions >= max_interruptions:
-        reason = f"interrupted {event.interruptions} times" + (f", last: {last}" if last else "")
+        reason = f"interrupted {_times(event.interruptions)}" + (f", last: {last}" if last else "")
         return Outcome(event.id, "dead", storable(reason), counts=False)
     return None
 
@@ -151,8 +151,13 @@ def _decide(
             told = describe(error, handler)
             tries = event.attempts + 1
             if tries >= allowed_attempts(subscriptions, max_attempts):
-                return Outcome(event.id, "dead", f"failed {tries} times, last: {_text(error)}", error=told)
+                reason = f"failed {_times(tries)}, last: {_text(error)}"
+                return Outcome(event.id, "dead", reason, error=told)
             return Outcome(event.id, "retry", _text(error), error=told, delay=delay)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def allowed_attempts(subscriptions: tuple[Subscription, ...], default: int) -> int:

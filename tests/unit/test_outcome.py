@@ -151,3 +151,13 @@ def test_an_argument_that_cannot_be_right_is_dead_at_once() -> None:
     )
     assert (outcome.verdict, outcome.reason, outcome.counts) == ("dead", "no subject", False)
     assert outcome.error == {"kind": "BadArgument", "error": "no subject", "handler": "h"}
+
+
+def test_a_single_failure_is_told_as_people_say_it() -> None:
+    error = ValueError("no money")
+    dead = decide_failure(make_event("x"), error, (subscription(1),), max_attempts=10, handler="h")
+    assert dead.reason == "failed once, last: ValueError: no money"
+    dead = decide_failure(
+        make_event("x", attempts=1), error, (subscription(2),), max_attempts=10, handler="h"
+    )
+    assert dead.reason == "failed 2 times, last: ValueError: no money"

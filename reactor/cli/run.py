@@ -1,6 +1,7 @@
 """``reactor run``: the long-running process."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -53,6 +54,11 @@ def load_app(path: str) -> Reactor:
         raise SettingError(
             f"'{path}' names no app", hint="write --app module:attribute, e.g. shop.events:app"
         )
+    if module_name.endswith(".py") or "/" in module_name:
+        raise SettingError(
+            f"'{path}' names a file, and a module is needed",
+            hint=f"write --app {_module(module_name)}:{attribute}",
+        )
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -84,6 +90,13 @@ def load_app(path: str) -> Reactor:
             f"{path} is no Reactor, but of type {type(found).__name__}", hint=_suggest(module_name)
         )
     return found
+
+
+def _module(file: str) -> str:
+    """The name under which a file of the working directory is imported; of one elsewhere, its last part."""
+    path = Path(os.path.relpath(file)).with_suffix("")
+    parts = path.parts[:-1] if path.name == "__init__" else path.parts
+    return ".".join(parts if os.pardir not in parts else parts[-1:])
 
 
 def _place(error: BaseException) -> str:

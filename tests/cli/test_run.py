@@ -196,6 +196,23 @@ def test_an_app_that_cannot_be_loaded_is_named_with_what_is_wrong(
 
 
 @pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("./shop.py:app", "shop:app"),
+        ("shop.py:app", "shop:app"),
+        ("src/shop/events.py:main.app", "src.shop.events:main.app"),
+        ("shop/__init__.py:app", "shop:app"),
+        ("./shop:app", "shop:app"),
+        ("/elsewhere/shop.py:app", "shop:app"),
+    ],
+)
+def test_who_names_the_apps_file_is_told_its_module(clean, path, right):
+    with pytest.raises(SettingError, match="names a file") as refused:
+        load_app(path)
+    assert refused.value.hint == f"write --app {right}"
+
+
+@pytest.mark.parametrize(
     ("name", "registers", "complaint", "hint"),
     [
         ("sync", '@app.on("x")\ndef f(e, c): ...', "sync.f is not async", "async def"),

@@ -81,15 +81,14 @@ class Reactor:
                 hint="name what happened, e.g. invoice.paid; what it is about goes into the payload",
             )
         for what, number in (("batch", batch), ("max_attempts", max_attempts), ("concurrency", concurrency)):
-            if number is not None and number < 1:
-                raise BadArgument(
-                    f"{what} of {event_type} must be at least 1, not {number}",
-                    hint="leave it out for its default",
-                )
+            if number is not None:
+                _check_whole(f"{what} of {event_type}", number, least=1)
+        _check_whole(f"priority of {event_type}", priority)
+        _check_model(event_type, model)
         limit = _duration(f"timeout of {event_type}", timeout)
 
         def register(function: F) -> F:
-            _check_async(function)
+            _check_call(function, "events, ctx" if batch else "event, ctx")
             self.handlers.add(
                 Subscription(
                     event_type=event_type,
@@ -129,7 +128,7 @@ class Reactor:
         limit = _duration("timeout of a periodic job", timeout)
 
         def register(function: F) -> F:
-            _check_async(function)
+            _check_call(function, "ctx")
             self.add_job(Job(name or _name_of(function), function, period, catch_up, limit))
             return function
 
@@ -143,6 +142,7 @@ class Reactor:
 
     def middleware(self, layer: Middleware) -> Middleware:
         """Wrap every handler: ``async def layer(events, ctx, call_next)``; the first one is outermost."""
+        _check_call(layer, "events, ctx, call_next")
         self.handlers.middleware = (*self.handlers.middleware, layer)
         return layer
 
@@ -297,6 +297,41 @@ def _duration(what: str, given: timedelta | str) -> timedelta:
         return parse_duration(given)
     except BadArgument as error:
         raise BadArgument(f"{what}: {error.message}", hint=error.hint) from None
+
+
+def _check_whole(what: str, given: object, *, least: int | None = None) -> None:
+    # What is annotated may be given otherwise all the same, and would fail at the first event.
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise BadArgument(f"{what} is a whole number, not {given!r:.80}", hint="leave it out for its default")
+    if least is not None and given < least:
+        raise BadArgument(
+            f"{what} must be at least {least}, not {given}", hint="leave it out for its default"
+        )
+
+
+def _check_model(event_type: str, model: object) -> None:
+    if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise BadArgument(
+            f"the model of {event_type} is a class that extends pydantic's BaseModel, not {model!r:.80}",
+            hint="leave it out, and the payload is plain JSON",
+        )
+
+
+def _check_call(function: Callable[..., Any], arguments: str) -> None:
+    """What is not async, or does not take these arguments, would fail at its first event."""
+    _check_async(function)
+    try:
+        # A wrapper is called as itself, whatever it wraps.
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return  # nobody knows what it takes
+    try:
+        signature.bind(*arguments.split(", "))
+    except TypeError:
+        raise BadArgument(
+            f"{_name_of(function)} takes {signature}, but is called with ({arguments})",
+            hint=f"write it as `async def {getattr(function, '__name__', 'name')}({arguments})`",
+        ) from None
 
 
 def _check_async(function: Callable[..., Any]) -> None:

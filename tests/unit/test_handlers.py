@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -93,3 +94,23 @@ def test_a_decorated_handler_need_not_look_async() -> None:
     app.on("x")(wrapped)
     app.on("y")(functools.partial(handler))
     assert set(app.handlers.by_type) == {"x", "y"}
+
+
+def test_a_wrapper_is_asked_what_it_takes_itself_and_not_what_it_wraps() -> None:
+    app = Reactor()
+
+    def with_bank(function: Any) -> Any:
+        @wraps(function)
+        async def wrapper(*arguments: Any) -> None:
+            await function(*arguments, "bank")
+
+        return wrapper
+
+    @app.on("x")
+    @with_bank
+    async def handler(event: Event[Any], ctx: Context, bank: str) -> None: ...
+
+    @app.every("1h")
+    async def job(ctx: Any, at_most: int = 5) -> None: ...
+
+    assert [s.name.rpartition(".")[2] for s in app.handlers.by_type["x"]] == ["handler"]

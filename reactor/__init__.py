@@ -10,16 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reactor.app import Reactor, Resources
+    from reactor.app import Reactor
     from reactor.context import Context
     from reactor.errors import Discard, ReactorError, Retry
     from reactor.events import Event
+    from reactor.lifespans import Resources
     from reactor.settings import Settings
     from reactor.upkeep.schedule import JobContext
 else:
     _HOMES = {
         "Reactor": "app",
-        "Resources": "app",
+        "Resources": "lifespans",
         "Context": "context",
         "Discard": "errors",
         "ReactorError": "errors",

@@ -1,8 +1,8 @@
 """``Reactor``: what an application registers its handlers with, and the composition root that runs them."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from reactor import process
 from reactor.engine.drain import AFTERWARDS
 from reactor.engine.outcome import ALERT_EVENT
-from reactor.errors import BadArgument, ReactorError
+from reactor.errors import BadArgument
 from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
+from reactor.lifespans import Lifespan, check_lifespan, entered
 from reactor.replica import Replica
 from reactor.settings import Settings, load
 from reactor.telemetry import names
@@ -29,8 +30,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Of a periodic job: a date has an end, and a deadline beyond it would stop the timer for all jobs.
 _LONGEST_INTERVAL = timedelta(days=3653)
 
-Lifespan = Callable[[Settings], AbstractAsyncContextManager[Any]]
-
 
 class Reactor:
     """An app: event types and their handlers, periodic jobs, middleware and the resources that they share.
@@ -39,9 +38,11 @@ class Reactor:
     """
 
     def __init__(self, *, lifespan: Lifespan | None = None) -> None:
+        if lifespan is not None:
+            check_lifespan(lifespan)
         self.handlers = HandlerSet()
         self.jobs: list[Job] = []
-        self._lifespans: list[Lifespan] = [lifespan] if lifespan else []
+        self._lifespans: list[Lifespan] = [lifespan] if lifespan is not None else []
         self._replicas: list[Replica] = []
 
     def on(
@@ -156,14 +157,9 @@ class Reactor:
             self.add_job(job)
         self._lifespans += other._lifespans
 
-    @asynccontextmanager
-    async def resources(self, settings: Settings) -> AsyncIterator[Any]:
+    def resources(self, settings: Settings) -> AbstractAsyncContextManager[Any]:
         """What the lifespans give, for as long as the block lasts."""
-        async with _enter_all(self._lifespans, settings) as given:
-            if len(given) <= 1:
-                yield given[0] if given else None
-            else:
-                yield Resources(given)
+        return entered(self._lifespans, settings)
 
     async def run(
         self,
@@ -259,32 +255,6 @@ class Reactor:
                     # Twice: the user does not want to wait. Leases that are not given back run out.
                     scope.cancel()
                     return
-
-
-class Resources:
-    """What several lifespans gave: an attribute is looked for in each, in the order of inclusion."""
-
-    def __init__(self, given: list[Any]) -> None:
-        self._given = given
-
-    def __getattr__(self, name: str) -> Any:
-        for resource in self._given:
-            if hasattr(resource, name):
-                return getattr(resource, name)
-        raise AttributeError(f"no lifespan gives {name!r}")
-
-    def of(self, kind: type[Any]) -> Any:
-        """The resource of this type."""
-        for resource in self._given:
-            if isinstance(resource, kind):
-                return resource
-        raise ReactorError(f"no lifespan gives a {kind.__name__}")
-
-
-@asynccontextmanager
-async def _enter_all(lifespans: list[Lifespan], settings: Settings) -> AsyncIterator[list[Any]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(lifespan(settings)) for lifespan in lifespans]
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -179,7 +179,7 @@ class Reactor:
         """
         settings = settings or load()
         self._say_what_is_missing()
-        async with process.last_resort() as end_within, self.resources(settings) as resources:
+        async with process.last_resort(self._in_hand) as end_within, self.resources(settings) as resources:
             self._replicas = [
                 Replica(
                     dsn=dsn,
@@ -223,6 +223,14 @@ class Reactor:
             replica.drain()
 
     @property
+    def was_cut_short(self) -> bool:
+        """Whether a second signal ended :meth:`run` in the middle of a handler."""
+        return any(replica.was_cut_short for replica in self._replicas)
+
+    def _in_hand(self) -> process.InHand:
+        return [each for replica in self._replicas for each in replica.in_hand]
+
+    @property
     def replicas(self) -> Iterable[Replica]:
         """The replicas of this process, one a database; for its health."""
         return tuple(self._replicas)
@@ -250,11 +258,16 @@ class Reactor:
             asked = 0
             async for _ in signals:
                 asked += 1
-                self.drain()
-                if asked > 1:
-                    # Twice: the user does not want to wait. Leases that are not given back run out.
-                    scope.cancel()
-                    return
+                if asked == 1:
+                    self.drain()
+                    continue
+                # Twice: the user does not want to wait.
+                for replica in self._replicas:
+                    replica.hurry()
+                await anyio.sleep(process.HURRIED)
+                # Leases that are not given back by now run out.
+                scope.cancel()
+                return
 
 
 def _name_of(function: Callable[..., Any]) -> str:

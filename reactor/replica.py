@@ -8,7 +8,7 @@ connection stop neither heartbeat nor settling.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from importlib.metadata import version
@@ -90,9 +90,13 @@ class Replica:
         self._work_bell = Bell()
         self._timer_bell = Bell()
         self._drain_asked = asyncio.Event()
+        self._hurry = asyncio.Event()
+        #: whether a handler was cut short because somebody was in a hurry
+        self.was_cut_short = False
         self._pace = Pace(settings.notify)
         self._started = False
         self._look_at: Callable[[], Health] = Health
+        self._active: Callable[[], Iterable[Run]] = tuple
 
     @property
     def health(self) -> Health:
@@ -102,6 +106,17 @@ class Replica:
     def drain(self) -> None:
         """Stop claiming, finish or hand over what is in flight, release, end. Returns at once."""
         self._drain_asked.set()
+
+    def hurry(self) -> None:
+        """Drain as if its time were over: what is in flight is cut short and given back. Returns at once."""
+        self.was_cut_short = self.was_cut_short or bool(self.in_hand)
+        self._drain_asked.set()
+        self._hurry.set()
+
+    @property
+    def in_hand(self) -> list[dict[str, Any]]:
+        """Which handlers run at this moment, for which events. May be asked by any thread."""
+        return [run.described for run in list(self._active()) if run.calling_since]
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until drained. Raises ConnectError or NotMigrated when it cannot start at all."""
@@ -176,6 +191,7 @@ class Replica:
             slots=settings.concurrency, work=runner.work, settling=lambda: len(settler.settling)
         )
         self._dispatcher = dispatcher
+        self._active = lambda: dispatcher.active
 
         heartbeat: Heartbeat[Run] = Heartbeat(
             pool=own,
@@ -267,7 +283,15 @@ class Replica:
             self._caller.end_segments()
             log.info(names.REPLICA_DRAINING, runs=len(dispatcher.held()))
             drain = Drain(
-                own, handlers, settler, dispatcher, claiming, leading, self._work_bell, replica=self._name
+                own,
+                handlers,
+                settler,
+                dispatcher,
+                claiming,
+                leading,
+                self._work_bell,
+                replica=self._name,
+                hurry=self._hurry,
             )
             await drain.run(settings.drain_seconds)
             group.cancel_scope.cancel()

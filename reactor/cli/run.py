@@ -21,7 +21,8 @@ async def run(*, app: str = BUILTIN) -> int:
 
     Then it claims nothing more, finishes what is in flight within REACTOR_DRAIN_SECONDS, releases its
     leases and exits 0. What has not ended four seconds later (a thread, a handler or job that swallows its
-    cancellation) ends with the process, which then exits 4; a second signal ends it within a second.
+    cancellation) ends with the process, which then exits 4. A second signal ends it within a second, with 4
+    when a handler was cut short; the log names what was.
     Probes and metrics answer on http://REACTOR_HTTP_HOST:REACTOR_HTTP_PORT (/livez, /readyz, /startupz,
     /metrics). Exits 2 when a setting or the app is wrong, 3 when the database cannot be reached or is not
     migrated.
@@ -41,7 +42,7 @@ async def run(*, app: str = BUILTIN) -> int:
     await found.run(chosen, serve_http=True)
     # The interpreter waits for every thread that somebody started.
     process.end_within(_LAST)
-    return 0
+    return process.CUT_SHORT if found.was_cut_short else 0
 
 
 def load_app(path: str) -> Reactor:

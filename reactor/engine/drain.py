@@ -32,6 +32,8 @@ log = structlog.get_logger("reactor.drain")
 
 #: Seconds that cancelled handlers have to clean up, and then the server to take us off its list.
 _CLEAN_UP = 2.0
+#: … and where somebody is in a hurry, who then waits a second for all of it.
+_HURRIED = 0.3
 _FAREWELL = 1.5
 #: Longer than any drain, in seconds.
 _FOR_EVER = 2 * 3600.0
@@ -78,23 +80,25 @@ class Drain:
     #: rings whenever a tenant is let go
     bell: Bell
     replica: str
+    #: set when nobody wants to wait any longer
+    hurry: asyncio.Event
 
     async def run(self, seconds: float) -> None:
         """What waits for a slot is given back at once; what runs may finish within so many ``seconds``."""
         until = asyncio.get_running_loop().time() + seconds
         self.settler.until = until + _CLEAN_UP
+        patience, clean_up = anyio.CancelScope(deadline=until), anyio.CancelScope(deadline=until + _CLEAN_UP)
         self.claiming.group.cancel_scope.cancel()
         self.leading.group.cancel_scope.cancel()
         async with anyio.create_task_group() as group:
             given_back = asyncio.Event()
             group.start_soon(self._give_back, given_back, name="give back")
             group.start_soon(self._pass_on, name="pass on")
-            with anyio.CancelScope(deadline=until):
+            group.start_soon(self._cut_down, patience, clean_up, name="cut down")
+            with patience:
                 await self._finish(given_back)
-            for run in self.dispatcher.active:
-                if run.task is not None:
-                    run.task.cancel()
-            with anyio.CancelScope(deadline=until + _CLEAN_UP):
+            self._cut_short()
+            with clean_up:
                 await self._finish(given_back)
             group.cancel_scope.cancel()
         try:
@@ -108,6 +112,22 @@ class Drain:
             # Whatever they still do, they do without a connection.
             self.own.terminate()
             self.handlers.terminate()
+
+    async def _cut_down(self, patience: anyio.CancelScope, clean_up: anyio.CancelScope) -> None:
+        await self.hurry.wait()
+        now = asyncio.get_running_loop().time()
+        self.settler.until = min(self.settler.until, now + _HURRIED)
+        clean_up.deadline = min(clean_up.deadline, now + _HURRIED)
+        patience.cancel()
+
+    def _cut_short(self) -> None:
+        """Named here, because it cannot be later: who waits for a thread ends, and leaves it a thread."""
+        for run in self.dispatcher.active:
+            if run.task is None:
+                continue
+            if run.calling_since:
+                log.warning(names.RUN_CUT_SHORT, **run.described, where=where_suspended(run.task))
+            run.task.cancel()
 
     async def _give_back(self, done: asyncio.Event) -> None:
         """Runs that have not begun, then those that a claim brought which was on its way."""
@@ -145,13 +165,7 @@ class Drain:
         left = [*self.settler.settling]
         for run in self.dispatcher.active:
             if run.calling_since and run.task is not None:
-                log.error(
-                    names.RUN_LEFT_BEHIND,
-                    handler=run.handler,
-                    event_id=run.event.id if run.event else None,
-                    tenant_id=str(run.tenant_id),
-                    where=where_suspended(run.task),
-                )
+                log.error(names.RUN_LEFT_BEHIND, **run.described, where=where_suspended(run.task))
             if not run.lost:
                 left.append(run)
             run.lost = True

@@ -80,6 +80,15 @@ class Run:
     #: what the running call of a handler was given
     context: Context | None = None
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What it does at this moment, for the log."""
+        return {
+            "handler": self.handler,
+            "event_id": self.event.id if self.event else None,
+            "tenant_id": str(self.tenant_id),
+        }
+
 
 @dataclass(slots=True)
 class Segment:

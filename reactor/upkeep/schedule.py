@@ -156,6 +156,8 @@ class Schedule:
             # Whatever it is of (sys.exit(), a task of the job's that was cancelled), unless we are to end.
             task = asyncio.current_task()
             if task is None or task.cancelling():
+                # A thread that it waited for may outlive it, without a name.
+                bound.info(names.JOB_CUT_SHORT)
                 raise
             told = text_of(error) or kind_of(error)
             bound.error(names.JOB_FAILED, error=told)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,11 @@ class Running:
     @property
     def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.lines if line.startswith("{")]
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log about this."""
+        lines = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
 
     async def says(self, event: str) -> None:
         """Wait until it logs this event."""

@@ -3,6 +3,7 @@
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,11 +31,19 @@ async def forgotten_thread(ctx):
     ctx.log.info("inside")
     await asyncio.to_thread(time.sleep, 300)
 
+async def slow_to_end(ctx):
+    ctx.log.info("inside")
+    try:
+        await asyncio.sleep(300)
+    finally:
+        ctx.log.info("cleaning")
+        await asyncio.sleep(0.2)
+
 async def block(ctx):
     ctx.log.info("inside")
     time.sleep(300)
 
-HOW = {f.__name__: f for f in (swallow, thread, forgotten_thread, block)}
+HOW = {f.__name__: f for f in (swallow, thread, forgotten_thread, slow_to_end, block)}
 
 @app.on("stuck")
 async def stuck(event, ctx):
@@ -63,6 +72,11 @@ async def ends(running: Running, with_signal: int) -> tuple[int, float]:
     return code, time.monotonic() - began
 
 
+def named(line: dict[str, Any]) -> tuple[str, int, str]:
+    """Which handler, event and tenant a line of the log is about."""
+    return line["handler"], line["event_id"], line["tenant_id"]
+
+
 async def emit(conn, how: str) -> None:
     tenant = await conn.fetchval("insert into public.tenants (name) values ('Acme') returning id")
     await conn.execute("select reactor.emit($1, 'stuck', jsonb_build_object('how', $2::text))", tenant, how)
@@ -80,6 +94,9 @@ async def test_a_handler_that_will_not_end_ends_with_the_process_soon_after_the_
         code, seconds = await ends(running, signal.SIGTERM)
     assert (code, seconds < SOON) == (4, True)
     assert running.events[-1] == "process_ended_hard"
+    event = await conn.fetchrow("select id, tenant_id from reactor.events where event_type = 'stuck'")
+    (cut,) = running.told("run_cut_short")
+    assert named(cut) == ("stubborn.stuck", event["id"], str(event["tenant_id"]))
     assert await conn.fetchval("select count(*) from public.agent_tenant_locks") == 0
     assert await conn.fetchval("select count(*) from reactor.replicas") == 0
     assert await conn.fetchval("select interruptions from reactor.events where event_type = 'stuck'") == 1
@@ -115,6 +132,9 @@ async def test_a_handler_that_blocks_the_event_loop_ends_with_it_too(folder, con
         await running.says("inside")
         code, seconds = await ends(running, signal.SIGTERM)
     assert (code, seconds < SOON) == (4, True)
+    event = await conn.fetchrow("select id, tenant_id from reactor.events where event_type = 'stuck'")
+    (ended,) = running.told("process_ended_hard")
+    assert [named(run) for run in ended["runs"]] == [("stubborn.stuck", event["id"], str(event["tenant_id"]))]
 
 
 async def test_a_second_signal_gives_back_what_a_handler_that_heeds_it_had(folder, conn, operator_url):
@@ -130,5 +150,25 @@ async def test_a_second_signal_gives_back_what_a_handler_that_heeds_it_had(folde
         await running.says("inside")
         running.process.send_signal(signal.SIGINT)
         await running.says("replica_draining")
-        await ends(running, signal.SIGINT)
+        code, seconds = await ends(running, signal.SIGINT)
+    assert (code, seconds < SOON) == (4, True)
     assert await conn.fetchval("select count(*) from public.agent_tenant_locks") == 0
+    assert await conn.fetchval("select count(*) from reactor.replicas") == 0
+    event = await conn.fetchrow("select id, tenant_id, interruptions from reactor.events")
+    assert event["interruptions"] == 1
+    (cut,) = running.told("run_cut_short")
+    assert named(cut) == ("patient.stuck", event["id"], str(event["tenant_id"]))
+    assert "patient.py:7 stuck" in cut["where"][-1]
+    assert running.events[-1] == "replica_stopped"
+
+
+async def test_a_second_signal_when_nothing_is_in_hand_ends_it_with_0(folder, conn, operator_url):
+    settings = {"REACTOR_DRAIN_SECONDS": "300", "STUBBORN_JOB": "slow_to_end"}
+    async with replica(folder, operator_url, "--app", "stubborn:app", **settings) as running:
+        await running.says("inside")
+        running.process.send_signal(signal.SIGTERM)
+        await running.says("cleaning")
+        code, seconds = await ends(running, signal.SIGTERM)
+    assert (code, seconds < SOON) == (0, True)
+    assert await conn.fetchval("select count(*) from reactor.replicas") == 0
+    assert [cut["job"] for cut in running.told("job_cut_short")] == ["stubborn"]

@@ -19,7 +19,7 @@ import anyio.to_thread
 from reactor.db import embedded, migrate, pool
 from reactor.db.binaries import find_binaries, server_account
 from reactor.db.embedded import EmbeddedServer
-from reactor.errors import ReactorError
+from reactor.errors import ReactorError, SettingError
 
 DATABASE = "demo"
 REPLICA_ROLE = "demo_replica"
@@ -67,13 +67,20 @@ async def server(
 ) -> AsyncIterator[EmbeddedServer]:
     """A running server. ``directory`` None: the default one, or a temporary one while that is in use."""
     base: Path | None = directory or default_directory()
-    if base is not None and directory is None and not _is_free(base):
-        say(f"{base} is in use; this demo takes a temporary directory.")
-        base = None
-    settled = base is not None and (base / "owner.lock").exists()
-    if base is not None and settled and fresh:
-        await anyio.to_thread.run_sync(_remove, base)
-    running = await anyio.to_thread.run_sync(_start, base, port, settled and not keep)
+    try:
+        if base is not None and directory is None and not _is_free(base):
+            say(f"{base} is in use; this demo takes a temporary directory.")
+            base = None
+        settled = base is not None and (base / "owner.lock").exists()
+        if base is not None and settled and fresh:
+            await anyio.to_thread.run_sync(_remove, base)
+        running = await anyio.to_thread.run_sync(_start, base, port, settled and not keep)
+    except OSError as error:
+        raise SettingError(
+            f"{base or tempfile.gettempdir()} cannot be used: {error.strerror or error}",
+            hint="give the demo an empty or new directory that may be written: --directory",
+            exit_code=2 if directory else 3,
+        ) from error
     try:
         yield running
     finally:

@@ -201,6 +201,32 @@ def test_a_wrong_option_is_one_line(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize("below", ["", "server", "a/b"])
+def test_a_directory_that_is_a_file_or_below_one_is_one_line(
+    directory: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    directory.touch()
+    chosen = directory / below
+    assert entry.run(["demo", "--once", "--json", "--directory", str(chosen)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-2:] == [
+        f"reactor: {chosen} cannot be used: Not a directory",
+        "  hint: give the demo an empty or new directory that may be written: --directory",
+    ]
+    assert not any("Traceback" in line for line in said)
+
+
+def test_a_directory_that_may_not_be_written_is_one_line(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory.mkdir(mode=0o500)
+    if os.access(directory, os.W_OK):
+        # Root may write everywhere but where nobody can.
+        directory = Path("/proc/reactor-demo")
+    assert entry.run(["demo", "--once", "--json", "--directory", str(directory)]) == 2
+    assert f"reactor: {directory} cannot be used: " in capsys.readouterr().err
+
+
 def test_the_default_directory_is_one_that_the_account_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.default_directory() == Path("/var/lib/reactor-demo")
 

@@ -27,7 +27,9 @@ class Interrupted(Exception):
     def by(cls, error: BaseException) -> "Interrupted":
         """With what is known of why: of a session that ended the driver says what it can no longer do."""
         ended = isinstance(error, asyncpg.InterfaceError)
-        return cls("the server ended the handler's session" if ended else text_of(error))
+        return cls(
+            "the handler's session was ended, by the server or on the way to it" if ended else text_of(error)
+        )
 
 
 def is_infrastructure(error: BaseException, scope: Scope) -> bool:

@@ -148,5 +148,5 @@ async def test_a_session_that_ended_between_two_statements_is_named_as_the_reaso
     (dead,) = await world.dead()
     assert (
         dead["reason"]
-        == "interrupted 1 times, last: the handler's session was ended, by the server or on the way to it"
+        == "interrupted once, last: the handler's session was ended, by the server or on the way to it"
     )

@@ -124,7 +124,9 @@ async def caught_up_within(environment: dict[str, str]) -> float:
     One replica that sleeps, its poll far away. Its listening connection is ended and refused
     for a moment; the event's notification reaches nobody.
     """
-    settings = {"REACTOR_POLL_SECONDS": "600", "REACTOR_LEASE_SECONDS": "5", **environment}
+    # A canary would wake it by chance, and so hide that nobody else did.
+    quiet = {"REACTOR_POLL_SECONDS": "600", "REACTOR_CANARY_SECONDS": "0"}
+    settings = {**quiet, "REACTOR_LEASE_SECONDS": "5", **environment}
     async with fleets.running(Path(mkdtemp(prefix="reactor-proof-")), tenants=1, settings=settings) as fleet:
         slot = await fleet.add_slot(through_proxy=True)
         assert slot.proxy is not None

@@ -160,7 +160,13 @@ def _forget_to_catch_up() -> None:
 
     def make(self: Listener, *arguments: Any, on_work: Any, on_gate: Any, **options: Any) -> None:
         made(self, *arguments, on_work=lambda: None, on_gate=lambda: None, **options)
-        self._heard = lambda *_: on_work()
+
+        def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            # What else is told, that a deadline came nearer say, is no look for work.
+            if payload == "":
+                on_work()
+
+        self._heard = heard
 
     Listener.__init__ = make
 

@@ -15,7 +15,7 @@ import socket
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio
 import httpx2
@@ -143,6 +143,14 @@ def split_url(url: str, *, allow_private: bool) -> tuple[str, str, int, str]:
         raise EgressRefused(host, "the URL must start with https://, so that nobody reads it on the way")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, _on_the_wire(host), port or (443 if parts.scheme == "https" else 80), path
+
+
+def as_ascii(url: str) -> str:
+    """A URL of the right shape as it may stand in a header, in angle brackets; else EgressRefused."""
+    scheme, host, port, path = split_url(url, allow_private=True)
+    # "=?" begins an encoded word.
+    path = quote(path, safe="!#$%&'()*+,/:;=?@[]~").replace("=?", "=%3F")
+    return f"{scheme}://{Target(scheme, host, port, path, ()).authority}{path}"
 
 
 def _on_the_wire(host: str) -> str:

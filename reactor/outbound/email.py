@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from email.errors import MessageError
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import quote
 
 from reactor.errors import storable
+from reactor.outbound.egress import as_ascii
 
 _ADDRESS = re.compile(
     r"[^@\s<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
@@ -121,10 +123,9 @@ class Email:
     def headers(self) -> dict[str, str]:
         """The headers besides From, To, Subject and Message-ID."""
         headers = {"Auto-Submitted": "auto-generated", "X-Entity-Ref-ID": self.key}
-        sender = quoted(self.sender).replace('"', "%22")
-        mail_out = f"<mailto:{sender}?subject=unsubscribe>"
+        mail_out = f"<mailto:{quote(quoted(self.sender), safe='@+')}?subject=unsubscribe>"
         if self.unsubscribe:
-            headers["List-Unsubscribe"] = f"<{self.unsubscribe}>, {mail_out}"
+            headers["List-Unsubscribe"] = f"<{as_ascii(self.unsubscribe)}>, {mail_out}"
             headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         else:
             headers["List-Unsubscribe"] = mail_out
@@ -146,7 +147,7 @@ class Email:
         self.mime()
 
     def _build(self) -> EmailMessage:
-        message = EmailMessage(policy=SMTP)
+        message = EmailMessage(policy=_POLICY)
         message["From"] = mailbox(self.sender_name, self.sender)
         message["To"] = mailbox(self.to_name, self.to)
         message["Subject"] = one_line(self.subject)
@@ -177,6 +178,19 @@ def mailbox(name: str, address: str) -> str:
         raise BadAddress(f"{address!r} is not an email address") from error
     before, _, after = shown.rpartition(bare)
     return before + quoted(bare) + after  # the library itself leaves the quotes out
+
+
+class _Unsubscription(UnstructuredHeader, BaseHeader):
+    """List-Unsubscribe (RFC 2369). Mail programs take its addresses as they stand, whereas the library makes
+    encoded words of what is too long for a line: so it is folded between them, and nowhere else."""
+
+    def fold(self, *, policy: Policy[Any]) -> str:
+        return f"List-Unsubscribe: {str(self).replace('>, <', f'>,{policy.linesep} <')}{policy.linesep}"
+
+
+_headers = HeaderRegistry()
+_headers.map_to_type("list-unsubscribe", _Unsubscription)
+_POLICY = SMTP.clone(header_factory=_headers)
 
 
 class EmailProvider(Protocol):

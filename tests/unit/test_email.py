@@ -4,6 +4,7 @@ import socket
 import sys
 from datetime import timedelta
 from email import message_from_bytes, policy
+from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 import pytest
@@ -79,6 +80,36 @@ def test_a_one_click_address_is_announced_with_its_post_header():
         headers["List-Unsubscribe"] == "<https://acme.test/u/1>, <mailto:hello@acme.test?subject=unsubscribe>"
     )
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+@pytest.mark.parametrize(
+    ("sender", "url", "written"),
+    [
+        ("hello@acme.test", f"https://acme.test/u/{'t' * 300}", f"https://acme.test/u/{'t' * 300}"),
+        (
+            "hello@acme.test",
+            "https://acme.test:8443/u?to=ü>,<x",
+            "https://acme.test:8443/u?to=%C3%BC%3E,%3Cx",
+        ),
+        ("hello@acme.test", "https://ümläut.test/u/1", "https://xn--mlut-moa5l.test/u/1"),
+        (
+            "hello@acme.test",
+            "https://acme.test/u%2F1?a=?utf-8?q?b?=",
+            "https://acme.test/u%2F1?a=%3Futf-8?q?b?=",
+        ),
+        (f"{'team.' * 10}a@{'mail.' * 10}acme.test", None, None),
+        ("r&d?a=b%@acme.test", None, None),
+    ],
+)
+def test_where_to_unsubscribe_is_read_as_it_stands_so_it_is_never_encoded(sender, url, written):
+    wire = email_to(sender=sender, unsubscribe=url).mime().as_bytes()
+
+    assert max(map(len, wire.splitlines())) < 998
+    [raw] = [line for line in message_from_bytes(wire)._headers if line[0] == "List-Unsubscribe"]
+    *post, mail = "".join(raw[1].splitlines()).split(">, <")
+    assert post == ([] if written is None else [f"<{written}"])
+    out = urlsplit(mail.strip("<>"))
+    assert (out.scheme, unquote(out.path), out.query) == ("mailto", sender, "subject=unsubscribe")
 
 
 def test_an_html_part_comes_beside_the_text_never_instead():

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import anyio
 import httpx2
 import orjson
 
@@ -19,6 +20,12 @@ from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict, mailbo
 from reactor.outbound.webhook import parse_retry_after
 
 TIMEOUT = timedelta(seconds=20)
+# Of all of a request: an answer may drip. Ends before the handler's own timeout would cut it short.
+LONGEST = timedelta(seconds=45)
+# An answer is an id, or an error in a few words.
+MAX_ANSWER_BYTES = 16 * 1024
+# Said of the place that was asked, of the account or of the way there: it would be said of every message.
+_MISPLACED = (402, 404, 405, 407)
 
 
 def resend_client(tls: ssl.SSLContext | None = None) -> httpx2.AsyncClient:
@@ -33,6 +40,7 @@ class ResendProvider:
     base_url: str
     api_key: str = field(repr=False)
     client: httpx2.AsyncClient = field(default_factory=resend_client, repr=False)
+    within: timedelta = LONGEST
 
     @property
     def name(self) -> str:
@@ -56,25 +64,44 @@ class ResendProvider:
         if email.reply_to:
             body["reply_to"] = [quoted(email.reply_to)]
         try:
-            response = await self.client.post(
-                f"{self.base_url}/emails",
-                content=orjson.dumps(body),
-                headers={
-                    "authorization": f"Bearer {self.api_key}",
-                    "content-type": "application/json",
-                    "idempotency-key": email.key,
-                },
-            )
+            with anyio.fail_after(self.within.total_seconds()):
+                response, answer = await self._post(email.key, orjson.dumps(body))
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             kind = ErrorType.TIMEOUT if isinstance(error, httpx2.TimeoutException) else ErrorType.REFUSED
             raise SendFailed(kind, Verdict.RETRY, type(error).__name__) from error
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             # Possibly sent; the key makes trying again safe all the same.
-            kind = ErrorType.TIMEOUT if isinstance(error, httpx2.TimeoutException) else ErrorType.OTHER
+            late = isinstance(error, httpx2.TimeoutException | TimeoutError)
+            kind = ErrorType.TIMEOUT if late else ErrorType.OTHER
             raise SendFailed(kind, Verdict.UNKNOWN, type(error).__name__) from error
         if response.is_success:
-            return _provider_id(response.content)
-        raise classify(response.status_code, response.text[:300], response.headers.get("retry-after"))
+            return _provider_id(answer)
+        detail = answer[:300].decode("utf-8", "replace")
+        raise classify(response.status_code, detail, response.headers.get("retry-after"))
+
+    async def _post(self, key: str, body: bytes) -> tuple[httpx2.Response, bytes]:
+        """The response, which is closed, and as much of what it said as may be of use."""
+        request = self.client.build_request(
+            "POST",
+            f"{self.base_url}/emails",
+            content=body,
+            headers={
+                "authorization": f"Bearer {self.api_key}",
+                "content-type": "application/json",
+                "accept-encoding": "identity",  # what is capped is what came over the wire
+                "idempotency-key": key,
+            },
+        )
+        response = await self.client.send(request, stream=True)
+        answer = bytearray()
+        try:
+            async for chunk in response.aiter_raw():
+                answer += chunk
+                if len(answer) >= MAX_ANSWER_BYTES:
+                    break
+        finally:
+            await response.aclose()
+        return response, bytes(answer)
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -99,7 +126,9 @@ def classify(status: int, detail: str, retry_after: str | None) -> SendFailed:
     if status >= 500:
         wait = parse_retry_after(retry_after, int(time.time()))
         return SendFailed(ErrorType.SERVER, Verdict.UNKNOWN, text, retry_after=wait)
-    if status == 409 and "concurrent" in detail:
+    if 300 <= status < 400 or status in _MISPLACED:
+        return SendFailed(ErrorType.OTHER, Verdict.PROVIDER, text)
+    if (status == 409 and "concurrent" in detail) or status in (421, 425):
         return SendFailed(ErrorType.OTHER, Verdict.RETRY, text)
     if status == 408:
         return SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text)

@@ -12,7 +12,9 @@ password: it is never logged, and no error repeats it.
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
@@ -21,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import structlog
 
 from reactor.outbound.circuit import Circuit, CircuitState
+from reactor.outbound.egress import EgressRefused, split_url
 from reactor.outbound.email import Email, EmailProvider, SendFailed, Verdict, check_address
 from reactor.outbound.resend import ResendProvider
 from reactor.outbound.smtp import COMMAND_TIMEOUT, SmtpProvider
@@ -134,10 +137,17 @@ def make_mailer(url: str, sender: str) -> Mailer:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise EmailUrlError("it is not a URL; for example smtp://user:password@host:587") from error
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     name, address = parseaddr(sender)
     provider = _provider(parts.scheme, host, port, parts.username, parts.password, options)
     return Mailer(provider, check_address(address), name)
+
+
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "smtp": frozenset({"starttls", "timeout"}),
+    "smtps": frozenset({"starttls", "timeout"}),
+    "resend": frozenset({"scheme"}),
+}
 
 
 def _provider(
@@ -154,19 +164,22 @@ def _provider(
         raise EmailUrlError("it must start with smtp://, smtps://, resend:// or console://")
     if not host:
         raise EmailUrlError(f"it names no host; for example {scheme}://KEY@mail.example.com")
+    known = _OPTIONS[scheme]
+    if not options.keys() <= known:
+        # A misspelt one would be left out in silence, with the protection that it asks for.
+        raise EmailUrlError(f"it has an option that is not one of {scheme}://: {', '.join(sorted(known))}")
     if scheme == "resend":
-        if not username:
-            raise EmailUrlError("it holds no API key; resend://KEY@api.resend.com")
-        literal = f"[{host}]" if ":" in host else host
-        where = literal if port is None else f"{literal}:{port}"
-        return ResendProvider(f"{options.get('scheme', 'https')}://{where}", unquote(username))
+        return _resend(host, port, unquote(username or ""), options.get("scheme", "https"))
     starttls = {"always": True, "never": False, None: None}.get(options.get("starttls"))
     if options.get("starttls") not in (None, "always", "never"):
         raise EmailUrlError("its starttls must be always or never")
     try:
-        timeout = timedelta(seconds=float(options["timeout"])) if "timeout" in options else COMMAND_TIMEOUT
-    except ValueError as error:
-        raise EmailUrlError("its timeout must be a number of seconds") from error
+        seconds = float(options.get("timeout", COMMAND_TIMEOUT.total_seconds()))
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 3600:
+        raise EmailUrlError("its timeout must be a number of seconds, above 0 and at most 3600")
+    timeout = timedelta(seconds=seconds)
     implicit = scheme == "smtps"
     return SmtpProvider(
         host=host,
@@ -177,3 +190,19 @@ def _provider(
         starttls=starttls,
         timeout=timeout,
     )
+
+
+def _resend(host: str, port: int | None, key: str, scheme: str) -> ResendProvider:
+    if not key:
+        raise EmailUrlError("it holds no API key; resend://KEY@api.resend.com")
+    if not re.fullmatch(r"[!-~]+", key):
+        raise EmailUrlError("its API key holds what no header can: spaces, or letters outside of ASCII")
+    if scheme not in ("https", "http"):
+        raise EmailUrlError("its scheme must be https or http")
+    literal = f"[{host}]" if ":" in host else host
+    base = f"{scheme}://{literal}" if port is None else f"{scheme}://{literal}:{port}"
+    try:
+        split_url(base, allow_private=True)
+    except EgressRefused as error:
+        raise EmailUrlError("its host is not the name of one") from error
+    return ResendProvider(base, key)

@@ -222,6 +222,18 @@ def test_what_an_smtp_url_means(url, provider):
         "resend://api.resend.com",
         "smtp://u:sesame@mail.test?starttls=maybe",
         "smtp://u:sesame@mail.test?timeout=long",
+        "smtp://u:sesame@mail.test?timeout=inf",
+        "smtp://u:sesame@mail.test?timeout=1e300",
+        "smtp://u:sesame@mail.test?timeout=0",
+        "smtp://u:sesame@mail.test?timeout=-5",
+        "smtp://u:sesame@mail.test?startls=always",
+        "smtp://u:sesame@mail.test?starttls",
+        "smtps://u:sesame@mail.test?scheme=http",
+        "resend://sesame@api.test?scheme=ftp",
+        "resend://sesame@api.test?timeout=5",
+        "resend://sesame@api.te st",
+        "resend://sesame%20open@api.test",
+        "resend://sesame%C3%A9@api.test",
     ],
 )
 def test_a_wrong_url_is_said_without_its_password(url):

@@ -131,8 +131,9 @@ def split_url(url: str, *, allow_private: bool) -> tuple[str, str, int, str]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise EgressRefused("(url)", f"this is not a URL: {error}") from error
+    except ValueError:
+        # Never with the parser's words: what it takes for the port may be a piece of a password.
+        raise EgressRefused("(url)", "this is not a URL: look at its port and at brackets") from None
     if not host or any(ch <= " " or ch == "\x7f" for ch in url):
         raise EgressRefused("(url)", "this is not a URL with a host")
     if parts.username is not None or parts.password is not None:

@@ -87,6 +87,16 @@ def test_what_is_wrong_is_named_and_the_rest_is_still_read(raw, where):
 def test_no_secret_appears_in_a_problem_or_a_repr():
     raw = {"alerts": {"webhook_url": "nowhere", "webhook_secret": ["sesame-open", SECRET]}}
     assert "sesame" not in str(parse_settings(raw))
+    for url in (
+        "https://me:open/sesame@a.test",
+        "https://me:sesame",
+        "https://[sesame]/",
+        "https://a.test:sesame",
+    ):
+        told = parse_settings({"alerts": {"webhook_url": url, "webhook_secret": SECRET}})
+        assert "alerts.webhook_url: this is not a URL" in told.problems[0]
+        assert "sesame" not in str(told)
+        assert "open" not in str(told)
     good = parse_settings({"alerts": {"webhook_url": "https://a.test", "webhook_secret": SECRET}})
     assert good.usable
     assert SECRET not in repr(good)

@@ -90,5 +90,6 @@ def _answer(reasons: list[str]) -> Response:
 def _may_see(request: Request, token: SecretStr | None) -> bool:
     if request.client is not None and request.client.host in _LOOPBACK:
         return True
-    given = request.headers.get("authorization", "")
-    return token is not None and hmac.compare_digest(given, f"Bearer {token.get_secret_value()}")
+    # As bytes: what is compared as text must be ASCII, and whoever asks may send anything.
+    given = request.headers.get("authorization", "").encode("latin-1")
+    return token is not None and hmac.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())

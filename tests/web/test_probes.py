@@ -88,7 +88,7 @@ async def ask(
     *,
     client: tuple[str, int],
     token: str | None,
-    given: str = "",
+    given: str | bytes = "",
     silence: timedelta | None = None,
 ) -> httpx2.Response:
     ready = SimpleNamespace(started=True, connected=True, listening=True, draining=False, silence=silence)
@@ -106,10 +106,14 @@ async def ask(
         ("10.1.2.3", "a-long-token", "", 401),
         ("10.1.2.3", "a-long-token", "Bearer another", 401),
         ("10.1.2.3", "a-long-token", "Bearer a-long-token", 200),
+        ("10.1.2.3", "a-long-token", "Bearer ü".encode(), 401),
+        ("10.1.2.3", "ein-schlüssel", "Bearer ein-schlüssel".encode(), 200),
+        ("10.1.2.3", "ein-schlüssel", "Bearer ein-schluessel", 401),
+        ("10.1.2.3", None, b"Bearer \xff", 403),
     ],
 )
 async def test_metrics_are_for_this_machine_or_for_the_token(
-    client: str, token: str | None, given: str, status: int
+    client: str, token: str | None, given: str | bytes, status: int
 ) -> None:
     answer = await ask("/metrics", client=(client, 1), token=token, given=given)
     assert answer.status_code == status

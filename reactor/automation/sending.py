@@ -39,13 +39,15 @@ select public.update_engagement_clock($1, $2, (
     select c.contact_id from public.engagement_clocks c where c.tenant_id = $1 and c.contact_id = $3),
     'email', null)
 """
+# Whom the email is about may be deleted by now; the card is about them only while they are there.
 _CARD: LiteralString = """
 insert into public.kanban_cards (
     tenant_id, client_id, contact_id, type, title, description, rationale, priority, state, action_payload,
     due_at)
-select $1, $2, k.id, 'create_task', $4, $5, $6, 'high', 'suggested', $7, reactor.now() + interval '1 day'
-from (select $3::uuid as wanted) w
-left join public.contacts k on k.tenant_id = $1 and k.id = w.wanted
+select $1, l.id, k.id, 'create_task', $4, $5, $6, 'high', 'suggested', $7, reactor.now() + interval '1 day'
+from (select $2::uuid as client, $3::uuid as contact) w
+left join public.clients l on l.tenant_id = $1 and l.id = w.client
+left join public.contacts k on k.tenant_id = $1 and k.id = w.contact
 """
 
 

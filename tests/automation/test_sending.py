@@ -357,6 +357,24 @@ async def test_an_interrupted_smtp_email_is_a_question_for_a_person(conn, databa
     assert len(await company.alerts("email_unknown")) == 1
 
 
+async def test_an_interrupted_email_to_somebody_deleted_meanwhile_is_a_question_all_the_same(
+    conn, database_url, smtp
+):
+    company = await Company.found(conn, email_mode="send")
+    client = await company.client()
+    await make_interrupted(company, database_url, smtp)
+    await conn.execute("update reactor.email_intents set client_id = $1", client)
+    await conn.execute("update contacts set client_id = $1", client)
+    await conn.execute("delete from clients where id = $1", client)
+
+    left = await drain(automations(), database_url, **smtp)
+
+    assert (left.delayed, left.dead) == (0, 0)
+    assert [after["status"] for after in await company.intents()] == ["unknown"]
+    [card] = await company.cards()
+    assert (card["client_id"], card["contact_id"]) == (None, None)
+
+
 async def test_an_interrupted_resend_email_is_repeated_with_the_same_key_and_the_same_body(
     conn, database_url, resend
 ):

@@ -22,6 +22,8 @@ from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict, quoted
 COMMAND_TIMEOUT = timedelta(seconds=20)
 MAX_CONNECTIONS = 4
 # Servers drop idle clients after minutes; a dropped connection costs one more round trip.
+# "Service closing transmission channel" (RFC 5321, 4.2.3).
+_CLOSING = 421
 _QUOTA_WORDS = ("rate", "too many", "quota", "throttl", "try again later", "exceeded")
 
 
@@ -65,6 +67,10 @@ class SmtpProvider:
             try:
                 response = await client.data(content)
             except aiosmtplib.SMTPResponseException as error:
+                if not _refuses(error):
+                    client.close()
+                    text = f"the server had the message, and its answer means nothing: {_said(error)}"
+                    raise SendFailed(ErrorType.OTHER, Verdict.UNKNOWN, text) from error
                 await self._keep(client)
                 raise _answered(error) from error
             except (aiosmtplib.SMTPException, OSError) as error:
@@ -85,13 +91,20 @@ class SmtpProvider:
         while True:
             reused = bool(self._idle)
             client = self._idle.pop() if reused else await self._connect()
+            resets = reused
             try:
-                if reused:
+                if resets:
                     await client.rset()
+                    resets = False
                 await client.mail(quoted(email.sender))
                 await client.rcpt(quoted(email.to))
             except aiosmtplib.SMTPResponseException as error:
-                await self._keep(client)
+                if resets or not _refuses(error) or error.code == _CLOSING:
+                    client.close()
+                    if reused:
+                        continue  # said of this connection: it had its number of messages, or its time
+                else:
+                    await self._keep(client)
                 raise _answered(error) from error
             except (aiosmtplib.SMTPException, OSError) as error:
                 client.close()
@@ -142,12 +155,23 @@ class SmtpProvider:
                 client.close()
 
 
+def _refuses(error: aiosmtplib.SMTPResponseException) -> bool:
+    """Whether the answer is a no, and not something that means nothing where it was given."""
+    return 400 <= error.code < 600
+
+
+def _said(error: aiosmtplib.SMTPResponseException) -> str:
+    return f"{error.code} {error.message}"[:500]
+
+
 def _answered(error: aiosmtplib.SMTPResponseException) -> SendFailed:
-    """The server said no: nothing was sent."""
-    text = f"{error.code} {error.message}"[:500]
+    """The server said no, or nothing that means yes: nothing was sent."""
+    text = _said(error)
     words = error.message.lower()
     if isinstance(error, aiosmtplib.SMTPAuthenticationError) or error.code in (530, 534, 535, 538):
         return SendFailed(ErrorType.AUTH, Verdict.PROVIDER, text)
+    if not _refuses(error):
+        return SendFailed(ErrorType.OTHER, Verdict.RETRY, text)
     if 400 <= error.code < 500:
         limited = error.message.startswith("4.7.") or any(word in words for word in _QUOTA_WORDS)
         return SendFailed(ErrorType.RATE_LIMIT if limited else ErrorType.SERVER, Verdict.RETRY, text)
@@ -157,9 +181,11 @@ def _answered(error: aiosmtplib.SMTPResponseException) -> SendFailed:
 
 
 def _turned_away(error: Exception) -> SendFailed:
-    """No conversation came about. A 5xx here is said to us, not to the message: that must not be given up."""
+    """No conversation came about. A 5xx here is said to us, not to the message: that must not be given up.
+    Who does not speak SMTP will not learn it."""
     failed = _unreached(error)
-    if failed.verdict is Verdict.PERMANENT:
+    no_smtp = isinstance(error, aiosmtplib.SMTPResponseException) and not _refuses(error)
+    if failed.verdict is Verdict.PERMANENT or no_smtp:
         return SendFailed(failed.error_type, Verdict.PROVIDER, str(failed))
     return failed
 

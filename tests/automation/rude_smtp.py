@@ -13,6 +13,8 @@ class RudeSmtp:
 
     at: str = ""
     what: str = ""
+    # Whether it does so only the first time.
+    once: bool = False
     port: int = 0
     # Messages that it took upon itself to deliver.
     accepted: list[bytes] = field(default_factory=list)
@@ -44,6 +46,8 @@ class RudeSmtp:
 
     async def _step(self, writer: asyncio.StreamWriter, step: str, usual: str) -> None:
         told = self.what if step == self.at else usual
+        if step == self.at and self.once:
+            self.behave()
         if told == "close":
             writer.transport.abort()
             raise ConnectionAbortedError
@@ -52,7 +56,7 @@ class RudeSmtp:
         # Not every server speaks UTF-8.
         writer.write(told.encode("latin-1") + b"\r\n")
         await writer.drain()
-        if step == "end" and step == self.at:
+        if step == "end" and told != usual:
             raise ConnectionAbortedError  # refused after the data: nothing was accepted
 
 

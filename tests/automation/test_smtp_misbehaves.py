@@ -19,7 +19,9 @@ AGAIN, GIVEN_UP, NOBODY_KNOWS = "queued", "failed", "unknown"
         ("greeting", "close", "refused", AGAIN, 1),
         ("greeting", "421 4.3.2 shutting down", "5xx", AGAIN, 1),
         ("greeting", "554 5.7.1 go away", "5xx", AGAIN, 0),
+        ("greeting", "HTTP/1.1 400 Bad Request", "other", AGAIN, 0),
         ("MAIL", "hang", "timeout", AGAIN, 1),
+        ("MAIL", "whatever", "other", AGAIN, 1),
         ("MAIL", "452 4.3.1 no space", "5xx", AGAIN, 1),
         ("MAIL", "530 5.7.0 authentication required", "auth", AGAIN, 0),
         ("MAIL", "553 5.7.1 sender not allowed", "5xx", GIVEN_UP, 0),
@@ -29,9 +31,12 @@ AGAIN, GIVEN_UP, NOBODY_KNOWS = "queued", "failed", "unknown"
         ("RCPT", "550 5.1.1 no such user", "refused", GIVEN_UP, 0),
         ("RCPT", "450 4.2.0 später", "5xx", AGAIN, 1),
         ("RCPT", "550 5.1.1 Empfänger unbekannt", "refused", GIVEN_UP, 0),
+        ("RCPT", "354 go ahead", "other", AGAIN, 1),
         ("DATA", "451 4.3.0 no", "5xx", AGAIN, 1),
         ("end", "451 4.3.0 greylisted", "5xx", AGAIN, 1),
         ("end", "554 5.6.0 not this text", "5xx", GIVEN_UP, 0),
+        ("end", "whatever", "other", NOBODY_KNOWS, 0),
+        ("end", "251 2.0.0 taken, and more than that", "other", NOBODY_KNOWS, 0),
         ("body", "close", "other", NOBODY_KNOWS, 0),
         ("end", "close", "other", NOBODY_KNOWS, 0),
         ("end", "hang", "timeout", NOBODY_KNOWS, 0),
@@ -71,7 +76,7 @@ async def test_each_failure_is_classified_recorded_and_tried_again_or_not(
             }[then]
         )
         # Said to us, not about the message: nothing goes out until somebody mends it.
-        at_once = error_type == "auth" or (at, what[:1]) == ("greeting", "5")
+        at_once = error_type == "auth" or (at, what[:1]) in (("greeting", "5"), ("greeting", "H"))
         alerts = ["provider_failure"] if at_once else []
         assert [a["alert_type"] for a in await company.alerts()] == (
             ["email_unknown"] if then == NOBODY_KNOWS else alerts

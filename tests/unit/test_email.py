@@ -26,6 +26,7 @@ from reactor.outbound.mailer import CircuitOpen, EmailUrlError, make_mailer
 from reactor.outbound.smtp import SmtpProvider
 from reactor.settings import Settings
 from tests.automation.providers import Postbox, smtp_server
+from tests.automation.rude_smtp import rude_smtp
 from tests.automation.tls import client_context, server_context
 
 
@@ -129,6 +130,26 @@ async def test_connections_are_used_again_and_a_dropped_one_is_replaced():
     await provider.aclose()
     assert len(postbox.messages) == 4
     assert len(postbox.connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "what"),
+    [
+        ("RSET", "421 4.4.2 idle for too long"),
+        ("RSET", "502 5.5.1 no such command"),
+        ("RSET", "whatever"),
+        ("MAIL", "421 4.7.0 too many messages on this connection"),
+        ("RCPT", "421 4.3.2 shutting down"),
+    ],
+)
+async def test_what_is_said_of_a_connection_that_is_used_again_is_not_said_of_the_email(at, what):
+    async with rude_smtp("", "") as server:
+        provider = SmtpProvider("127.0.0.1", server.port, starttls=False)
+        await provider.send(email_to())
+        server.at, server.what, server.once = at, what, True
+        await provider.send(email_to())
+        await provider.aclose()
+    assert len(server.accepted) == 2
 
 
 async def test_starttls_and_login():

@@ -20,6 +20,9 @@ from reactor.errors import storable
 from reactor.outbound.email import Email, ErrorType, SendFailed, Verdict, quoted
 
 COMMAND_TIMEOUT = timedelta(seconds=20)
+# Of a whole conversation, however long a command may. The handler has a minute: cut short there, nobody would
+# know where the email is, not even of one that never got as far as the message.
+LONGEST = timedelta(seconds=50)
 MAX_CONNECTIONS = 4
 # Servers drop idle clients after minutes; a dropped connection costs one more round trip.
 # "Service closing transmission channel" (RFC 5321, 4.2.3).
@@ -39,6 +42,7 @@ class SmtpProvider:
     starttls: bool | None = None
     tls: ssl.SSLContext | None = None
     timeout: timedelta = COMMAND_TIMEOUT
+    within: timedelta = LONGEST
     _idle: deque[aiosmtplib.SMTP] = field(default_factory=deque, init=False, repr=False)
     _slots: anyio.CapacityLimiter | None = field(default=None, init=False, repr=False)
 
@@ -55,8 +59,9 @@ class SmtpProvider:
         if self._slots is None:
             self._slots = anyio.CapacityLimiter(MAX_CONNECTIONS)
         async with AsyncExitStack() as stack:
-            # Ends before the handler's own timeout would cut the conversation short at a worse place.
-            patience = 1.5 * self.timeout.total_seconds()
+            longest = self.within.total_seconds()
+            ends = anyio.current_time() + longest
+            patience = min(1.5 * self.timeout.total_seconds(), 0.6 * longest)
             try:
                 with anyio.fail_after(patience):
                     await stack.enter_async_context(self._slots)
@@ -65,7 +70,8 @@ class SmtpProvider:
                 text = f"the server did not get as far as the message within {patience:g} s"
                 raise SendFailed(ErrorType.TIMEOUT, Verdict.RETRY, text) from error
             try:
-                response = await client.data(content)
+                with anyio.fail_after(ends - anyio.current_time()):
+                    response = await client.data(content)
             except aiosmtplib.SMTPResponseException as error:
                 if not _refuses(error):
                     client.close()

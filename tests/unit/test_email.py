@@ -1,5 +1,6 @@
 """Sending one email: the message, SMTP step by step, and what the provider's URL says."""
 
+import asyncio
 import socket
 import sys
 from datetime import timedelta
@@ -207,6 +208,23 @@ async def test_a_server_that_says_nothing_is_a_timeout_before_anything_was_sent(
         with pytest.raises(SendFailed) as failed:
             await provider.send(email_to())
     assert (failed.value.error_type, failed.value.verdict) == (ErrorType.TIMEOUT, Verdict.RETRY)
+
+
+@pytest.mark.parametrize(
+    ("at", "verdict"), [("greeting", Verdict.RETRY), ("RCPT", Verdict.RETRY), ("end", Verdict.UNKNOWN)]
+)
+async def test_however_long_a_command_may_take_the_conversation_ends_before_the_handler_must(at, verdict):
+    async with rude_smtp(at, "hang") as server, asyncio.timeout(10):
+        provider = SmtpProvider(
+            "127.0.0.1",
+            server.port,
+            starttls=False,
+            timeout=timedelta(minutes=5),
+            within=timedelta(seconds=0.5),
+        )
+        with pytest.raises(SendFailed) as failed:
+            await provider.send(email_to())
+    assert (failed.value.error_type, failed.value.verdict) == (ErrorType.TIMEOUT, verdict)
 
 
 async def test_a_connection_lost_after_the_data_leaves_us_not_knowing():

@@ -111,6 +111,10 @@ class Event(Generic[T]):
         """The payload as JSON text."""
         return str(self._row["payload"])
 
+    def untouched(self) -> "Event[Any]":
+        """The same event with its payload as it was written, whatever a handler has made of it."""
+        return Event(self._row)
+
     def fitted(self, model: Any) -> "Event[Any]":
         """The same event with its payload as ``model``."""
         return Event(self._row, model)

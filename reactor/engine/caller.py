@@ -215,7 +215,7 @@ class Caller:
         for event in events:
             if self._is_draining():
                 break
-            await self._unit(run, scope, segment, plan, [event])
+            await self._unit(run, scope, segment, plan, [event.untouched()])
 
     def _fit(
         self, segment: Segment, subscriptions: tuple[Subscription, ...], events: list[Event[Any]]
@@ -228,7 +228,7 @@ class Caller:
             row = []
             for subscription in subscriptions:
                 if subscription.model is None:
-                    row.append(event)
+                    row.append(event.untouched())
                     continue
                 try:
                     row.append(event.fitted(fit(subscription.model, event.raw_payload)))

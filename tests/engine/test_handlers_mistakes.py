@@ -140,6 +140,30 @@ async def test_a_member_that_is_failed_with_no_exception_fails_alone_and_says_ho
     assert await world.notes() == ["1", "3"]
 
 
+async def test_what_a_handler_takes_out_of_a_payload_is_there_the_next_time(world: World) -> None:
+    app = Reactor()
+
+    @app.on("taken", batch=10)
+    async def takes(events: Sequence[Event[Any]], ctx: Context) -> None:
+        for event in events:
+            await enter(event, ctx, str(event.payload.pop("n", "nothing")))
+        if len(events) > 1:
+            raise RuntimeError("one of them is bad")
+
+    @app.on("shared", name="first", priority=1)
+    @app.on("shared", name="second", priority=2)
+    async def shares(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx, str(event.payload.pop("n", "nothing")))
+
+    tenant = await world.tenant()
+    await world.flood(tenant, "taken", 3)
+    await world.drain(app)
+    assert await world.notes() == ["1", "2", "3"]
+    await world.flood(tenant, "shared", 1)
+    await world.drain(app)
+    assert await world.notes() == ["1", "2", "3", "1", "1"]
+
+
 async def test_a_delay_below_zero_is_none_at_all(world: World) -> None:
     app = Reactor()
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -31,10 +32,43 @@ def fit(model: type[M], payload: str) -> M:
     """
     if "." in payload and _has_decimal(model) and _LONG.search(payload):  # the cheapest question first
         try:
-            return model.model_validate_json(_STRING_OR_FRACTION.sub(_quoted, payload))
+            exact = model.model_validate_json(_STRING_OR_FRACTION.sub(_quoted, payload))
         except ValidationError:
             pass  # a field that takes no string: what is wrong besides is said of the payload as it is
+        else:
+            return _with_numbers(exact, model, payload)
     return model.model_validate_json(payload)
+
+
+def _with_numbers(exact: M, model: type[M], payload: str) -> M:
+    try:
+        plain = model.model_validate_json(payload)
+    except ValidationError:
+        return exact  # an amount may fit only as it was written
+    _mixed(exact, plain)
+    return exact
+
+
+def _mixed(exact: Any, plain: Any) -> Any:
+    """``exact``, changed in place, but a number again where it became a text because anything is taken."""
+    match exact, plain:
+        case str(), Decimal():
+            return Decimal(exact)
+        case str(), float():
+            return plain
+        case BaseModel(), BaseModel():
+            _mixed(vars(exact), vars(plain))
+            _mixed(exact.model_extra, plain.model_extra)
+        case dict(), dict():
+            for key in exact.keys() & plain.keys():
+                exact[key] = _mixed(exact[key], plain[key])
+        case list(), list() if len(exact) == len(plain):
+            exact[:] = map(_mixed, exact, plain)
+        case tuple(), tuple() if type(exact) is tuple and len(exact) == len(plain):
+            return tuple(map(_mixed, exact, plain))
+        case _:
+            pass
+    return exact
 
 
 def _quoted(token: re.Match[str]) -> str:

@@ -1,12 +1,12 @@
 """A payload becomes a model, and an amount in it is what was written."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reactor.events import fit
 
@@ -33,6 +33,20 @@ class Free(BaseModel):
     anything: Any
 
 
+class Place(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+    fee: Decimal = Decimal(0)
+    also: list[Any] = []
+    named: dict[str, Any] = {}
+    either: Decimal | str = ""
+    inner: "Place | None" = None
+
+
+class Exact(BaseModel):
+    total: Annotated[Decimal, Field(max_digits=20, decimal_places=2)]
+    note: Any = None
+
+
 @pytest.mark.parametrize(
     "amount", ["99999999999999.99", "-99999999999999.99", "1.123456789012345678", "20.00", "0.1", "7"]
 )
@@ -49,6 +63,26 @@ def test_nothing_else_of_the_payload_changes(amount, note, share):
     )
     text = given.model_dump_json().replace(f'"total":"{amount}"', f'"total":{amount:f}')
     assert fit(Invoice, text) == given
+
+
+def test_a_long_number_where_no_amount_is_wanted_stays_a_number():
+    long = "52.520006599999988"
+    text = f'{{"fee": {long}, "also": [{long}, "{long}"], "named": {{"lat": [{long}]}}, "lat": {long}'
+    place = fit(Place, f'{text}, "inner": {text}, "either": {long}}}}}')
+    inner = place.inner
+    assert inner is not None
+    for one in (place, inner):
+        assert one.fee == Decimal(long)
+        assert one.also == [float(long), long]
+        assert one.named == {"lat": [float(long)]}
+        assert one.model_extra == {"lat": float(long)}
+    assert inner.either == Decimal(long)
+    assert "either" not in place.model_fields_set
+
+
+def test_an_amount_that_only_fits_as_it_was_written_fits():
+    exact = fit(Exact, '{"total": 99999999999999999.99}')
+    assert exact.total == Decimal("99999999999999999.99")
 
 
 def test_a_model_without_an_amount_gets_the_number_that_json_has():

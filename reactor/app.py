@@ -320,7 +320,7 @@ def _check_call(function: Callable[..., Any], arguments: str) -> None:
 def _check_async(function: Callable[..., Any]) -> None:
     """A plain ``def`` would fail at its first event; a wrapper may hide that it is async."""
     if (
-        inspect.isfunction(function)
+        (inspect.isfunction(function) or inspect.ismethod(function))
         and not inspect.iscoroutinefunction(function)
         and not hasattr(function, "__wrapped__")
         and function.__name__ != "<lambda>"

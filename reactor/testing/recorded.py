@@ -9,10 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from reactor.context import Context, TenantDb, payload_json
-from reactor.errors import ReactorError
+from reactor.errors import BadArgument, ReactorError
 from reactor.events import Event
 
 _numbers = itertools.count(1)
+# As long as reactor.emit() takes one for.
+_LONGEST_DELAY = timedelta(days=36525)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,18 @@ class RecordedContext(Context):
         priority: int = 0,
         dedup_key: str | None = None,
     ) -> int:
-        """Remember it; the number is its place in ``emitted``, from 1."""
-        payload_json(payload)  # what cannot be emitted fails here, too
+        """Remember it; the number is its place in ``emitted``, from 1. As in the database, a second one with
+        the same ``dedup_key`` is the first."""
+        # What cannot be emitted fails here, too.
+        payload_json(payload)
+        if not 1 <= len(event_type) <= 200:
+            raise BadArgument("reactor.emit: event_type must have 1 to 200 characters")
+        if not timedelta(0) <= delay <= _LONGEST_DELAY:
+            raise BadArgument("reactor.emit: delay must not be negative, or longer than 100 years")
+        if dedup_key is not None:
+            for number, earlier in enumerate(self.emitted, start=1):
+                if earlier.dedup_key == dedup_key:
+                    return number
         given = {} if payload is None else payload
         self.emitted.append(Emitted(event_type, given, subject_id, delay, priority, dedup_key))
         return len(self.emitted)

@@ -436,6 +436,14 @@ def test_a_handler_must_be_async_and_registered_once() -> None:
         @app.on("a")
         def plain(event: Event[Any], ctx: Context) -> None: ...
 
+    class Handlers:
+        def plain(self, event: Event[Any], ctx: Context) -> None: ...
+        async def fit(self, event: Event[Any], ctx: Context) -> None: ...
+
+    with pytest.raises(BadArgument, match=r"Handlers\.plain is not async"):
+        app.on("c")(Handlers().plain)
+    app.on("c")(Handlers().fit)
+
     async def handler(event: Event[Any], ctx: Context) -> None: ...
 
     app.on("a")(handler)

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from reactor import Context, Event, JobContext, Reactor, ReactorError, Retry
+from reactor.errors import BadArgument
 from reactor.testing import DatabaseClock, RecordedContext, connected, drain, make_event, running, settled
 from reactor.testing.fixtures import application_schema, reactor_database, reactor_template
 from tests.conftest import Server
@@ -164,3 +165,18 @@ async def test_a_recorded_context_without_a_database_says_so() -> None:
     assert set(ctx.failures) == {7}
     await ctx.checkpoint()
     assert ctx.checkpoints == 1
+
+
+async def test_a_recorded_context_emits_what_the_real_one_would() -> None:
+    ctx = RecordedContext()
+    first = await ctx.emit("due", {"n": 1}, dedup_key="k")
+    assert await ctx.emit("other") == first + 1
+    # The first one is unfinished, so this one is it.
+    assert await ctx.emit("due", {"n": 2}, dedup_key="k") == first
+    assert [emitted.payload for emitted in ctx.emitted] == [{"n": 1}, {}]
+
+    for wrong in ({"event_type": ""}, {"event_type": "x" * 201}, {"delay": timedelta(seconds=-1)}):
+        with pytest.raises(BadArgument):
+            await ctx.emit(**{"event_type": "due"} | wrong)
+    with pytest.raises(BadArgument):
+        await ctx.emit("due", delay=timedelta(days=36600))

@@ -95,12 +95,17 @@ from t, unnest($1::uuid[], $2::text[], $3::boolean[], $4::boolean[], $5::boolean
 where q.id = d.id and q.status = 'pending'
 """
 
-# Closes what an earlier validation of the same orders had found.
+# Closes what an earlier validation of the same orders had found, and says what was ever found: a person may
+# have closed it before us, and its card is there all the same.
 RESOLVE: Final[LiteralString] = """
-update public.order_processing_exceptions e
-set resolved = true, resolved_at = reactor.now()
-where e.order_id = any ($1::uuid[]) and not e.resolved
-returning e.order_id, e.exception_type
+with closed as (
+    update public.order_processing_exceptions e
+    set resolved = true, resolved_at = reactor.now()
+    where e.order_id = any ($1::uuid[]) and not e.resolved
+)
+select distinct e.order_id, e.exception_type
+from public.order_processing_exceptions e
+where e.order_id = any ($1::uuid[])
 """
 
 # Records the findings, and raises an alert for each critical one.

@@ -101,10 +101,10 @@ async def write(db: TenantDb, tenant_id: UUID, judged: Sequence[Judged], gone: S
     await _correct(db, [item for item in judged if item.judgement.fixes])
     await _finish(db, judged, gone)
     order_ids = [item.ready.order.id for item in judged] + [item.order_id for item in gone]
-    closed = await db.fetch(order_sql.RESOLVE, order_ids)
+    found = await db.fetch(order_sql.RESOLVE, order_ids)
     await _record(db, tenant_id, judged)
     proposed = [card for item in judged for card in _cards(item)]
-    stale = {card_id(row["order_id"], row["exception_type"]) for row in closed} - {c.id for c in proposed}
+    stale = {card_id(row["order_id"], row["exception_type"]) for row in found} - {c.id for c in proposed}
     if stale:
         await db.execute(order_sql.WITHDRAW, list(stale))
     return await _propose(db, tenant_id, proposed)

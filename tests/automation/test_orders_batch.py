@@ -262,6 +262,19 @@ async def test_an_order_put_right_takes_its_suggested_card_back(desk):
     assert requirements["state"] == "approved", "a card that a person took up is the person's"
 
 
+async def test_an_order_whose_findings_a_person_resolved_takes_its_suggested_card_back_too(desk):
+    order = await desk.order(fee_amount=0)
+    queue = await desk.queue(order)
+    await desk.process(queue)
+    await desk.conn.execute("update order_processing_exceptions set resolved = true, resolved_at = now()")
+    await desk.conn.execute("update orders set fee_amount = 450 where id = $1", order)
+    await desk.requeue(queue)
+    await desk.process(queue)
+    assert (await desk.row(queue))["status"] == "validated"
+    [card] = await desk.cards()
+    assert card["state"] == "done"
+
+
 @pytest.mark.parametrize("state", ["done", "rejected"])
 async def test_a_card_that_was_put_away_comes_back_when_the_trouble_does(desk, state):
     queue = await desk.queue(await desk.order(fee_amount=0))

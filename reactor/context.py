@@ -96,12 +96,27 @@ def _sum(one: int, other: int) -> int:
 
 
 def payload_json(payload: Any) -> str:
-    """A payload as JSON text: a model as it dumps itself, a Decimal as a string."""
+    """A payload as JSON text: a model as it dumps itself, a row as an object, a Decimal as a string.
+
+    Raises TypeError for what has no text of its own: its name and address would arrive as if they were meant.
+    """
     return orjson.dumps({} if payload is None else payload, default=_simple).decode()
 
 
 def _simple(value: object) -> object:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case asyncpg.Record():
+            return dict(value)
+        case set() | frozenset():
+            return list(value)
+        case bytes() | bytearray() | memoryview():
+            raise TypeError
+        case _ if type(value).__str__ is object.__str__:
+            raise TypeError
+        case _:
+            return str(value)
 
 
 class Context:

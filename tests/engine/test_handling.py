@@ -307,6 +307,29 @@ async def test_a_model_can_be_emitted(world: World) -> None:
     assert await world.notes() == ["0.10"]
 
 
+async def test_what_is_emitted_arrives_as_what_it_was_or_not_at_all(world: World) -> None:
+    app = Reactor()
+    arrived = []
+
+    @app.on("cause", max_attempts=1)
+    async def cause(event: Event[Any], ctx: Context) -> None:
+        row = await ctx.db.fetchrow("select $1::uuid as id, 1.50::numeric as total", ctx.tenant_id)
+        kinds = {"row": row, "set": {"tags": {7}}, "bytes": b"x", "object": object(), "method": ctx.emit}
+        await ctx.emit("effect", kinds[event.payload["kind"]])
+
+    @app.on("effect")
+    async def effect(event: Event[Any], ctx: Context) -> None:
+        arrived.append(event.payload)
+
+    tenant = await world.tenant()
+    for kind in ("row", "set", "bytes", "object", "method"):
+        await world.emit(tenant, "cause", {"kind": kind})
+    await world.drain(app)
+    assert arrived == [{"id": str(tenant), "total": "1.50"}, {"tags": [7]}]
+    assert [dead["payload"]["kind"] for dead in await world.dead()] == ["bytes", "object", "method"]
+    assert "TypeError: Type is not JSON serializable: bytes" in (await world.dead())[0]["reason"]
+
+
 async def test_middleware_wraps_handlers_outermost_first_and_an_included_app_keeps_its_own(
     world: World,
 ) -> None:

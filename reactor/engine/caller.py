@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
 from reactor.engine.frames import traceback_of
@@ -221,7 +219,7 @@ class Caller:
         self, segment: Segment, subscriptions: tuple[Subscription, ...], events: list[Event[Any]]
     ) -> tuple[list[Event[Any]], list[list[Event[Any]]]]:
         """The events that fit every handler's model, and for each handler the same with their payloads
-        as its model. Those that do not fit are noted as dead."""
+        as its model. Those that do not fit are noted."""
         kept: list[Event[Any]] = []
         fitted: list[list[Event[Any]]] = [[] for _ in subscriptions]
         for event in events:
@@ -232,7 +230,8 @@ class Caller:
                     continue
                 try:
                     row.append(event.fitted(fit(subscription.model, event.raw_payload)))
-                except ValidationError as error:
+                except Exception as error:
+                    # A validator of the application's may raise anything, and only this event is to blame.
                     self._judge.failed(segment, event, error, subscriptions, subscription.name)
                     break
             else:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import BaseModel, field_validator
 from structlog.testing import capture_logs
 
 from reactor import Context, Discard, Event, Reactor, Retry
@@ -162,6 +163,33 @@ async def test_what_a_handler_takes_out_of_a_payload_is_there_the_next_time(worl
     await world.flood(tenant, "shared", 1)
     await world.drain(app)
     assert await world.notes() == ["1", "2", "3", "1", "1"]
+
+
+class Faulty(BaseModel):
+    n: int
+
+    @field_validator("n")
+    @classmethod
+    def looks_up(cls, n: int) -> int:
+        return {1: 1}[n]
+
+
+async def test_a_models_own_error_is_the_failure_of_its_event_and_names_its_handler(world: World) -> None:
+    app = Reactor()
+    calls_made: list[int] = []
+
+    @app.on("model", model=Faulty, batch=10, max_attempts=1, name="with a model")
+    async def handle(events: Sequence[Event[Faulty]], ctx: Context) -> None:
+        calls_made.append(len(events))
+
+    tenant = await world.tenant()
+    await world.conn.execute(
+        "select reactor.emit($1, 'model', jsonb_build_object('n', n)) from unnest('{1,2,1}'::int[]) n", tenant
+    )
+    await world.drain(app)
+    assert calls_made == [2]
+    [dead] = await world.dead()
+    assert (dead["errors"][0]["kind"], dead["errors"][0]["handler"]) == ("KeyError", "with a model")
 
 
 async def test_a_delay_below_zero_is_none_at_all(world: World) -> None:

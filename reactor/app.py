@@ -44,6 +44,7 @@ class Reactor:
         self.jobs: list[Job] = []
         self._lifespans: list[Lifespan] = [lifespan] if lifespan is not None else []
         self._replicas: list[Replica] = []
+        self._running = 0
 
     def on(
         self,
@@ -180,7 +181,7 @@ class Reactor:
         settings = settings or load()
         self._say_what_is_missing()
         async with process.last_resort(self._in_hand) as end_within, self.resources(settings) as resources:
-            self._replicas = [
+            replicas = [
                 Replica(
                     dsn=dsn,
                     listen_dsn=settings.listen_dsn if len(settings.dsns) == 1 else dsn,
@@ -191,6 +192,9 @@ class Reactor:
                 )
                 for dsn in settings.dsns
             ]
+            # Those of the last run are known until the next one; several may go on at once, as in a test.
+            self._replicas = [*self._replicas, *replicas] if self._running else replicas
+            self._running += 1
             try:
                 async with anyio.create_task_group() as group:
                     if handle_signals:
@@ -204,23 +208,27 @@ class Reactor:
                     listening = bind(settings) if serve_http else None
                     if listening is not None:
                         probes = routes(
-                            lambda: [replica.health for replica in self._replicas],
+                            lambda: [replica.health for replica in replicas],
                             listens=settings.notify != "off",
                             token=settings.dashboard_token,
                         )
                         group.start_soon(serve, listening, probes, name="http")
-                    async with anyio.create_task_group() as replicas:
-                        for replica in self._replicas:
-                            await replicas.start(replica.run, name="replica")
+                    async with anyio.create_task_group() as running:
+                        for replica in replicas:
+                            await running.start(replica.run, name="replica")
                         task_status.started()
                     group.cancel_scope.cancel()
             except BaseExceptionGroup as errors:
                 raise _first(errors) from None
+            finally:
+                self._running -= 1
 
-    def drain(self) -> None:
-        """Ask every replica of this process to drain; ``run`` returns when they have."""
+    def drain(self, settings: Settings | None = None) -> None:
+        """Ask every replica of this process to drain, or those that run with these very settings; ``run``
+        returns when they have."""
         for replica in self._replicas:
-            replica.drain()
+            if settings is None or replica.settings is settings:
+                replica.drain()
 
     @property
     def was_cut_short(self) -> bool:

@@ -99,6 +99,11 @@ class Replica:
         self._active: Callable[[], Iterable[Run]] = tuple
 
     @property
+    def settings(self) -> Settings:
+        """What it was made with."""
+        return self._settings
+
+    @property
     def health(self) -> Health:
         """How it is at this moment."""
         return self._look_at()

@@ -45,7 +45,8 @@ class Left:
 
 @asynccontextmanager
 async def running(app: Reactor, database_url: str, **settings: Any) -> AsyncIterator[None]:
-    """The app runs inside the block, as a replica of its own, and is drained at its end.
+    """The app runs inside the block, as a replica of its own, and is drained at its end. It may run several
+    times at once.
 
     ``settings`` are those of Settings, by field name. No canary is sent unless they say so.
     """
@@ -55,17 +56,18 @@ async def running(app: Reactor, database_url: str, **settings: Any) -> AsyncIter
         "canary_seconds": 0,
         **settings,
     }
+    own = Settings(**options)
     try:
         async with anyio.create_task_group() as group:
 
             async def start(*, task_status: TaskStatus[None]) -> None:
-                await app.run(Settings(**options), handle_signals=False, task_status=task_status)
+                await app.run(own, handle_signals=False, task_status=task_status)
 
             await group.start(start)
             try:
                 yield
             finally:
-                app.drain()
+                app.drain(own)
     except BaseExceptionGroup as errors:
         # What the block raised is meant for the test as it is.
         if len(errors.exceptions) > 1:

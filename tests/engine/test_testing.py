@@ -1,5 +1,6 @@
 """What an application's own tests are given, used as they would use it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -180,3 +181,26 @@ async def test_a_recorded_context_emits_what_the_real_one_would() -> None:
             await ctx.emit(**{"event_type": "due"} | wrong)
     with pytest.raises(BadArgument):
         await ctx.emit("due", delay=timedelta(days=36600))
+
+
+async def test_an_app_may_run_several_times_at_once_and_each_ends_by_itself(reactor_database: str) -> None:
+    app = Reactor()
+    heard: list[int] = []
+
+    @app.on("greet")
+    async def hear(event: Event[Any], ctx: Context) -> None:
+        heard.append(event.id)
+
+    async with connected(reactor_database) as conn, asyncio.timeout(30):
+        tenant = await conn.fetchval("insert into tenants (name) values ('t') returning id")
+        async with running(app, reactor_database), running(app, reactor_database):
+            assert len(tuple(app.replicas)) == 2
+            async with running(app, reactor_database):
+                await conn.execute("select reactor.emit($1, 'greet')", tenant)
+                await settled(conn)
+            # Two go on.
+            await conn.execute("select reactor.emit($1, 'greet')", tenant)
+            await settled(conn)
+        assert len(heard) == 2
+        async with running(app, reactor_database):
+            assert len(tuple(app.replicas)) == 1

@@ -109,7 +109,10 @@ def hider(secrets: Iterable[str]) -> Callable[[WrappedLogger, str, EventDict], E
             case bool() | int() | float() | None:
                 return value
             case _:
-                return text(str(value))
+                try:
+                    return text(str(value))
+                except Exception:  # an application's class may raise when asked
+                    return f"<{type(value).__name__}>"
 
     def text(value: str) -> str:
         for secret in known:

@@ -109,3 +109,18 @@ def test_a_traceback_is_shown_without_secrets_and_local_variables(log_of, log_fo
     assert "Traceback" in text
     assert "A-VALUE-OF-A-LOCAL-VARIABLE" not in text
     assert SECRET not in text
+
+
+class Unreadable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_whoever_logs_a_thing_without_a_text_does_not_fail_because_of_it(log_of, log_format):
+    text = "\n".join(
+        log_of(lambda log: log.info("x", one=Unreadable(), many=[Unreadable()]), log_format=log_format)
+    )
+    assert text.count("<Unreadable>") == 2

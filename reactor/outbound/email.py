@@ -58,10 +58,13 @@ class SendFailed(Exception):
         message: str,
         *,
         retry_after: timedelta | None = None,
+        of_this_email: bool = False,
     ) -> None:
         self.error_type = error_type
         self.verdict = verdict
         self.retry_after = retry_after
+        # Whether it says nothing of others: the recipient's mailbox is full, say.
+        self.of_this_email = of_this_email or verdict is Verdict.PERMANENT
         # Whether the mailer's circuit opened with it: then nobody's emails go out for a while.
         self.opened_circuit = False
         # Whatever a server said, it will be written down.

@@ -96,7 +96,7 @@ class Mailer:
             metrics.EMAIL_SEND_SECONDS.labels(provider).observe(time.monotonic() - began)
             metrics.EMAILS_FAILED.labels(provider, error.error_type.value).inc()
             # A refused recipient says nothing about the provider's health.
-            if error.verdict is Verdict.PERMANENT:
+            if error.of_this_email:
                 self._works()
             elif self.circuit.failed(at_once=error.verdict is Verdict.PROVIDER):
                 error.opened_circuit = True

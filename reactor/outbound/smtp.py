@@ -27,6 +27,8 @@ MAX_CONNECTIONS = 4
 # Servers drop idle clients after minutes; a dropped connection costs one more round trip.
 # "Service closing transmission channel" (RFC 5321, 4.2.3).
 _CLOSING = 421
+# "Mailbox full" (RFC 3463, 3.3).
+_FULL = "4.2.2"
 _QUOTA_WORDS = ("rate", "too many", "quota", "throttl", "try again later", "exceeded")
 
 
@@ -179,8 +181,15 @@ def _answered(error: aiosmtplib.SMTPResponseException) -> SendFailed:
     if not _refuses(error):
         return SendFailed(ErrorType.OTHER, Verdict.RETRY, text)
     if 400 <= error.code < 500:
-        limited = error.message.startswith("4.7.") or any(word in words for word in _QUOTA_WORDS)
-        return SendFailed(ErrorType.RATE_LIMIT if limited else ErrorType.SERVER, Verdict.RETRY, text)
+        # A full mailbox has a quota as well, but no minute after which there is room.
+        limited = not words.startswith(_FULL) and (
+            words.startswith("4.7.") or any(word in words for word in _QUOTA_WORDS)
+        )
+        kind = ErrorType.RATE_LIMIT if limited else ErrorType.SERVER
+        of_this_email = isinstance(error, aiosmtplib.SMTPRecipientRefused) and words.startswith(
+            ("4.1.", "4.2.")
+        )
+        return SendFailed(kind, Verdict.RETRY, text, of_this_email=of_this_email)
     if isinstance(error, aiosmtplib.SMTPRecipientRefused):
         return SendFailed(ErrorType.REFUSED, Verdict.PERMANENT, text)
     return SendFailed(ErrorType.SERVER, Verdict.PERMANENT, text)

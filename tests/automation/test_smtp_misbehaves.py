@@ -28,6 +28,7 @@ AGAIN, GIVEN_UP, NOBODY_KNOWS = "queued", "failed", "unknown"
         ("RCPT", "close", "refused", AGAIN, 1),
         ("RCPT", "451 4.3.0 try again", "5xx", AGAIN, 1),
         ("RCPT", "450 4.7.1 too many messages", "rate_limit", AGAIN, 0),
+        ("RCPT", "452 4.2.2 over quota", "5xx", AGAIN, 1),
         ("RCPT", "550 5.1.1 no such user", "refused", GIVEN_UP, 0),
         ("RCPT", "450 4.2.0 später", "5xx", AGAIN, 1),
         ("RCPT", "550 5.1.1 Empfänger unbekannt", "refused", GIVEN_UP, 0),

@@ -186,6 +186,7 @@ async def test_a_password_is_never_sent_over_a_connection_in_clear():
         ("550 5.1.1 no such user", ErrorType.REFUSED, Verdict.PERMANENT),
         ("450 4.2.1 too many messages", ErrorType.RATE_LIMIT, Verdict.RETRY),
         ("451 4.3.0 try again", ErrorType.SERVER, Verdict.RETRY),
+        ("452 4.2.2 Quota exceeded (mailbox for user is full)", ErrorType.SERVER, Verdict.RETRY),
         ("530 5.7.0 authentication required", ErrorType.AUTH, Verdict.PROVIDER),
     ],
 )
@@ -347,6 +348,21 @@ async def test_a_refused_recipient_says_nothing_about_the_provider_and_bad_crede
         mailer.check()
         with pytest.raises(SendFailed):
             await mailer.send(email_to("bob@widgets.test"))
+        with pytest.raises(CircuitOpen):
+            mailer.check()
+        await mailer.aclose()
+
+
+async def test_a_full_mailbox_closes_the_provider_to_nobody_else():
+    postbox = Postbox(
+        rcpt={"ada@widgets.test": "452 4.2.2 the mailbox is full", "bob@widgets.test": "451 4.3.0 no"}
+    )
+    async with smtp_server(postbox) as port:
+        mailer = make_mailer(f"smtp://127.0.0.1:{port}", "a@b.test")
+        for address in ("ada@widgets.test",) * 10 + ("bob@widgets.test",) * 5:
+            mailer.check()
+            with pytest.raises(SendFailed):
+                await mailer.send(email_to(address))
         with pytest.raises(CircuitOpen):
             mailer.check()
         await mailer.aclose()

@@ -20,6 +20,10 @@ _ADDRESS = re.compile(
     r"[^@\s<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 )
 
+# Characters in a header: what is longer is a document in the wrong field, and to fold it takes minutes.
+_LONGEST_NAME = 200
+_LONGEST_SUBJECT = 1000
+
 # What nobody sees at an address's ends: all that str.strip() takes for blank, and marks that an import or a
 # copy leaves behind. The server's btrim() is given the same; by itself it knows the space only.
 BLANKS = (
@@ -153,7 +157,7 @@ class Email:
         message = EmailMessage(policy=_POLICY)
         message["From"] = mailbox(self.sender_name, self.sender)
         message["To"] = mailbox(self.to_name, self.to)
-        message["Subject"] = one_line(self.subject)
+        message["Subject"] = one_line(self.subject)[:_LONGEST_SUBJECT].strip()
         message["Message-ID"] = self.message_id
         if self.reply_to:
             message["Reply-To"] = mailbox("", self.reply_to)
@@ -176,7 +180,7 @@ def mailbox(name: str, address: str) -> str:
     bare = check_address(address)
     local, _, domain = bare.rpartition("@")
     try:
-        shown = str(Address(one_line(name), username=local, domain=domain))
+        shown = str(Address(one_line(name)[:_LONGEST_NAME].strip(), username=local, domain=domain))
     except (MessageError, ValueError, IndexError) as error:
         raise BadAddress(f"{address!r} is not an email address") from error
     before, _, after = shown.rpartition(bare)

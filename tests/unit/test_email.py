@@ -114,6 +114,15 @@ def test_where_to_unsubscribe_is_read_as_it_stands_so_it_is_never_encoded(sender
     assert (out.scheme, unquote(out.path), out.query) == ("mailto", sender, "subject=unsubscribe")
 
 
+def test_what_is_no_name_and_no_subject_is_cut_where_nobody_reads_on():
+    # To fold a megabyte takes the library minutes, in which nothing else happens in the process.
+    pasted = "é " * 500_000
+    mime = email_to(to_name=pasted, sender_name=pasted, subject=pasted).mime()
+    assert mime["To"].addresses[0].display_name == ("é " * 100).strip()
+    assert mime["From"].addresses[0].addr_spec == "hello@acme.test"
+    assert mime["Subject"] == ("é " * 500).strip()
+
+
 def test_an_html_part_comes_beside_the_text_never_instead():
     mime = email_to(html="<p>Hello</p>").mime()
     assert [part.get_content_type() for part in mime.iter_parts()] == ["text/plain", "text/html"]

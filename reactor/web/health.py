@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from reactor.telemetry import metrics
 
-_LOOPBACK = ("127.0.0.1", "::1")
+_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 class Health(Protocol):

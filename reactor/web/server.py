@@ -60,6 +60,8 @@ async def serve(listening: socket.socket, routes: Sequence[BaseRoute]) -> None:
             log_config=None,
             access_log=False,
             lifespan="off",
+            # By default the environment says whom to believe, and a name in a header would be this machine's.
+            forwarded_allow_ips=["127.0.0.1", "::1"],
             timeout_graceful_shutdown=2,
         )
     )

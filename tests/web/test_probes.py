@@ -19,7 +19,7 @@ from reactor.db import pool
 from reactor.errors import SettingError
 from reactor.telemetry import names
 from reactor.web.health import routes
-from reactor.web.server import bind
+from reactor.web.server import bind, serve
 from tests.conftest import Server
 
 
@@ -102,6 +102,7 @@ async def ask(
     ("client", "token", "given", "status"),
     [
         ("127.0.0.1", None, "", 200),
+        ("::ffff:127.0.0.1", None, "", 200),  # of a socket that takes both kinds
         ("10.1.2.3", None, "", 403),
         ("10.1.2.3", "a-long-token", "", 401),
         ("10.1.2.3", "a-long-token", "Bearer another", 401),
@@ -118,6 +119,27 @@ async def test_metrics_are_for_this_machine_or_for_the_token(
     answer = await ask("/metrics", client=(client, 1), token=token, given=given)
     assert answer.status_code == status
     assert (await ask("/readyz", client=(client, 1), token=token)).status_code == 200
+
+
+async def test_who_asks_is_not_told_by_a_header_whatever_the_environment_trusts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # as it is set for other servers, in containers
+    listening = bind(Settings(http_host="0.0.0.0", http_port=0))
+    assert listening is not None
+    listening.listen()  # whoever comes before the server is ready waits
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/metrics"
+    # Any address that is not among those of _LOOPBACK stands for another machine.
+    elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with anyio.create_task_group() as group, httpx2.AsyncClient(transport=elsewhere) as client:
+        group.start_soon(serve, listening, routes(list, listens=True, token=None))
+        assert (await client.get(url)).status_code == 403
+        assert (await client.get(url, headers={"X-Forwarded-For": "127.0.0.1"})).status_code == 403
+        # A proxy on this machine says for whom it asks.
+        async with httpx2.AsyncClient() as near:
+            assert (await near.get(url)).status_code == 200
+            assert (await near.get(url, headers={"X-Forwarded-For": "10.1.2.3"})).status_code == 403
+        group.cancel_scope.cancel()
 
 
 async def test_a_replica_that_should_have_handled_a_canary_and_has_not_is_not_ready() -> None:

@@ -1,5 +1,6 @@
 """What was registered for which event type: data that the engine reads and the app writes."""
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,14 +9,14 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from reactor.errors import BadArgument
+from reactor.errors import BadArgument, ReactorError
 
 #: A handler, single or batch: ``(event, ctx)`` or ``(events, ctx)``.
-HandlerFunction = Callable[[Any, Any], Awaitable[None]]
+HandlerFunction = Callable[[Any, Any], Awaitable[object]]
 #: Wraps handlers: ``(events, ctx, call_next)``.
-Middleware: TypeAlias = Callable[[Any, Any, Callable[[], Awaitable[None]]], Awaitable[None]]
+Middleware: TypeAlias = Callable[[Any, Any, Callable[[], Awaitable[None]]], Awaitable[object]]
 #: A periodic job: ``(ctx)``.
-JobFunction = Callable[[Any], Awaitable[None]]
+JobFunction = Callable[[Any], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,20 @@ class HandlerSet:
     def __iter__(self) -> Iterator[Subscription]:
         for subscriptions in self.by_type.values():
             yield from subscriptions
+
+
+def refuse_unawaited(name: str, returned: object) -> None:
+    """Raises ReactorError when a function of the application's gave back what it should have awaited: nothing
+    of that has happened, and the event would be acknowledged. Any other value is nobody's concern."""
+    if not inspect.isawaitable(returned):
+        return
+    kind = type(returned).__name__
+    if inspect.iscoroutine(returned):
+        returned.close()  # the interpreter would complain of it as well, without a name
+    raise ReactorError(
+        f"{name} returned a {kind} that nobody awaits, so its work is not done",
+        hint="write `await` before it",
+    )
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")

@@ -21,7 +21,7 @@ from reactor.engine.scoped_db import ScopedDb
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ReactorError, ScopeBroken, text_of
 from reactor.events import Event, fit
-from reactor.handlers import HandlerSet, Plan, Subscription
+from reactor.handlers import HandlerSet, Plan, Subscription, refuse_unawaited
 
 MOST_SAVEPOINTS = 32
 _LONGEST_SEGMENT = 0.1
@@ -265,7 +265,9 @@ class Caller:
             if self._handlers.middleware or subscription.layers:
                 await self._through_middleware(subscription, argument, ctx)
             else:
-                await subscription.function(argument, ctx)
+                returned: object = await subscription.function(argument, ctx)
+                if returned is not None:
+                    refuse_unawaited(f"handler {subscription.name}", returned)
             if scope.depth:
                 raise ScopeBroken(
                     f"handler {subscription.name} left {scope.depth} ctx.db.transaction() open",
@@ -285,13 +287,14 @@ class Caller:
 
     async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:
         async def innermost() -> None:
-            await subscription.function(argument, ctx)
+            refuse_unawaited(f"handler {subscription.name}", await subscription.function(argument, ctx))
 
         call = innermost
         for layer in reversed((*self._handlers.middleware, *subscription.layers)):
 
-            def wrapped(layer: Any = layer, inner: Any = call) -> Any:
-                return layer(ctx.events, ctx, inner)
+            async def wrapped(layer: Any = layer, inner: Any = call) -> None:
+                name = getattr(layer, "__qualname__", repr(layer))
+                refuse_unawaited(f"middleware {name}", await layer(ctx.events, ctx, inner))
 
             call = wrapped
         await call()

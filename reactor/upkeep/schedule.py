@@ -18,7 +18,7 @@ from reactor.context import payload_json
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
 from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
-from reactor.handlers import Job
+from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 
 if TYPE_CHECKING:
@@ -143,11 +143,11 @@ class Schedule:
                         silence = int((job.timeout.total_seconds() + _CLEARANCE) * 1000)
                         silence = min(silence, _LONGEST_SILENCE)
                         await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
-                        await job.function(self._context(connection, bound, due))
+                        await self._call(job, self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
                 else:
                     async with self._pool.acquire() as connection:
-                        await job.function(self._context(connection, bound, due))
+                        await self._call(job, self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
             bound.debug(names.JOB_DONE)
         except KeyboardInterrupt:
@@ -162,6 +162,9 @@ class Schedule:
             told = text_of(error) or kind_of(error)
             bound.error(names.JOB_FAILED, error=told)
             await self._note_failure(job, told)
+
+    async def _call(self, job: Job, ctx: JobContext) -> None:
+        refuse_unawaited(f"job {job.name}", await job.function(ctx))
 
     async def _note_failure(self, job: Job, told: str) -> None:
         """Until it is accepted: a job that is not noted as ended would not be run again in this term.

@@ -165,6 +165,50 @@ async def test_what_a_handler_takes_out_of_a_payload_is_there_the_next_time(worl
     assert await world.notes() == ["1", "2", "3", "1", "1"]
 
 
+async def test_what_a_handler_or_a_middleware_gives_back_instead_of_awaiting_it_is_no_work_done(
+    world: World,
+) -> None:
+    async def write(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    app, layered = Reactor(), Reactor()
+
+    @app.on("forgotten", max_attempts=1, name="forgets")
+    async def forgets(event: Event[Any], ctx: Context) -> Any:
+        return write(event, ctx)
+
+    @app.on("task", max_attempts=1, name="leaves a task")
+    async def leaves(event: Event[Any], ctx: Context) -> Any:
+        return asyncio.ensure_future(asyncio.sleep(0))
+
+    @app.on("value")
+    async def gives(event: Event[Any], ctx: Context) -> Any:
+        await enter(event, ctx)
+        return {"done": 1}
+
+    @layered.middleware
+    async def outer(events: Any, ctx: Context, call_next: Any) -> None:
+        await call_next()
+
+    @layered.middleware
+    async def inner(events: Any, ctx: Context, call_next: Any) -> Any:
+        return call_next()
+
+    layered.on("layered", max_attempts=1)(write)
+    app.include(layered)
+    tenant = await world.tenant()
+    for kind in ("forgotten", "task", "value", "layered"):
+        await world.emit(tenant, kind)
+    await world.drain(app)
+
+    assert await world.notes() == ["value"]
+    reasons = {dead["event_type"]: dead["reason"] for dead in await world.dead()}
+    assert reasons.keys() == {"forgotten", "task", "layered"}
+    assert "forgets returned a coroutine that nobody awaits" in reasons["forgotten"]
+    assert "leaves a task returned a Task that nobody awaits" in reasons["task"]
+    assert "inner returned a coroutine that nobody awaits" in reasons["layered"]
+
+
 class Faulty(BaseModel):
     n: int
 

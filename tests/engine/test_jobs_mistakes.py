@@ -64,6 +64,20 @@ async def test_whatever_a_job_raises_is_noted_and_the_job_is_run_again(world: Wo
     assert len(set(runs)) == 1
 
 
+async def test_a_job_that_gives_back_what_it_should_await_is_noted_as_failed(world: World) -> None:
+    app = Reactor()
+
+    async def work(ctx: JobContext) -> None: ...
+
+    @app.every("100ms", name="forgets")
+    async def forgets(ctx: JobContext) -> Any:
+        return work(ctx)
+
+    async with world.running(app):
+        told = await world.until("select last_error from reactor.schedules where name = 'forgets'")
+    assert told == "job forgets returned a coroutine that nobody awaits, so its work is not done"
+
+
 async def test_how_a_job_ended_is_said_until_the_server_hears_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Calls the handlers of a run's events, one after the other."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from reactor.context import Context, RunCounters
@@ -286,18 +286,39 @@ class Caller:
         return ctx
 
     async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:
+        asked = 0
+
+        def next_of(step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+            async def begin() -> None:
+                nonlocal asked
+                asked -= 1
+                await step()
+
+            def call_next() -> Awaitable[None]:
+                nonlocal asked
+                asked += 1
+                return begin()
+
+            return call_next
+
         async def innermost() -> None:
             refuse_unawaited(f"handler {subscription.name}", await subscription.function(argument, ctx))
 
-        call = innermost
+        call: Callable[[], Awaitable[None]] = innermost
         for layer in reversed((*self._handlers.middleware, *subscription.layers)):
+            following = next_of(call)
 
-            async def wrapped(layer: Any = layer, inner: Any = call) -> None:
+            async def wrapped(layer: Any = layer, inner: Any = following) -> None:
                 name = getattr(layer, "__qualname__", repr(layer))
                 refuse_unawaited(f"middleware {name}", await layer(ctx.events, ctx, inner))
 
             call = wrapped
         await call()
+        if asked:
+            raise ReactorError(
+                f"a middleware did not await call_next(), so handler {subscription.name} was not called",
+                hint="write `await call_next()`, or leave it out to handle nothing",
+            )
 
     async def checkpoint(self, run: Run, ctx: Context) -> None:
         """Commit what the run wrote so far, and acknowledge what it handled before this event."""

@@ -1,6 +1,7 @@
 """What a handler does wrong is its event's failure, whatever it is; the replica goes on for all others."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -207,6 +208,48 @@ async def test_what_a_handler_or_a_middleware_gives_back_instead_of_awaiting_it_
     assert "forgets returned a coroutine that nobody awaits" in reasons["forgotten"]
     assert "leaves a task returned a Task that nobody awaits" in reasons["task"]
     assert "inner returned a coroutine that nobody awaits" in reasons["layered"]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+async def test_a_middleware_that_calls_the_next_one_without_awaiting_it_has_failed(world: World) -> None:
+    app = Reactor()
+
+    @app.middleware
+    async def outer(events: Any, ctx: Context, call_next: Any) -> None:
+        if events[0].type == "outer":
+            call_next()
+        else:
+            await call_next()
+
+    @app.middleware
+    async def inner(events: Any, ctx: Context, call_next: Any) -> None:
+        match events[0].type:
+            case "inner":
+                call_next()
+            case "skipped":
+                pass
+            case "swallowed":
+                with contextlib.suppress(ValueError):
+                    await call_next()
+            case _:
+                await call_next()
+
+    async def handle(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        if event.type == "swallowed":
+            raise ValueError("never mind")
+
+    kinds = ("outer", "inner", "skipped", "swallowed", "sound")
+    tenant = await world.tenant()
+    for kind in kinds:
+        app.on(kind, max_attempts=1)(handle)
+        await world.emit(tenant, kind)
+    await world.drain(app)
+
+    assert await world.notes() == ["swallowed", "sound"]
+    dead = {row["event_type"]: row["reason"] for row in await world.dead()}
+    assert dead.keys() == {"outer", "inner"}
+    assert "did not await call_next()" in dead["inner"]
 
 
 class Faulty(BaseModel):

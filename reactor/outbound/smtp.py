@@ -29,6 +29,9 @@ MAX_CONNECTIONS = 4
 _CLOSING = 421
 # "Mailbox full" (RFC 3463, 3.3).
 _FULL = "4.2.2"
+# "Mail system congestion", of which RFC 3463 (3.5) says that it passes: with it providers refuse what is
+# beyond an account's daily limit.
+_CONGESTED = "5.4.5"
 _QUOTA_WORDS = ("rate", "too many", "quota", "throttl", "try again later", "exceeded")
 
 
@@ -190,6 +193,8 @@ def _answered(error: aiosmtplib.SMTPResponseException) -> SendFailed:
             ("4.1.", "4.2.")
         )
         return SendFailed(kind, Verdict.RETRY, text, of_this_email=of_this_email)
+    if words.startswith(_CONGESTED):
+        return SendFailed(ErrorType.RATE_LIMIT, Verdict.RETRY, text)
     if isinstance(error, aiosmtplib.SMTPRecipientRefused):
         return SendFailed(ErrorType.REFUSED, Verdict.PERMANENT, text)
     return SendFailed(ErrorType.SERVER, Verdict.PERMANENT, text)

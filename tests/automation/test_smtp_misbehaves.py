@@ -35,6 +35,7 @@ AGAIN, GIVEN_UP, NOBODY_KNOWS = "queued", "failed", "unknown"
         ("RCPT", "354 go ahead", "other", AGAIN, 1),
         ("DATA", "451 4.3.0 no", "5xx", AGAIN, 1),
         ("end", "451 4.3.0 greylisted", "5xx", AGAIN, 1),
+        ("end", "550 5.4.5 daily user sending limit exceeded", "rate_limit", AGAIN, 0),
         ("end", "554 5.6.0 not this text", "5xx", GIVEN_UP, 0),
         ("end", "whatever", "other", NOBODY_KNOWS, 0),
         ("end", "251 2.0.0 taken, and more than that", "other", NOBODY_KNOWS, 0),

@@ -32,6 +32,8 @@ else:
 
     def __getattr__(name):
         # Fetched when asked for: `reactor --help` also begins by importing this package.
+        if name in ("builtin", "testing"):
+            return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
+from types import ModuleType
 from typing import Any, TypeVar
 
 import anyio
@@ -148,9 +149,16 @@ class Reactor:
         self.handlers.middleware = (*self.handlers.middleware, layer)
         return layer
 
-    def include(self, other: "Reactor") -> None:
-        """Take over everything that another app registered. Its middleware goes on to wrap its own handlers
-        only. With several lifespans, ``ctx.resources`` is a Resources that has them all."""
+    def include(self, other: "Reactor | ModuleType") -> None:
+        """Take over everything that another app registered, or a module's ``app``. Its middleware goes on to
+        wrap its own handlers only. With several lifespans, ``ctx.resources`` is a Resources that has all."""
+        given = other
+        other = getattr(given, "app", given) if isinstance(given, ModuleType) else given
+        if not isinstance(other, Reactor):
+            raise BadArgument(
+                f"include takes an app, not {given!r:.80}",
+                hint="write it as app.include(reactor.builtin.app)",
+            )
         for subscription in other.handlers:
             layers = (*other.handlers.middleware, *subscription.layers)
             self.handlers.add(replace(subscription, layers=layers))

@@ -1,6 +1,8 @@
 """An event is handled once, in order, with all of its handlers or none."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from reactor import Context, Event, Reactor, Resources, Settings
+from reactor import Context, Event, Reactor, Resources, Settings, builtin
 from reactor.errors import BadArgument
 from tests.engine.conftest import World, enter, enter_all, until
 
@@ -450,6 +452,22 @@ async def test_counters_and_phase_are_written_on_the_run(world: World) -> None:
     run = await world.conn.fetchrow("select * from public.agent_autonomous_runs")
     assert (run["actions_planned"], run["actions_executed"], run["actions_blocked"]) == (3, 2, 1)
     assert run["status"] == "completed"
+
+
+def test_what_is_included_is_an_app_or_a_module_that_has_one() -> None:
+    whole, part = Reactor(), Reactor()
+    whole.include(builtin)
+    part.include(builtin.app)
+    assert whole.handlers.by_type == part.handlers.by_type
+    for wrong in (asyncio, "reactor.builtin", None, Reactor):
+        with pytest.raises(BadArgument, match="include"):
+            Reactor().include(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("named", ["reactor.builtin.app", "reactor.testing.drain"])
+def test_what_the_documents_name_is_there_with_import_reactor_alone(named: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"import reactor; {named}"], capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 def test_a_handler_must_be_async_and_registered_once() -> None:

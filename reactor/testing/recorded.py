@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from reactor.context import Context, TenantDb, payload_json
 from reactor.errors import BadArgument, ReactorError
 from reactor.events import Event
@@ -106,7 +108,8 @@ def make_event(
     attempts: int = 0,
     **columns: Any,
 ) -> Event[Any]:
-    """An event as a handler would get it; ``payload`` may be the handler's model. ``columns``: any other."""
+    """An event as a handler would get it: ``payload`` is what JSON makes of it, or the handler's model as it
+    is. ``columns``: any other."""
     row: dict[str, Any] = {
         "id": next(_numbers),
         "event_id": uuid.uuid4(),
@@ -121,6 +124,7 @@ def make_event(
         "traceparent": None,
         "cause_id": None,
         "depth": 0,
-        **columns,
     }
-    return Event(row, payload)
+    if unknown := columns.keys() - row.keys():
+        raise TypeError(f"an event has no {', '.join(sorted(unknown))}, but {', '.join(row)}")
+    return Event(row | columns, payload if isinstance(payload, BaseModel) else None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -204,3 +205,14 @@ async def test_an_app_may_run_several_times_at_once_and_each_ends_by_itself(reac
         assert len(heard) == 2
         async with running(app, reactor_database):
             assert len(tuple(app.replicas)) == 1
+
+
+async def test_a_made_events_payload_is_what_json_makes_of_it_or_the_model() -> None:
+    amount, when = Decimal("1.10"), datetime(2026, 1, 2, tzinfo=UTC)
+    event = make_event("paid", {"amount": amount, "when": when, "tags": ("a",)})
+    assert event.payload == {"amount": "1.10", "when": "2026-01-02T00:00:00+00:00", "tags": ["a"]}
+    assert make_event("greet", Greeting(name="Bo")).payload == Greeting(name="Bo")
+    assert make_event("paid").payload == {}
+    assert make_event("paid", depth=3).depth == 3
+    with pytest.raises(TypeError, match="attempt"):
+        make_event("paid", attempt=3)

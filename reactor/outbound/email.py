@@ -132,8 +132,10 @@ class Email:
         headers = {"Auto-Submitted": "auto-generated", "X-Entity-Ref-ID": self.key}
         mail_out = f"<mailto:{quote(quoted(self.sender), safe='@+')}?subject=unsubscribe>"
         if self.unsubscribe:
-            headers["List-Unsubscribe"] = f"<{as_ascii(self.unsubscribe)}>, {mail_out}"
-            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+            url = as_ascii(self.unsubscribe)
+            headers["List-Unsubscribe"] = f"<{url}>, {mail_out}"
+            if url.startswith("https:"):
+                headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         else:
             headers["List-Unsubscribe"] = mail_out
         return headers

@@ -82,6 +82,8 @@ def test_a_one_click_address_is_announced_with_its_post_header():
         headers["List-Unsubscribe"] == "<https://acme.test/u/1>, <mailto:hello@acme.test?subject=unsubscribe>"
     )
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    # RFC 8058 (3.1) wants https for it; who clicks by hand may go elsewhere.
+    assert "List-Unsubscribe-Post" not in email_to(unsubscribe="http://acme.test/u/1").headers()
 
 
 @pytest.mark.parametrize(

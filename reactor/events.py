@@ -45,27 +45,28 @@ def _with_numbers(exact: M, model: type[M], payload: str) -> M:
         plain = model.model_validate_json(payload)
     except ValidationError:
         return exact  # an amount may fit only as it was written
-    _mixed(exact, plain)
+    _mixed(exact, plain, set())
     return exact
 
 
-def _mixed(exact: Any, plain: Any) -> Any:
+def _mixed(exact: Any, plain: Any, seen: set[int]) -> Any:
     """``exact``, changed in place, but a number again where it became a text because anything is taken."""
+    if isinstance(exact, str):
+        return Decimal(exact) if isinstance(plain, Decimal) else plain if isinstance(plain, float) else exact
+    if id(exact) in seen:
+        return exact  # a model may lead back to itself
+    seen.add(id(exact))
     match exact, plain:
-        case str(), Decimal():
-            return Decimal(exact)
-        case str(), float():
-            return plain
         case BaseModel(), BaseModel():
-            _mixed(vars(exact), vars(plain))
-            _mixed(exact.model_extra, plain.model_extra)
+            _mixed(vars(exact), vars(plain), seen)
+            _mixed(exact.model_extra, plain.model_extra, seen)
         case dict(), dict():
             for key in exact.keys() & plain.keys():
-                exact[key] = _mixed(exact[key], plain[key])
+                exact[key] = _mixed(exact[key], plain[key], seen)
         case list(), list() if len(exact) == len(plain):
-            exact[:] = map(_mixed, exact, plain)
+            exact[:] = [_mixed(one, other, seen) for one, other in zip(exact, plain, strict=True)]
         case tuple(), tuple() if type(exact) is tuple and len(exact) == len(plain):
-            return tuple(map(_mixed, exact, plain))
+            return tuple(_mixed(one, other, seen) for one, other in zip(exact, plain, strict=True))
         case _:
             pass
     return exact

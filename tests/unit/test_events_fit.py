@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from reactor.events import fit
 
@@ -40,6 +40,21 @@ class Place(BaseModel):
     named: dict[str, Any] = {}
     either: Decimal | str = ""
     inner: "Place | None" = None
+
+
+class Child(BaseModel):
+    cost: Decimal
+    above: Any = None
+
+
+class Family(BaseModel):
+    children: list[Child]
+
+    @model_validator(mode="after")
+    def knows_its_children(self) -> "Family":
+        for child in self.children:
+            child.above = self
+        return self
 
 
 class Exact(BaseModel):
@@ -78,6 +93,12 @@ def test_a_long_number_where_no_amount_is_wanted_stays_a_number():
         assert one.model_extra == {"lat": float(long)}
     assert inner.either == Decimal(long)
     assert "either" not in place.model_fields_set
+
+
+def test_a_model_that_leads_back_to_itself_fits():
+    family = fit(Family, '{"children": [{"cost": 1.123456789012345678}]}')
+    assert family.children[0].cost == Decimal("1.123456789012345678")
+    assert family.children[0].above is family
 
 
 def test_an_amount_that_only_fits_as_it_was_written_fits():

@@ -1,5 +1,6 @@
 """What was registered for which event type: data that the engine reads and the app writes."""
 
+import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -132,7 +133,7 @@ class HandlerSet:
 def refuse_unawaited(name: str, returned: object) -> None:
     """Raises ReactorError when a function of the application's gave back what it should have awaited: nothing
     of that has happened, and the event would be acknowledged. Any other value is nobody's concern."""
-    if not inspect.isawaitable(returned):
+    if not inspect.isawaitable(returned) or (isinstance(returned, asyncio.Future) and returned.done()):
         return
     kind = type(returned).__name__
     if inspect.iscoroutine(returned):

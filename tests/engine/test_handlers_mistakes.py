@@ -187,6 +187,12 @@ async def test_what_a_handler_or_a_middleware_gives_back_instead_of_awaiting_it_
         await enter(event, ctx)
         return {"done": 1}
 
+    @app.on("ended", max_attempts=1)
+    async def ends(event: Event[Any], ctx: Context) -> Any:
+        task = asyncio.ensure_future(write(event, ctx))
+        await task
+        return task
+
     @layered.middleware
     async def outer(events: Any, ctx: Context, call_next: Any) -> None:
         await call_next()
@@ -198,11 +204,11 @@ async def test_what_a_handler_or_a_middleware_gives_back_instead_of_awaiting_it_
     layered.on("layered", max_attempts=1)(write)
     app.include(layered)
     tenant = await world.tenant()
-    for kind in ("forgotten", "task", "value", "layered"):
+    for kind in ("forgotten", "task", "value", "ended", "layered"):
         await world.emit(tenant, kind)
     await world.drain(app)
 
-    assert await world.notes() == ["value"]
+    assert await world.notes() == ["value", "ended"]
     reasons = {dead["event_type"]: dead["reason"] for dead in await world.dead()}
     assert reasons.keys() == {"forgotten", "task", "layered"}
     assert "forgets returned a coroutine that nobody awaits" in reasons["forgotten"]

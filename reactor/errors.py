@@ -6,6 +6,7 @@ setting is wrong, 3 the database or the surroundings are.
 """
 
 import copyreg
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
@@ -163,10 +164,23 @@ def storable(text: str) -> str:
     return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"
 
 
+def redact(text: object) -> str:
+    """``text`` without the passwords of the URLs and key=value strings in it."""
+    given = str(text)
+    if "://" not in given and "password" not in given.lower():
+        return given
+    hidden = re.sub(r"(\w+://[^\s:/@]*):[^\s/]*@", r"\1:***@", given)
+    hidden = re.sub(r"\b(resend://)[^\s:/@]+@", r"\1***@", hidden)  # its user name is the key
+    return re.sub(r"(?i)\b(password|sslpassword)=('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1=***", hidden)
+
+
 def text_of(error: BaseException) -> str:
-    """What an error says, storable; empty if it says nothing. An application's class may raise when asked."""
+    """What an error says, storable and without passwords; empty if it says nothing.
+
+    An application's class may raise when asked.
+    """
     try:
-        return storable(str(error))
+        return storable(redact(error))
     except KeyboardInterrupt:
         raise
     except BaseException as refused:

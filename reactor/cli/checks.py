@@ -11,7 +11,7 @@ import asyncpg
 from reactor.cli.words import many
 from reactor.db import operations, pool
 from reactor.db.pool import Connection
-from reactor.errors import ReactorError
+from reactor.errors import ReactorError, redact
 from reactor.settings import Settings
 
 Level = Literal["ok", "remark", "wrong"]
@@ -241,7 +241,7 @@ async def pooler(chosen: Settings, connection: Connection) -> list[Finding]:
     except TimeoutError:
         found.append(Finding("notifications", "wrong", "none arrives: a pooler swallows them", mend))
     except (ReactorError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        found.append(Finding("notifications", "wrong", f"cannot listen: {pool.redact(error)}", mend))
+        found.append(Finding("notifications", "wrong", f"cannot listen: {redact(error)}", mend))
     else:
         found.append(Finding("notifications", "ok", "they arrive"))
     return found

@@ -120,7 +120,7 @@ def _chosen(argv: Sequence[str]) -> str | None:
 
 def _complain(message: str, hint: str | None, code: int, *, detail: str | None = None) -> int:
     from reactor.cli.output import say
-    from reactor.db.pool import redact
+    from reactor.errors import redact
 
     first, *more = redact(message).split("\n")
     say(f"reactor: {first}", aside=True)

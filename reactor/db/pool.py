@@ -20,7 +20,7 @@ import asyncpg
 import orjson
 from pydantic import SecretStr
 
-from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError
+from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError, redact
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -43,13 +43,6 @@ _BUSY = (
     OSError,
     asyncio.TimeoutError,
 )
-
-
-def redact(text: object) -> str:
-    """``text`` without the passwords of the URLs and key=value strings in it."""
-    hidden = re.sub(r"(\w+://[^\s:/@]*):[^\s/]*@", r"\1:***@", str(text))
-    hidden = re.sub(r"\b(resend://)[^\s:/@]+@", r"\1***@", hidden)  # its user name is the key
-    return re.sub(r"(?i)\b(password|sslpassword)=('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1=***", hidden)
 
 
 async def connect(

@@ -17,6 +17,7 @@ from reactor.errors import (
     Retry,
     downward,
     kind_of,
+    redact,
     storable,
     text_of,
 )
@@ -134,7 +135,7 @@ def _decide(
 ) -> Outcome:
     match error:
         case Discard():
-            return Outcome(event.id, "discard", storable(error.reason))
+            return Outcome(event.id, "discard", storable(redact(error.reason)))
         case ValidationError():
             reason = storable(f"the payload does not fit {error.title}: {_summary(error)}")
             return Outcome(event.id, "dead", reason, error=describe(error, handler), counts=False)

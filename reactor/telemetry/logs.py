@@ -16,7 +16,7 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from reactor.db.pool import redact
+from reactor.errors import redact
 from reactor.settings import Settings
 
 _HIDDEN = "***"

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 from structlog.testing import capture_logs
 
-from reactor import Context, Discard, Event, Reactor, Retry
+from reactor import Context, Discard, Event, JobContext, Reactor, Retry
 from reactor.db import calls
 from reactor.engine.judge import Judge
 from reactor.errors import Fenced, ScopeBroken
@@ -256,6 +256,49 @@ async def test_a_middleware_that_calls_the_next_one_without_awaiting_it_has_fail
     dead = {row["event_type"]: row["reason"] for row in await world.dead()}
     assert dead.keys() == {"outer", "inner"}
     assert "did not await call_next()" in dead["inner"]
+
+
+async def test_a_password_in_an_errors_text_is_not_kept_with_the_event(world: World) -> None:
+    app = Reactor()
+    text = "cannot reach postgresql://me:sesame@db/crm, resend://sesame@mail or host=db password=sesame"
+
+    @app.on("wrong", max_attempts=1)
+    async def wrong(event: Event[Any], ctx: Context) -> None:
+        raise RuntimeError(text)
+
+    @app.on("group", max_attempts=1)
+    async def group(event: Event[Any], ctx: Context) -> None:
+        raise ExceptionGroup("several", [RuntimeError(text)])
+
+    @app.on("later")
+    async def later(event: Event[Any], ctx: Context) -> None:
+        raise Retry(timedelta(hours=1), text)
+
+    @app.on("discarded")
+    async def discarded(event: Event[Any], ctx: Context) -> None:
+        raise Discard(text)
+
+    @app.every("100ms", name="job")
+    async def job(ctx: JobContext) -> None:
+        raise RuntimeError(text)
+
+    tenant = await world.tenant()
+    for kind in ("wrong", "group", "later", "discarded"):
+        await world.emit(tenant, kind)
+    async with world.running(app):
+        await world.until("select count(*) = 2 from reactor.dead_events")
+        await world.until("select true from reactor.history where event_type = 'discarded'")
+        await world.until("select true from reactor.events where event_type = 'later' and attempts > 0")
+        await world.until("select true from reactor.schedules where last_error is not null")
+    kept = [
+        await world.conn.fetchval(f"select string_agg(t::text, ' ') from {table} t")
+        for table in ("reactor.dead_events", "reactor.history", "reactor.events", "reactor.schedules")
+    ]
+    for rows in kept:
+        assert "cannot reach" in rows
+        assert "sesame" not in rows
+    alerts = await world.conn.fetchval("select string_agg(a::text, ' ') from agent_alerts a")
+    assert "sesame" not in alerts
 
 
 class Faulty(BaseModel):

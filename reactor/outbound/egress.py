@@ -15,9 +15,10 @@ import socket
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, urlsplit
 
-import anyio
+import anyio.to_thread
 import httpx2
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -121,8 +122,13 @@ def _embedded_v4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host, by the system's resolver."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """The addresses of a host, by the system's resolver.
+
+    Not in the loop's own threads, which are few and look up the database too: a name that a tenant typed in
+    may have a server that never answers, and a look-up cannot be ended.
+    """
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
     return [str(entry[4][0]) for entry in found]
 
 

@@ -1,6 +1,8 @@
 """Webhooks: signatures, pinned addresses, and what answers mean. Receivers are real, on loopback."""
 
 import asyncio
+import socket
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -208,3 +210,26 @@ async def test_a_webhook_at_a_name_of_other_letters_is_delivered(sender):
 async def test_a_url_that_no_bytes_stand_for_is_refused_and_raises_nothing(sender):
     sent = await sender.send("http://127.0.0.1/\ud800", [SECRET], "m", b"{}")
     assert sent.outcome is Outcome.REFUSED
+
+
+async def test_names_that_no_server_answers_for_hold_up_nobody_elses_look_ups(monkeypatch):
+    real, answered = socket.getaddrinfo, threading.Event()
+
+    def slow(host, *args, **options):
+        if "tarpit.test" in str(host):
+            answered.wait(60)
+            raise socket.gaierror("no answer")
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        async with webhook_client() as client, asyncio.timeout(20):
+            sender = WebhookSender(client, total_timeout=timedelta(seconds=0.2))
+            answers = await asyncio.gather(
+                *(sender.send(f"https://{n}.tarpit.test", [SECRET], "m", b"{}") for n in range(39))
+            )
+            assert {answer.outcome for answer in answers} == {Outcome.RETRY}
+            # The database's name, say: the loop has few threads for it.
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 5432)
+    finally:
+        answered.set()

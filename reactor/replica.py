@@ -227,6 +227,7 @@ class Replica:
             bell=self._work_bell,
             pace=self._pace,
             replica=self._name,
+            process=self._process,
             slot=lambda: self._slot,
             peers=lambda: heartbeat.peers,
             listener_healthy=lambda: listener.healthy,

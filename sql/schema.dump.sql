@@ -155,12 +155,12 @@ CREATE FUNCTION reactor.apply_retention(p_term bigint DEFAULT NULL::bigint, p_li
 
 ALTER FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_runs interval, p_violations interval, p_email_failures interval, p_reflections interval, p_rate_limits interval, p_alerts interval) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean) RETURNS void
+CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS '…';
 
-ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text DEFAULT NULL::text) RETURNS TABLE(lost uuid[], peers text[])
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2113,8 +2113,8 @@ REVOKE ALL ON FUNCTION reactor.announce_gate() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_runs interval, p_violations interval, p_email_failures interval, p_reflections interval, p_rate_limits interval, p_alerts interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_runs interval, p_violations interval, p_email_failures interval, p_reflections interval, p_rate_limits interval, p_alerts interval) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean) TO reactor;
+REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) TO reactor;

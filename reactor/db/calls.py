@@ -258,8 +258,8 @@ async def retire(connection: Connection, replica: str) -> None:
     await connection.execute("select reactor.retire($1)", replica, timeout=PATIENCE)
 
 
-async def arm(connection: Connection, slot: int, *, armed: bool) -> None:
-    await connection.execute("select reactor.arm($1, $2)", slot, armed, timeout=PATIENCE)
+async def arm(connection: Connection, slot: int, *, armed: bool, process: str | None = None) -> None:
+    await connection.execute("select reactor.arm($1, $2, $3)", slot, armed, process, timeout=PATIENCE)
 
 
 async def ring(connection: Connection) -> None:

@@ -62,14 +62,14 @@ async def test_a_replica_that_is_enlisted_anew_while_it_arms_arms_its_new_bit(
     arm = calls.arm
     moved = asyncio.Event()
 
-    async def late(connection: calls.Connection, slot: int, *, armed: bool) -> None:
+    async def late(connection: calls.Connection, slot: int, *, armed: bool, process: str) -> None:
         if armed and not moved.is_set():
             moved.set()
             await conn.execute("select reactor.retire(replica) from reactor.replicas")
             await conn.execute("select reactor.enlist('other', '1 hour', '1', '{}')")
             while not await conn.fetchval("select count(*) = 2 from reactor.replicas"):
                 await asyncio.sleep(0.01)
-        await arm(connection, slot, armed=armed)
+        await arm(connection, slot, armed=armed, process=process)
 
     monkeypatch.setattr(calls, "arm", late)
     async with testing.running(Reactor(), database_url, lease_seconds=1, poll_seconds=600):
@@ -80,3 +80,23 @@ async def test_a_replica_that_is_enlisted_anew_while_it_arms_arms_its_new_bit(
                 "from reactor.doorbell d, reactor.replicas r where r.replica <> 'other'"
             ):
                 await asyncio.sleep(0.01)
+
+
+async def test_a_replica_that_was_stopped_for_long_leaves_the_bit_to_whoever_has_it_now(
+    conn: pool.Connection,
+) -> None:
+    """It goes on where it was stopped, which may be just before it clears its bit; it enlists anew later."""
+    enlist = "select reactor.enlist($1, '45 seconds', '1', jsonb_build_object('process', $1::text))"
+    slot = await conn.fetchval(enlist, "stopped")
+    await conn.execute("update reactor.replicas set seen_at = now() - interval '46 seconds'")
+    assert await conn.fetchval(enlist, "successor") == slot
+    bell = "select last_value from reactor.doorbell"
+    await calls.arm(conn, slot, armed=True, process="successor")
+    await calls.arm(conn, slot, armed=False, process="stopped")
+    assert await conn.fetchval(bell) == 1 + 2**slot, "its successor sleeps, and nobody would ring"
+    await calls.arm(conn, slot, armed=False, process="successor")
+    await calls.arm(conn, slot, armed=True, process="stopped")
+    assert await conn.fetchval(bell) == 1, "its successor works, and writers would ring for nobody"
+    await conn.execute("delete from reactor.replicas where replica = 'successor'")
+    await calls.arm(conn, slot, armed=True, process="stopped")
+    assert await conn.fetchval(bell) == 1 + 2**slot

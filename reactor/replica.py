@@ -254,7 +254,13 @@ class Replica:
                 )
             ),
         )
-        leader = Leader(pool=own, replica=self._name, lease=self._lease, duties=self._duties.run)
+        leader = Leader(
+            pool=own,
+            replica=self._name,
+            process=self._process,
+            lease=self._lease,
+            duties=self._duties.run,
+        )
         async with anyio.create_task_group() as group:
             self._group = group
             group.start_soon(heartbeat.run, name="heartbeat")
@@ -292,6 +298,7 @@ class Replica:
                 leading,
                 self._work_bell,
                 replica=self._name,
+                process=self._process,
                 hurry=self._hurry,
             )
             await drain.run(settings.drain_seconds)

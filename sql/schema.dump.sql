@@ -620,13 +620,13 @@ CREATE FUNCTION reactor.keep_history(p_term bigint, p_keep interval DEFAULT '7 d
 
 ALTER FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.lead(p_replica text, p_lease interval) RETURNS bigint
+CREATE FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '3s'
     AS '…';
 
-ALTER FUNCTION reactor.lead(p_replica text, p_lease interval) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text) OWNER TO reactor_owner;
 
 CREATE TABLE public.agent_tenant_locks (
     id uuid DEFAULT reactor.uuid7() NOT NULL,
@@ -859,12 +859,12 @@ CREATE FUNCTION reactor.resign(p_term bigint) RETURNS void
 
 ALTER FUNCTION reactor.resign(p_term bigint) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.retire(p_replica text) RETURNS void
+CREATE FUNCTION reactor.retire(p_replica text, p_process text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS '…';
 
-ALTER FUNCTION reactor.retire(p_replica text) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.retire(p_replica text, p_process text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.ring() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2283,8 +2283,8 @@ REVOKE ALL ON FUNCTION reactor.judge_engagement_clock() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) TO reactor;
+REVOKE ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text) TO reactor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO service_role;
@@ -2373,8 +2373,8 @@ GRANT ALL ON FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text
 REVOKE ALL ON FUNCTION reactor.resign(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.resign(p_term bigint) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.retire(p_replica text) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.retire(p_replica text) TO reactor;
+REVOKE ALL ON FUNCTION reactor.retire(p_replica text, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.retire(p_replica text, p_process text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.ring() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.ring() TO reactor;

@@ -254,8 +254,8 @@ async def enlist(
     return slot
 
 
-async def retire(connection: Connection, replica: str) -> None:
-    await connection.execute("select reactor.retire($1)", replica, timeout=PATIENCE)
+async def retire(connection: Connection, replica: str, process: str | None = None) -> None:
+    await connection.execute("select reactor.retire($1, $2)", replica, process, timeout=PATIENCE)
 
 
 async def arm(connection: Connection, slot: int, *, armed: bool, process: str | None = None) -> None:
@@ -282,9 +282,11 @@ async def tend_canary(connection: Connection, every: timedelta) -> tuple[float |
     return row["age"], row["silence"]
 
 
-async def lead(connection: Connection, replica: str, lease: timedelta) -> int | None:
+async def lead(
+    connection: Connection, replica: str, lease: timedelta, *, process: str | None = None
+) -> int | None:
     term: int | None = await connection.fetchval(
-        "select reactor.lead($1, $2)", replica, lease, timeout=PATIENCE
+        "select reactor.lead($1, $2, $3)", replica, lease, process, timeout=PATIENCE
     )
     return term
 

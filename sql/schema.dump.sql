@@ -962,6 +962,13 @@ CREATE FUNCTION reactor.status() RETURNS jsonb
 
 ALTER FUNCTION reactor.status() OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.still_bell() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.still_bell() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETURNS TABLE(clocks integer, events integer, leases integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2415,6 +2422,8 @@ GRANT ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every inte
 
 REVOKE ALL ON FUNCTION reactor.status() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.status() TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.still_bell() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) TO reactor;

@@ -763,6 +763,23 @@ CREATE FUNCTION reactor.parse_ident_list(p_list text) RETURNS TABLE(name name)
 
 ALTER FUNCTION reactor.parse_ident_list(p_list text) OWNER TO reactor_owner;
 
+CREATE TABLE reactor.set_aside (
+    kind text NOT NULL,
+    due timestamp with time zone NOT NULL,
+    id uuid NOT NULL,
+    again_at timestamp with time zone NOT NULL,
+    CONSTRAINT set_aside_kind_check CHECK ((kind = ANY (ARRAY['clock'::text, 'lease'::text, 'overdue'::text])))
+);
+
+ALTER TABLE reactor.set_aside OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.place_of(p_kind text) RETURNS TABLE(due timestamp with time zone, id uuid, again_at timestamp with time zone)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.place_of(p_kind text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.protect(p_table regclass, p_tenant_column name DEFAULT 'tenant_id'::name) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -915,6 +932,13 @@ CREATE FUNCTION reactor.score_clocks(p_tenant_id uuid) RETURNS integer
     AS '…';
 
 ALTER FUNCTION reactor.score_clocks(p_tenant_id uuid) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.set_aside(p_kind text, p_due timestamp with time zone, p_id uuid, p_more boolean, p_pause interval DEFAULT '00:01:00'::interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.set_aside(p_kind text, p_due timestamp with time zone, p_id uuid, p_more boolean, p_pause interval) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text DEFAULT NULL::text) RETURNS TABLE(was_on boolean, is_on boolean, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1522,6 +1546,9 @@ ALTER TABLE ONLY reactor.rotation
 
 ALTER TABLE ONLY reactor.schedules
     ADD CONSTRAINT schedules_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY reactor.set_aside
+    ADD CONSTRAINT set_aside_pkey PRIMARY KEY (kind);
 
 ALTER TABLE ONLY reactor.watches
     ADD CONSTRAINT watches_pkey PRIMARY KEY (table_schema, table_name, event_type);
@@ -2337,6 +2364,8 @@ REVOKE ALL ON FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit in
 
 REVOKE ALL ON FUNCTION reactor.parse_ident_list(p_list text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.place_of(p_kind text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.protect(p_table regclass, p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) FROM PUBLIC;
@@ -2403,6 +2432,8 @@ GRANT ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) TO react
 
 REVOKE ALL ON FUNCTION reactor.score_clocks(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.score_clocks(p_tenant_id uuid) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.set_aside(p_kind text, p_due timestamp with time zone, p_id uuid, p_more boolean, p_pause interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) TO reactor;

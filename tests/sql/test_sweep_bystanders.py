@@ -347,3 +347,48 @@ async def test_more_clocks_that_cannot_be_judged_again_than_a_batch_keep_nobody_
     await housekeeping.Housekeeping._clocks(leader, SimpleNamespace(db=conn))
     late = "select tenant_id from engagement_clocks where evaluated_at < now() - interval '1 day'"
     assert [row["tenant_id"] for row in await conn.fetch(late)] == [bad] * 5
+
+
+async def test_old_rows_that_cannot_be_deleted_keep_no_others_of_their_table(conn: Connection) -> None:
+    bad, good = await tenant(conn), await tenant(conn)
+    for one, rows in ((bad, 5), (good, 3)):
+        await conn.execute(
+            "insert into agent_policy_violations (tenant_id, violation_type, reason, created_at) "
+            "select $1, 'x', 'r', now() - interval '200 days' from generate_series(1, $2::int)",
+            one,
+            rows,
+        )
+    refuse = REFUSE.format(tenant=bad, operation="delete", table="agent_policy_violations")
+    await conn.execute(refuse.replace("new", "old"))
+    left = "select array_agg(distinct tenant_id) from agent_policy_violations"
+    # More are refused than are looked at in one call.
+    for _ in range(100):
+        rows = await conn.fetch("select relation, removed, more from reactor.apply_retention(p_limit => 4)")
+        [said] = [row for row in rows if row["relation"] == "agent_policy_violations"]
+        assert said["more"] == (said["removed"] > 0)
+        if await conn.fetchval(left) == [bad]:
+            break
+    assert await conn.fetchval(left) == [bad]
+    assert await conn.fetchval("select count(*) from agent_policy_violations") == 5
+
+
+async def test_a_run_that_something_old_will_not_let_go_of_keeps_no_other_tables_old_rows(
+    conn: Connection,
+) -> None:
+    one = await tenant(conn)
+    await conn.execute(
+        "insert into agent_alerts (tenant_id, alert_type, severity, message, acknowledged, created_at) "
+        "values ($1, 'x', 'warning', 'm', true, now() - interval '200 days')",
+        one,
+    )
+    await conn.execute(
+        "insert into agent_autonomous_runs (id, tenant_id, created_at) "
+        "values (gen_random_uuid(), $1, now() - interval '200 days')",
+        one,
+    )
+    refuse = REFUSE.format(tenant=one, operation="delete", table="agent_autonomous_runs")
+    await conn.execute(refuse.replace("new", "old"))
+    rows = await conn.fetch("select relation, removed, more from reactor.apply_retention()")
+    assert {row["relation"]: row["removed"] for row in rows}["agent_alerts"] == 1
+    assert not any(row["more"] for row in rows)
+    assert await conn.fetchval("select count(*) from agent_autonomous_runs") == 1

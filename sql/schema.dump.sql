@@ -433,6 +433,13 @@ CREATE FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) RET
 
 ALTER FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer DEFAULT 5000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2241,6 +2248,9 @@ GRANT ALL ON FUNCTION reactor.find_event(p_event_id uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) FROM PUBLIC;
 

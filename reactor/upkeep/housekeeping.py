@@ -69,9 +69,13 @@ class Housekeeping:
     async def _retention(self, ctx: JobContext) -> None:
         """Forget what is older than its time, in bounded batches, saying how far it is."""
         settings = self._settings
-        await ctx.db.execute(
-            "select reactor.keep_history($1, $2)", self._term, timedelta(days=settings.retention_events_days)
-        )
+        keep = timedelta(days=settings.retention_events_days)
+        await ctx.db.execute("select reactor.keep_history($1, $2)", self._term, keep)
+        limit = _BATCH * 5
+        while limit <= await ctx.db.fetchval(
+            "select reactor.forget_history($1, $2, $3)", self._term, keep, limit
+        ):
+            pass
         removed: dict[str, int] = {}
         while True:
             rows = await ctx.db.fetch(

@@ -19,7 +19,9 @@ begin
         term = l.term + (l.leader is distinct from p_replica or l.expires_at <= reactor.now())::int,
         leader = p_replica,
         expires_at = reactor.now() + p_lease
-    where (l.leader = p_replica or l.expires_at <= reactor.now())
+    where (l.leader = p_replica or l.expires_at <= reactor.now()
+            -- No lease is that long: the server's clock was set back, and its holder need not live any more.
+            or l.expires_at > reactor.now() + p_lease + interval '1 hour')
         and (p_process is null or not exists (
             select from reactor.replicas r
             where r.replica = p_replica and r.info ->> 'process' is distinct from p_process))

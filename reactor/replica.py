@@ -35,6 +35,7 @@ from reactor.engine.drain import Drain, UntilDrain
 from reactor.engine.judge import Judge
 from reactor.engine.listener import Listener
 from reactor.engine.outcome import describe
+from reactor.engine.peers import Peers
 from reactor.engine.run import Limits, Run, Segment
 from reactor.engine.runner import Runner
 from reactor.engine.settler import Settler
@@ -164,7 +165,7 @@ class Replica:
             released=lambda: claimer.released(),
         )
         self._settler = settler
-        caps = Caps(self._handlers)
+        caps, peers = Caps(self._handlers), Peers(own, self._work_bell.ring)
         limits = Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions)
         judge = self._judge = Judge(self._handlers, limits)
         self._caller = Caller(
@@ -174,6 +175,7 @@ class Replica:
             caps=caps,
             resources=self._resources,
             is_draining=lambda: dispatcher.draining,
+            is_handled_elsewhere=peers.handle,
         )
         runner = Runner(
             pool=handlers,
@@ -235,7 +237,7 @@ class Replica:
             lease=self._lease,
             poll=settings.poll,
             gated=gated,
-            free=lambda: caps.free(dispatcher.waiting),
+            free=lambda: peers.withheld(caps.free(dispatcher.waiting)),
             took=rotation.claimed,
         )
 

@@ -254,6 +254,16 @@ async def enlist(
     return slot
 
 
+async def is_handled(connection: Connection, event_type: str) -> bool:
+    """Whether a live replica has a handler for this type."""
+    handled: bool = await connection.fetchval(
+        "select exists (select from reactor.list_replicas() r where r.alive and r.info -> 'types' ? $1)",
+        event_type,
+        timeout=PATIENCE,
+    )
+    return handled
+
+
 async def retire(connection: Connection, replica: str, process: str | None = None) -> None:
     await connection.execute("select reactor.retire($1, $2)", replica, process, timeout=PATIENCE)
 

@@ -35,6 +35,7 @@ from reactor.engine.drain import Drain, UntilDrain
 from reactor.engine.judge import Judge
 from reactor.engine.listener import Listener
 from reactor.engine.outcome import describe
+from reactor.engine.peers import Peers
 from reactor.engine.run import Limits, Run, Segment
 from reactor.engine.runner import Runner
 from reactor.engine.settler import Settler
@@ -169,7 +170,7 @@ class Replica:
             released=lambda: claimer.released(),
         )
         self._settler = settler
-        caps = Caps(self._handlers)
+        caps, peers = Caps(self._handlers), Peers(own, self._work_bell.ring)
         limits = Limits(settings.batch_size, settings.max_attempts, settings.max_interruptions)
         judge = self._judge = Judge(self._handlers, limits)
         self._caller = Caller(
@@ -179,6 +180,7 @@ class Replica:
             caps=caps,
             resources=self._resources,
             is_draining=lambda: dispatcher.draining,
+            is_handled_elsewhere=peers.handle,
         )
         runner = Runner(
             pool=handlers,
@@ -232,6 +234,7 @@ class Replica:
             bell=self._work_bell,
             pace=self._pace,
             replica=self._name,
+            process=self._process,
             slot=lambda: self._slot,
             peers=lambda: heartbeat.peers,
             listener_healthy=lambda: listener.healthy,
@@ -239,7 +242,7 @@ class Replica:
             lease=self._lease,
             poll=settings.poll,
             gated=gated,
-            free=lambda: caps.free(dispatcher.waiting),
+            free=lambda: peers.withheld(caps.free(dispatcher.waiting)),
             took=rotation.claimed,
         )
 
@@ -258,7 +261,13 @@ class Replica:
                 )
             ),
         )
-        leader = Leader(pool=own, replica=self._name, lease=self._lease, duties=self._duties.run)
+        leader = Leader(
+            pool=own,
+            replica=self._name,
+            process=self._process,
+            lease=self._lease,
+            duties=self._duties.run,
+        )
         async with anyio.create_task_group() as group:
             self._group = group
             group.start_soon(heartbeat.run, name="heartbeat")
@@ -296,6 +305,7 @@ class Replica:
                 leading,
                 self._work_bell,
                 replica=self._name,
+                process=self._process,
                 hurry=self._hurry,
             )
             await drain.run(settings.drain_seconds)

@@ -249,7 +249,10 @@ def variable(name: str) -> str:
 def _check_url(url: str, schemes: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        hosts = parts.netloc.rpartition("@")[2]
+        # A database may be on one of several servers, each with its port.
+        for host in hosts.split(",") if schemes == _POSTGRES else [hosts]:
+            _ = urlsplit(f"//{host}").port
     except ValueError:
         # Never with the parser's words: what it takes for the port may be a piece of the password.
         raise ValueError(

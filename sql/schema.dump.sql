@@ -155,12 +155,12 @@ CREATE FUNCTION reactor.apply_retention(p_term bigint DEFAULT NULL::bigint, p_li
 
 ALTER FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_runs interval, p_violations interval, p_email_failures interval, p_reflections interval, p_rate_limits interval, p_alerts interval) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean) RETURNS void
+CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS '…';
 
-ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text DEFAULT NULL::text) RETURNS TABLE(lost uuid[], peers text[])
     LANGUAGE plpgsql SECURITY DEFINER
@@ -433,6 +433,13 @@ CREATE FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) RET
 
 ALTER FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer DEFAULT 5000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -620,13 +627,13 @@ CREATE FUNCTION reactor.keep_history(p_term bigint, p_keep interval DEFAULT '7 d
 
 ALTER FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.lead(p_replica text, p_lease interval) RETURNS bigint
+CREATE FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '3s'
     AS '…';
 
-ALTER FUNCTION reactor.lead(p_replica text, p_lease interval) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text) OWNER TO reactor_owner;
 
 CREATE TABLE public.agent_tenant_locks (
     id uuid DEFAULT reactor.uuid7() NOT NULL,
@@ -763,6 +770,23 @@ CREATE FUNCTION reactor.parse_ident_list(p_list text) RETURNS TABLE(name name)
 
 ALTER FUNCTION reactor.parse_ident_list(p_list text) OWNER TO reactor_owner;
 
+CREATE TABLE reactor.set_aside (
+    kind text NOT NULL,
+    due timestamp with time zone NOT NULL,
+    id uuid NOT NULL,
+    again_at timestamp with time zone NOT NULL,
+    CONSTRAINT set_aside_kind_check CHECK ((kind = ANY (ARRAY['clock'::text, 'lease'::text, 'overdue'::text])))
+);
+
+ALTER TABLE reactor.set_aside OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.place_of(p_kind text) RETURNS TABLE(due timestamp with time zone, id uuid, again_at timestamp with time zone)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.place_of(p_kind text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.protect(p_table regclass, p_tenant_column name DEFAULT 'tenant_id'::name) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -859,12 +883,12 @@ CREATE FUNCTION reactor.resign(p_term bigint) RETURNS void
 
 ALTER FUNCTION reactor.resign(p_term bigint) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.retire(p_replica text) RETURNS void
+CREATE FUNCTION reactor.retire(p_replica text, p_process text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS '…';
 
-ALTER FUNCTION reactor.retire(p_replica text) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.retire(p_replica text, p_process text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.ring() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -916,6 +940,13 @@ CREATE FUNCTION reactor.score_clocks(p_tenant_id uuid) RETURNS integer
 
 ALTER FUNCTION reactor.score_clocks(p_tenant_id uuid) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.set_aside(p_kind text, p_due timestamp with time zone, p_id uuid, p_more boolean, p_pause interval DEFAULT '00:01:00'::interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.set_aside(p_kind text, p_due timestamp with time zone, p_id uuid, p_more boolean, p_pause interval) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text DEFAULT NULL::text) RETURNS TABLE(was_on boolean, is_on boolean, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -961,6 +992,13 @@ CREATE FUNCTION reactor.status() RETURNS jsonb
     AS '…';
 
 ALTER FUNCTION reactor.status() OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.still_bell() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.still_bell() OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETURNS TABLE(clocks integer, events integer, leases integer)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1515,6 +1553,9 @@ ALTER TABLE ONLY reactor.rotation
 
 ALTER TABLE ONLY reactor.schedules
     ADD CONSTRAINT schedules_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY reactor.set_aside
+    ADD CONSTRAINT set_aside_pkey PRIMARY KEY (kind);
 
 ALTER TABLE ONLY reactor.watches
     ADD CONSTRAINT watches_pkey PRIMARY KEY (table_schema, table_name, event_type);
@@ -2113,8 +2154,8 @@ REVOKE ALL ON FUNCTION reactor.announce_gate() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_runs interval, p_violations interval, p_email_failures interval, p_reflections interval, p_rate_limits interval, p_alerts interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_runs interval, p_violations interval, p_email_failures interval, p_reflections interval, p_rate_limits interval, p_alerts interval) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean) TO reactor;
+REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) TO reactor;
@@ -2208,6 +2249,9 @@ GRANT ALL ON FUNCTION reactor.find_event(p_event_id uuid) TO reactor;
 REVOKE ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.finish_job(p_term bigint, p_name text, p_error text) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.forget_history(p_term bigint, p_keep interval, p_limit integer) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.forget_watch(p_schema text, p_table text, p_type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.free_name(p_replica text, p_process text) FROM PUBLIC;
@@ -2283,8 +2327,8 @@ REVOKE ALL ON FUNCTION reactor.judge_engagement_clock() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval) TO reactor;
+REVOKE ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.lead(p_replica text, p_lease interval, p_process text) TO reactor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agent_tenant_locks TO service_role;
@@ -2330,6 +2374,8 @@ REVOKE ALL ON FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit in
 
 REVOKE ALL ON FUNCTION reactor.parse_ident_list(p_list text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.place_of(p_kind text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.protect(p_table regclass, p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) FROM PUBLIC;
@@ -2373,8 +2419,8 @@ GRANT ALL ON FUNCTION reactor.reserve_slots(p_tenant_id uuid, p_action_type text
 REVOKE ALL ON FUNCTION reactor.resign(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.resign(p_term bigint) TO reactor;
 
-REVOKE ALL ON FUNCTION reactor.retire(p_replica text) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.retire(p_replica text) TO reactor;
+REVOKE ALL ON FUNCTION reactor.retire(p_replica text, p_process text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.retire(p_replica text, p_process text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.ring() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.ring() TO reactor;
@@ -2397,6 +2443,8 @@ GRANT ALL ON FUNCTION reactor.rule_facts(p_at timestamp with time zone) TO react
 REVOKE ALL ON FUNCTION reactor.score_clocks(p_tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.score_clocks(p_tenant_id uuid) TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.set_aside(p_kind text, p_due timestamp with time zone, p_id uuid, p_more boolean, p_pause interval) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.set_kill_switch(p_on boolean, p_reason text) TO reactor;
 
@@ -2415,6 +2463,8 @@ GRANT ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every inte
 
 REVOKE ALL ON FUNCTION reactor.status() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.status() TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.still_bell() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) TO reactor;

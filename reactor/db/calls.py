@@ -254,12 +254,22 @@ async def enlist(
     return slot
 
 
-async def retire(connection: Connection, replica: str) -> None:
-    await connection.execute("select reactor.retire($1)", replica, timeout=PATIENCE)
+async def is_handled(connection: Connection, event_type: str) -> bool:
+    """Whether a live replica has a handler for this type."""
+    handled: bool = await connection.fetchval(
+        "select exists (select from reactor.list_replicas() r where r.alive and r.info -> 'types' ? $1)",
+        event_type,
+        timeout=PATIENCE,
+    )
+    return handled
 
 
-async def arm(connection: Connection, slot: int, *, armed: bool) -> None:
-    await connection.execute("select reactor.arm($1, $2)", slot, armed, timeout=PATIENCE)
+async def retire(connection: Connection, replica: str, process: str | None = None) -> None:
+    await connection.execute("select reactor.retire($1, $2)", replica, process, timeout=PATIENCE)
+
+
+async def arm(connection: Connection, slot: int, *, armed: bool, process: str | None = None) -> None:
+    await connection.execute("select reactor.arm($1, $2, $3)", slot, armed, process, timeout=PATIENCE)
 
 
 async def ring(connection: Connection) -> None:
@@ -282,9 +292,11 @@ async def tend_canary(connection: Connection, every: timedelta) -> tuple[float |
     return row["age"], row["silence"]
 
 
-async def lead(connection: Connection, replica: str, lease: timedelta) -> int | None:
+async def lead(
+    connection: Connection, replica: str, lease: timedelta, *, process: str | None = None
+) -> int | None:
     term: int | None = await connection.fetchval(
-        "select reactor.lead($1, $2)", replica, lease, timeout=PATIENCE
+        "select reactor.lead($1, $2, $3)", replica, lease, process, timeout=PATIENCE
     )
     return term
 

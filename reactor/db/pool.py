@@ -310,6 +310,11 @@ def describe(dsn: str | SecretStr) -> str:
     try:
         parts = urlsplit(_plain(dsn))
         query = parse_qs(parts.query)
+        several = parts.netloc.rpartition("@")[2]
+        if "," in several:
+            for each in several.split(","):
+                _ = urlsplit(f"//{each}").port  # a wrong one may be a piece of the password
+            return f"the database servers {unquote(several)}"
         host = unquote(parts.hostname or "") or query.get("host", [""])[0]
         port = parts.port or query.get("port", [""])[0]
     except ValueError:

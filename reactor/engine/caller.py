@@ -41,6 +41,7 @@ class Caller:
         caps: Caps,
         resources: Any,
         is_draining: Callable[[], bool],
+        is_handled_elsewhere: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._settler = settler
         self._handlers = handlers
@@ -49,6 +50,7 @@ class Caller:
         self._caps = caps
         self._resources = resources
         self._is_draining = is_draining
+        self._is_handled_elsewhere = is_handled_elsewhere
         self._clock = asyncio.get_running_loop().time
         self._cuts = 0
 
@@ -91,11 +93,15 @@ class Caller:
                 last = ""
                 if rows[at]["interruptions"] >= max_interruptions:
                     last = await self._settler.last_error(rows[at]["id"])
-                events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
-                if events and plan is not None:
-                    run.in_hand = len(events)
-                    await self._unit(run, scope, segment, plan, events)
-                    run.in_hand = 0
+                if plan is None and await self._is_handled_elsewhere(kind):
+                    self._judge.elsewhere(segment, Event(rows[at]))
+                    at += 1
+                else:
+                    events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
+                    if events and plan is not None:
+                        run.in_hand = len(events)
+                        await self._unit(run, scope, segment, plan, events)
+                        run.in_hand = 0
             finally:
                 if capped:
                     self._caps.give_back(kind)

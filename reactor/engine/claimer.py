@@ -57,6 +57,7 @@ class Claimer:
         bell: Bell,
         pace: Pace,
         replica: str,
+        process: str,
         slot: Callable[[], int],
         peers: Callable[[], Sequence[str]],
         listener_healthy: Callable[[], bool],
@@ -72,6 +73,7 @@ class Claimer:
         self._bell = bell
         self._pace = pace
         self._replica = replica
+        self._process = process
         self._slot = slot
         self._peers = peers
         self._listener_healthy = listener_healthy
@@ -288,6 +290,6 @@ class Claimer:
 
     async def _arm(self, connection: calls.Connection, *, armed: bool) -> None:
         slot = self._slot()
-        await calls.arm(connection, slot, armed=armed)
+        await calls.arm(connection, slot, armed=armed, process=self._process)
         # Whoever was enlisted anew meanwhile has another bit, which nobody has set.
         self._pace.armed = armed and slot == self._slot()

@@ -80,6 +80,7 @@ class Drain:
     #: rings whenever a tenant is let go
     bell: Bell
     replica: str
+    process: str
     #: set when nobody wants to wait any longer
     hurry: asyncio.Event
 
@@ -105,7 +106,7 @@ class Drain:
             async with asyncio.timeout(_FAREWELL):
                 await self._leave_behind()
                 async with borrow(self.own) as connection:
-                    await calls.retire(connection, self.replica)
+                    await calls.retire(connection, self.replica, self.process)
         except LOST as error:
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
         if self.dispatcher.active or not (self.claiming.ended.is_set() and self.leading.ended.is_set()):

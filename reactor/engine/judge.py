@@ -5,7 +5,14 @@ from typing import Any
 
 import structlog
 
-from reactor.engine.outcome import ALERT_EVENT, Outcome, Verdict, decide_failure, decide_unfit
+from reactor.engine.outcome import (
+    ALERT_EVENT,
+    Outcome,
+    Verdict,
+    decide_failure,
+    decide_unfit,
+    leave_to_another,
+)
 from reactor.engine.run import Limits, Run, Segment
 from reactor.errors import ScopeBroken
 from reactor.events import Event
@@ -42,6 +49,10 @@ class Judge:
             max_interruptions=self._limits.max_interruptions,
             last=last,
         )
+
+    def elsewhere(self, segment: Segment, event: Event[Any]) -> None:
+        """Another replica has a handler for it, and this one has none: it is left to that one."""
+        self.note(segment, event, leave_to_another(event))
 
     def failed(
         self,

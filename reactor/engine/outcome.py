@@ -32,6 +32,8 @@ ALERT_EVENT = "alert.created"
 #: A handler may ask for any delay, and a date has an end, an interval two of them.
 _LONGEST_DELAY = timedelta(days=3650)
 _NO_DELAY = timedelta(0)
+#: After so long an event comes again that only other replicas handle; by then this one takes none of them.
+_TO_ANOTHER = timedelta(seconds=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,12 @@ def decide_unfit(
         reason = f"interrupted {_times(event.interruptions)}" + (f", last: {last}" if last else "")
         return Outcome(event.id, "dead", storable(reason), counts=False)
     return None
+
+
+def leave_to_another(event: Event[Any]) -> Outcome:
+    """In a rolling deploy the newer replicas handle more, and whoever takes an event may be an older one."""
+    reason = f"another replica handles event type {event.type}"
+    return Outcome(event.id, "retry", reason, delay=_TO_ANOTHER, counts=False)
 
 
 def decide_failure(

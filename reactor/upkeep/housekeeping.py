@@ -69,31 +69,40 @@ class Housekeeping:
     async def _retention(self, ctx: JobContext) -> None:
         """Forget what is older than its time, in bounded batches, saying how far it is."""
         settings = self._settings
-        await ctx.db.execute(
-            "select reactor.keep_history($1, $2)", self._term, timedelta(days=settings.retention_events_days)
-        )
+        keep = timedelta(days=settings.retention_events_days)
+        await ctx.db.execute("select reactor.keep_history($1, $2)", self._term, keep)
+        limit = _BATCH * 5
+        while limit <= await ctx.db.fetchval(
+            "select reactor.forget_history($1, $2, $3)", self._term, keep, limit
+        ):
+            pass
         removed: dict[str, int] = {}
-        while True:
+        # In the order in which apply_retention() takes them; none: that one is done.
+        keeps: dict[str, timedelta | None] = {
+            relation: timedelta(days=days)
+            for relation, days in (
+                ("agent_autonomous_runs", settings.retention_runs_days),
+                ("agent_policy_violations", settings.retention_violations_days),
+                ("email_provider_failures", settings.retention_email_failures_days),
+                ("agent_hourly_reflections", settings.retention_reflections_days),
+                ("agent_rate_limits", settings.retention_rate_limits_days),
+                ("agent_alerts", settings.retention_alerts_days),
+            )
+        }
+        while any(keeps.values()):
             rows = await ctx.db.fetch(
                 "select relation, removed, dropped, more "
                 "from reactor.apply_retention($1, $2, $3, $4, $5, $6, $7, $8)",
                 self._term,
-                _BATCH * 5,
-                *(
-                    timedelta(days=days)
-                    for days in (
-                        settings.retention_runs_days,
-                        settings.retention_violations_days,
-                        settings.retention_email_failures_days,
-                        settings.retention_reflections_days,
-                        settings.retention_rate_limits_days,
-                        settings.retention_alerts_days,
-                    )
-                ),
+                limit,
+                *keeps.values(),
             )
             for row in rows:
-                removed[row["relation"]] = removed.get(row["relation"], 0) + row["removed"] + row["dropped"]
+                relation, gone = row["relation"], row["removed"] + row["dropped"]
+                removed[relation] = removed.get(relation, 0) + gone
+                # What somebody reads, a backup for hours, is for another hour: whoever writes there queues up
+                # behind each try.
+                if not row["more"] or not gone:
+                    keeps[relation] = None
             if any(removed.values()):
                 log.info(names.RETENTION, **{k: v for k, v in removed.items() if v})
-            if not any(row["more"] for row in rows):
-                return

@@ -44,13 +44,20 @@ class Leader:
     """Started by the app. ``duties(term)`` runs while this replica leads, else it is cancelled."""
 
     def __init__(
-        self, *, pool: Pool, replica: str, lease: timedelta, duties: Callable[[int], Awaitable[None]]
+        self,
+        *,
+        pool: Pool,
+        replica: str,
+        process: str,
+        lease: timedelta,
+        duties: Callable[[int], Awaitable[None]],
     ) -> None:
         self._pool = pool
         # A dead leader must have a successor when the leases of its runs are over, since it is the leader
         # that ends them: its own lease and the pause between two tries together are as long as theirs.
         self._lease = min(_LONGEST_LEASE, lease * 0.75)
         self._replica = replica
+        self._process = process
         self._duties = duties
         #: terms that failed soon one after the other, and how long to rest from the last one
         self._failures = 0
@@ -132,6 +139,6 @@ class Leader:
         try:
             async with asyncio.timeout(within):
                 async with borrow(self._pool) as connection:
-                    return await calls.lead(connection, self._replica, self._lease)
+                    return await calls.lead(connection, self._replica, self._lease, process=self._process)
         except LOST:
             return None

@@ -16,7 +16,12 @@ create or replace function reactor.apply_retention(
   set search_path = ''
 as $$
 declare
+  -- Each is a subtransaction, of which the server keeps few at hand.
+  c_one_by_one constant int := 1000;
   v_rule record;
+  v_ctid tid;
+  v_refused int;
+  v_why text;
 begin
   if p_limit is null or p_limit <= 0 then
     raise exception 'p_limit must be positive, not %', coalesce(p_limit::text, 'NULL') using errcode = 'RX003';
@@ -41,28 +46,60 @@ begin
                         select d.ctid from public.%1$I d where %2$s limit $2 for update skip locked))', v_rule.name, v_rule.condition)
         using reactor.now() - v_rule.keep, p_limit;
       get diagnostics removed = row_count;
+      more := removed = p_limit;
     exception
     when insufficient_resources or transaction_rollback or lock_not_available then
       raise;
     when others then
-      -- The application refuses it; the other tables, and the partitions, have theirs all the same.
-      raise warning 'what is old of % cannot be deleted: %', v_rule.name, sqlerrm;
+      -- The application refuses one of them; the others go one by one, of all that are old any, so that no number of
+      -- refused ones is in their way.
       removed := 0;
+      v_refused := 0;
+      for v_ctid in
+        execute format('select d.ctid from public.%1$I d where %2$s order by random() limit $2 for update skip locked',
+                       v_rule.name, v_rule.condition)
+          using reactor.now() - v_rule.keep, least(p_limit, c_one_by_one)
+      loop
+        begin
+          execute format('delete from public.%I where ctid = $1', v_rule.name) using v_ctid;
+          removed := removed + 1;
+        exception
+        when insufficient_resources or transaction_rollback or lock_not_available then
+          raise;
+        when others then
+          v_refused := v_refused + 1;
+          v_why := sqlerrm;
+        end;
+      end loop;
+      raise warning '% old rows of % cannot be deleted: %', v_refused, v_rule.name, v_why;
+      more := removed > 0;
     end;
     relation := v_rule.name;
     dropped := 0;
-    more := removed = p_limit;
     return next;
   end loop;
 
-  if p_runs is not null then
-    return query select 'agent_autonomous_runs', d.removed, d.dropped, d.more
-                   from reactor.drop_partitions('public.agent_autonomous_runs', p_runs, p_limit) d;
-  end if;
-  if p_email_failures is not null then
-    return query select 'email_provider_failures', d.removed, d.dropped, d.more
-                   from reactor.drop_partitions('public.email_provider_failures', p_email_failures, p_limit) d;
-  end if;
+  for v_rule in
+    select r.name, r.keep
+      from (values ('agent_autonomous_runs', p_runs), ('email_provider_failures', p_email_failures)) r (name, keep)
+     where r.keep is not null
+  loop
+    begin
+      select d.removed, d.dropped, d.more into removed, dropped, more
+        from reactor.drop_partitions(format('public.%I', v_rule.name)::regclass, v_rule.keep, p_limit) d;
+    exception
+    when insufficient_resources or transaction_rollback or lock_not_available then
+      raise;
+    when others then
+      -- So may a row that refers to a run, which lets go of it before.
+      raise warning 'what is old of % cannot be deleted: %', v_rule.name, sqlerrm;
+      removed := 0;
+      dropped := 0;
+      more := false;
+    end;
+    relation := v_rule.name;
+    return next;
+  end loop;
 end
 $$;
 revoke all on function reactor.apply_retention(bigint, int, interval, interval, interval, interval, interval, interval) from public;

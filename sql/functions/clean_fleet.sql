@@ -1,4 +1,4 @@
---! requires: now, require_leader, retire, alert_dead
+--! requires: now, require_leader, retire, still_bell, alert_dead
 -- Retires replicas that have been silent too long, so that nobody rings for them, and raises the alerts of the last
 -- hour's deaths that a transaction of the application was in the way of. Called by housekeeping.
 create or replace function reactor.clean_fleet(p_term bigint) returns int
@@ -11,12 +11,6 @@ declare
     v_since constant timestamptz := reactor.now() - interval '1 hour';
 begin
     perform reactor.require_leader(p_term);
-    for v_replica in
-        select r.replica from reactor.replicas r where r.seen_at <= reactor.now() - r.patience * 2
-    loop
-        perform reactor.retire(v_replica);
-        v_count := v_count + 1;
-    end loop;
     perform reactor.alert_dead(array(
         with recursive types as (
             (select d.event_type from reactor.dead_events d order by d.event_type limit 1)
@@ -51,6 +45,13 @@ begin
             select d.id from reactor.dead_events d
             where d.tenant_id = u.tenant_id and d.died_at > v_since and d.event_type = any (u.types)
             offset 0) x));
+    for v_replica in
+        select r.replica from reactor.replicas r where r.seen_at <= reactor.now() - r.patience * 2
+    loop
+        perform reactor.retire(v_replica);
+        v_count := v_count + 1;
+    end loop;
+    perform reactor.still_bell();
     return v_count;
 end;
 $$;

@@ -1,11 +1,17 @@
 --! requires: now, require_leader
 -- Makes tomorrow's partitions of the history and drops those older than p_keep. Called by
 -- housekeeping at every turn, cheap when there is nothing to do. Days are of UTC.
+--
+-- A day of which many rows are in the default partition already (the leader was away for longer than partitions are
+-- made ahead) stays there, and reactor.forget_history() removes it in its time: while rows are moved, every
+-- settlement waits, and so does the renewal of the leadership.
 create or replace function reactor.keep_history(p_term bigint, p_keep interval default '7 days', p_ahead int default 3)
 returns table (made int, dropped int)
 language plpgsql security definer set search_path = '' set lock_timeout = '3s'
 as $$
 declare
+    c_most constant int := 10000;
+    v_early int;
     v_today date := (reactor.now() at time zone 'UTC')::date;
     v_day date;
     v_name text;
@@ -21,6 +27,17 @@ begin
         for v_day in select v_today + n from generate_series(0, p_ahead) as n loop
             v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
             if to_regclass('reactor.' || v_name) is null then
+                select count(*) into v_early
+                from (
+                    select from reactor.history_default h
+                    where h.finished_at >= v_day::timestamp at time zone 'UTC'
+                        and h.finished_at < (v_day + 1)::timestamp at time zone 'UTC'
+                    limit c_most + 1) x;
+                if v_early > c_most then
+                    raise warning 'no partition %: more than % rows of its day are in the default partition already',
+                        v_name, c_most;
+                    continue;
+                end if;
                 -- Rows of that day that came before the partition are in the default one: move them along. Who is
                 -- about to write one more must wait here: it would still write it there, and be refused.
                 if v_day = v_today then
@@ -57,7 +74,6 @@ begin
         dropped := 0;
     end;
     perform set_config('lock_timeout', '0', true);
-    delete from reactor.history_default h where h.finished_at < reactor.now() - p_keep;
     return next;
 end;
 $$;

@@ -18,10 +18,11 @@ begin
     insert into reactor.schedules (name, every, due_at)
     values (p_name, p_every, reactor.now() + p_every)
     on conflict (name) do nothing;
-    -- A changed interval counts from now.
+    -- A changed interval counts from now; so does one that was begun before the server's clock was set back: the job
+    -- would not be run until that time came again.
     update reactor.schedules s
     set every = p_every, due_at = least(s.due_at, reactor.now() + p_every)
-    where s.name = p_name and s.every <> p_every;
+    where s.name = p_name and (s.every <> p_every or s.due_at > reactor.now() + p_every);
 
     select s.* into v_job from reactor.schedules s where s.name = p_name for update;
     if v_job.started_at is not null and v_job.finished_at is null and v_job.term <> p_term then

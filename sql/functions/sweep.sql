@@ -1,10 +1,11 @@
---! requires: now, ring, require_leader, rescue, unpark, raise_alert
+--! requires: now, ring, require_leader, rescue, unpark, raise_alert, set_aside
 -- Turns the passing of time into events: delayed events become ready, leases that ran out are ended, clocks whose
 -- deadline passed become overdue (their trigger emits). A bounded batch a call; called by the deadline timer when
 -- something is due, until it reports less than p_limit everywhere. Its cost depends on what is due, not on what exists.
 --
 -- A row that cannot be updated, because a trigger of the application refuses it, is its own tenant's trouble: the others
--- are done one by one. It stays due, and is tried again at the timer's pace.
+-- are done one by one. It stays due, and is tried again a minute later; reactor.set_aside remembers the place up
+-- to which that is so.
 create or replace function reactor.sweep(p_term bigint, p_limit int default 1000)
 returns table (clocks int, events int, leases int)
 language plpgsql security definer set search_path = ''
@@ -14,11 +15,18 @@ set plan_cache_mode = force_generic_plan
 set lock_timeout = '3s'
 as $$
 declare
+    -- Fewer at once: each brings all that it had in flight.
+    c_leases constant int := least(p_limit, 200);
     -- A variable, because a volatile function in a condition is no key for an index: every clock and every
     -- delayed event would be read.
     v_now timestamptz := reactor.now();
-    v_clock record;
-    v_tenant uuid;
+    v_due timestamptz;
+    v_place uuid;
+    -- What is in the way for the moment only: a lock, a deadlock, the server's own want of room.
+    c_passes constant text := '^(55P03|40...|53...)$';
+    v_refused boolean;
+    v_tried int;
+    v_row record;
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform reactor.require_leader(p_term);
@@ -35,59 +43,90 @@ begin
         for update skip locked));
     get diagnostics events = row_count;
 
-    begin
-        -- Fewer at once: each brings all that it had in flight.
-        select count(*) into leases from reactor.rescue(null, least(p_limit, 200));
-    exception when others then
+    select a.due, a.id, a.again_at is not null into v_due, v_place, v_refused from reactor.place_of('lease') a;
+    if not v_refused then
+        begin
+            select count(*) into leases from reactor.rescue(null, c_leases);
+        exception when others then
+            v_refused := true;
+        end;
+    end if;
+    if v_refused then
+        -- One by one, from the place on.
         leases := 0;
+        v_tried := 0;
+        v_refused := false;
         perform set_config('lock_timeout', '100ms', true);
-        for v_tenant in
-            select l.tenant_id from public.agent_tenant_locks l where l.expires_at <= v_now order by l.expires_at limit 200
+        for v_row in
+            select l.tenant_id, l.expires_at from public.agent_tenant_locks l
+            where l.expires_at <= v_now
+                and (l.expires_at, l.tenant_id) > (v_due, v_place)
+            order by l.expires_at, l.tenant_id limit c_leases
         loop
+            v_tried := v_tried + 1;
             begin
-                leases := leases + (select count(*) from reactor.rescue(array[v_tenant], 1));
+                leases := leases + (select count(*) from reactor.rescue(array[v_row.tenant_id], 1));
             exception when others then
-                raise warning 'the lease of tenant % cannot be ended: %', v_tenant, sqlerrm;
+                v_refused := v_refused or sqlstate !~ c_passes;
+                raise warning 'the lease of tenant % cannot be ended: %', v_row.tenant_id, sqlerrm;
             end;
         end loop;
-    end;
+        if v_refused then
+            perform reactor.set_aside('lease', v_row.expires_at, v_row.tenant_id, v_tried = c_leases);
+        end if;
+    end if;
 
-    begin
-        update public.engagement_clocks c
-        set evaluated_at = reactor.now()
-        where c.id = any (array(
-            select d.id from public.engagement_clocks d
-            where d.is_compliant and d.next_touch_due <= v_now
-            order by d.next_touch_due
-            limit p_limit
-            for update skip locked));
-        get diagnostics clocks = row_count;
-    exception when others then
+    select a.due, a.id, a.again_at is not null into v_due, v_place, v_refused from reactor.place_of('clock') a;
+    if not v_refused then
+        begin
+            update public.engagement_clocks c
+            set evaluated_at = reactor.now()
+            where c.id = any (array(
+                select d.id from public.engagement_clocks d
+                where d.is_compliant and d.next_touch_due <= v_now
+                order by d.next_touch_due
+                limit p_limit
+                for update skip locked));
+            get diagnostics clocks = row_count;
+        exception when others then
+            v_refused := true;
+        end;
+    end if;
+    if v_refused then
         clocks := 0;
+        v_tried := 0;
+        v_refused := false;
         perform set_config('lock_timeout', '100ms', true);
-        for v_clock in
-            select d.id, d.tenant_id from public.engagement_clocks d
-            where d.is_compliant and d.next_touch_due <= v_now order by d.next_touch_due limit p_limit
+        for v_row in
+            select d.id, d.tenant_id, d.next_touch_due from public.engagement_clocks d
+            where d.is_compliant and d.next_touch_due <= v_now
+                and (d.next_touch_due, d.id) > (v_due, v_place)
+            order by d.next_touch_due, d.id limit p_limit
             for update skip locked
         loop
+            v_tried := v_tried + 1;
             begin
                 update public.engagement_clocks c
                 set evaluated_at = reactor.now()
-                where c.id = v_clock.id and c.is_compliant;
+                where c.id = v_row.id and c.is_compliant;
                 clocks := clocks + 1;
             exception when others then
-                raise warning 'the clock % of tenant % cannot be judged: %', v_clock.id, v_clock.tenant_id, sqlerrm;
+                v_refused := v_refused or sqlstate !~ c_passes;
+                raise warning 'the clock % of tenant % cannot be judged: %', v_row.id, v_row.tenant_id, sqlerrm;
                 begin
                     perform reactor.raise_alert(
-                        v_clock.tenant_id, 'clock_failed', 'critical',
-                        format('engagement clock %s cannot become overdue: %s', v_clock.id, sqlerrm),
-                        jsonb_build_object('clock_id', v_clock.id), '1 day', jsonb_build_object('clock_id', v_clock.id));
+                        v_row.tenant_id, 'clock_failed', 'critical',
+                        format('engagement clock %s cannot become overdue: %s', v_row.id, sqlerrm),
+                        jsonb_build_object('clock_id', v_row.id), '1 day', jsonb_build_object('clock_id', v_row.id));
                 exception when others then
                     null;
                 end;
             end;
         end loop;
-    end;
+        if v_refused then
+            perform reactor.set_aside('clock', v_row.next_touch_due, v_row.id, v_tried = p_limit);
+        end if;
+    end if;
 
     if events > 0 or leases > 0 then
         perform reactor.ring();

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from reactor import Context, Event, Reactor
+from reactor.db import calls
+from reactor.engine.claimer import Claimer
 from tests.engine.conftest import Looks, World, enter
 
 WAIT = "select count(*) = $1 from reactor.history where event_type = $2"
@@ -141,6 +143,53 @@ async def test_what_a_full_cap_withholds_goes_on_in_a_replica_that_has_a_place(
             async with looks.in_vain("two"):
                 late = await world.emit(tenant, "slow")
             held.set()
+            await world.until("select exists (select from reactor.history where id = $1)", late, within=10)
+            assert one.inside == 1
+            one.leave.set()
+
+
+async def test_a_claim_that_fails_forgets_nobody_who_was_let_go(
+    world: World, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its full cap withholds is rung for by the next claim, since the one that should have was lost."""
+    one, two = Desk(), Desk()
+    held, let_go, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    released, claim = Claimer.released, calls.claim
+
+    def noted(self: Claimer) -> None:
+        released(self)
+        if held.is_set():
+            let_go.set()
+
+    async def lost(connection: calls.Connection, *, replica: str, **rest: Any) -> calls.Claimed:
+        if replica == "one" and let_go.is_set() and not failed.is_set():
+            failed.set()
+            raise ConnectionResetError("lost")
+        return await claim(connection, replica=replica, **rest)
+
+    monkeypatch.setattr(Claimer, "released", noted)
+    monkeypatch.setattr(calls, "claim", lost)
+
+    @one.app.on("held")
+    async def hold(event: Event[Any], ctx: Context) -> None:
+        await held.wait()
+
+    @two.app.on("held")
+    async def never(event: Event[Any], ctx: Context) -> None:
+        raise AssertionError("the other replica has it")
+
+    tenant = await world.tenant()
+    async with world.running(one.app, replica="one", lease_seconds=1):
+        await world.emit(await world.tenant(), "slow")
+        await world.emit(tenant, "held")
+        await world.until("select count(*) = 2 from public.agent_tenant_locks")
+        async with world.running(two.app, replica="two", lease_seconds=1):
+            await looks.know("one", "two")
+            two.leave.set()
+            async with looks.in_vain("two"):
+                late = await world.emit(tenant, "slow")
+            held.set()
+            await asyncio.wait_for(failed.wait(), 10)
             await world.until("select exists (select from reactor.history where id = $1)", late, within=10)
             assert one.inside == 1
             one.leave.set()

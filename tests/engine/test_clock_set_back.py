@@ -6,7 +6,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from reactor import Context, Event, Reactor
+from reactor import Context, Event, JobContext, Reactor
 from reactor.testing import DatabaseClock
 from tests.engine.conftest import World, enter
 
@@ -66,3 +66,32 @@ async def test_a_clock_that_is_set_back_while_a_handler_is_at_work_changes_nothi
     assert await world.count("public.ledger") == 21
     assert await world.count("public.agent_autonomous_runs where status <> 'completed'") == 0
     assert await world.dead() == []
+
+
+async def test_a_clock_that_was_wrong_for_a_while_keeps_no_job_and_no_leader_until_that_time_comes_again(
+    world: World,
+) -> None:
+    """A year ahead, until the server's machine had asked for the time. Its leader died before that."""
+    app = Reactor()
+    ran = asyncio.Event()
+
+    @app.every("1s", name="tick")
+    async def tick(ctx: JobContext) -> None:
+        ran.set()
+
+    await world.conn.execute(
+        "insert into reactor.schedules (name, every, due_at) "
+        "values ('tick', '1 second', now() + interval '1 year'); "
+        "update reactor.leadership set leader = 'gone', term = 7, expires_at = now() + interval '1 year'"
+    )
+    async with world.running(app):
+        await asyncio.wait_for(ran.wait(), 15)
+        assert await world.conn.fetchval("select term from reactor.leadership") == 8
+        # The next time it is this leader's, which goes on.
+        await world.conn.execute(
+            "update reactor.schedules set due_at = now() + interval '1 year' where finished_at is not null"
+        )
+        ran.clear()
+        await world.conn.execute("select pg_notify('reactor', 'timer')")
+        await asyncio.wait_for(ran.wait(), 15)
+    assert await world.conn.fetchval("select term from reactor.leadership") == 8

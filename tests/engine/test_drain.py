@@ -112,8 +112,8 @@ async def test_a_term_that_begins_with_the_drain_is_given_back_before_the_handle
     go = asyncio.Event()
     lead = calls.lead
 
-    async def answered_late(connection: calls.Connection, *arguments: Any) -> int | None:
-        term = await lead(connection, *arguments)
+    async def answered_late(connection: calls.Connection, *arguments: Any, **named: Any) -> int | None:
+        term = await lead(connection, *arguments, **named)
         await during_the_drain(app)
         return term
 

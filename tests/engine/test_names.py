@@ -1,6 +1,7 @@
 """Two processes that were given one name: each works, leads and is rung under a name of its own."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from structlog.testing import capture_logs
@@ -85,6 +86,45 @@ async def test_a_replica_whose_name_was_taken_while_it_was_cut_off_drains(world:
             await world.emit(tenant, "work")
     assert [line["log_level"] for line in said if line["event"] == "replica_renamed"] == ["warning"]
     assert await world.count("reactor.events") == 1, "it claimed on under a name that is not its own"
+
+
+async def test_a_replica_whose_name_was_taken_signs_off_nobody_else(world: World) -> None:
+    """The other one sleeps by its bit, and leads in its term."""
+    app = simple()
+    async with world.running(app, replica="same", lease_seconds=1):
+        await world.until("select leader = 'same' from reactor.leadership")
+        await world.until("select last_value > 1 from reactor.doorbell")
+        (replica,) = app.replicas
+        await world.conn.execute(
+            'update reactor.replicas set info = info || \'{"process": "another"}\', '
+            "seen_at = now() + interval '1 hour'; "
+            "update reactor.leadership set term = term + 1, expires_at = now() + interval '1 hour'"
+        )
+        led = await world.conn.fetchrow("select term, expires_at from reactor.leadership")
+
+        async def drains() -> bool:
+            return replica.health.draining
+
+        await until(drains)
+    assert await world.count("reactor.replicas where replica = 'same'") == 1
+    assert await world.conn.fetchrow("select term, expires_at from reactor.leadership") == led
+    assert await world.conn.fetchval("select last_value > 1 from reactor.doorbell")
+
+
+async def test_a_process_whose_name_was_taken_does_not_lead_in_the_others_term(world: World) -> None:
+    async with pool.connected(world.url) as connection:
+        enlist = "select reactor.enlist('same', '1 minute', '1', jsonb_build_object('process', $1::text))"
+        minute = timedelta(minutes=1)
+        await connection.execute(enlist, "first")
+        term = await calls.lead(connection, "same", minute, process="first")
+        assert term is not None
+        assert await calls.lead(connection, "same", minute, process="first") == term
+        await connection.execute(enlist, "second")
+        assert await calls.lead(connection, "same", minute, process="second") == term + 1
+        assert await calls.lead(connection, "same", minute, process="first") is None
+        # Nor when nobody leads: it has no name to lead under.
+        await calls.resign(connection, term + 1)
+        assert await calls.lead(connection, "same", minute, process="first") is None
 
 
 async def test_the_health_of_a_renamed_replica_is_found_by_the_name_it_was_given(

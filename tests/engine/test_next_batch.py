@@ -10,6 +10,7 @@ import pytest
 from reactor import Context, Event, Reactor
 from reactor.db import calls
 from reactor.engine import caller, settler
+from reactor.errors import ScopeBroken
 from tests.engine.conftest import World, enter
 
 BATCH = 20
@@ -110,6 +111,84 @@ async def test_a_checkpoint_waits_for_the_settlement_of_what_came_before(
     assert len(unsettled) == 5
     assert set(unsettled) == {0}
     assert await world.count("reactor.history") == 6 * BATCH
+
+
+async def test_a_checkpoint_that_waited_while_its_handler_returned_commits_nothing_of_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that a handler left behind is in the middle of it when the settlement before it is over."""
+    monkeypatch.setattr(caller, "_LONGEST_SEGMENT", 60)  # on a machine that is slow just now, too
+    app = Reactor()
+    sent, answer = asyncio.Event(), asyncio.Event()
+    settle = calls.settle
+    left: list[asyncio.Task[None]] = []
+    refused: list[BaseException | None] = []
+
+    async def held(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
+        if settlement.ahead and not sent.is_set():
+            sent.set()
+            await asyncio.wait_for(answer.wait(), 10)
+        return await settle(connection, settlement, **rest)
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        n = event.payload["n"]
+        if n > 2 * BATCH:
+            await asyncio.wait_for(sent.wait(), 10)
+        if n == 2 * BATCH + 3:
+            await enter(event, ctx, "returned")
+            left.append(asyncio.create_task(ctx.checkpoint()))
+            await asyncio.sleep(0)
+        if n == 2 * BATCH + 4:
+            await enter(event, ctx, "half done")
+            answer.set()
+            await asyncio.wait(left)
+            refused.append(left[0].exception())
+            assert await world.count("public.ledger") == 0, "committed before its handler was done"
+
+    monkeypatch.setattr(calls, "settle", held)
+    await world.flood(await world.tenant(), "step", 8 * BATCH)
+    await world.drain(app, batch_size=BATCH)
+    assert [type(error) for error in refused] == [ScopeBroken]
+    assert await world.notes() == ["returned", "half done"]
+    assert await world.count("reactor.history where attempts = 0") == 8 * BATCH
+
+
+async def test_what_a_handler_holds_is_let_go_before_a_lease_is_given_back_that_can_acknowledge_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody removed an event by hand that was being settled, so the settlement is refused while the lease
+    is ours; and the handler that came after it has locked its own run."""
+    monkeypatch.setattr(caller, "_LONGEST_SEGMENT", 60)  # on a machine that is slow just now, too
+    app = Reactor()
+    sent, answer = asyncio.Event(), asyncio.Event()
+    settle = calls.settle
+    removed: list[int] = []
+
+    async def held(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
+        if settlement.ahead and not sent.is_set():
+            removed.append(settlement.done[0])
+            sent.set()
+            await asyncio.wait_for(answer.wait(), 10)
+        return await settle(connection, settlement, **rest)
+
+    @app.on("step")
+    async def step(event: Event[Any], ctx: Context) -> None:
+        if event.payload["n"] > 2 * BATCH and not answer.is_set():
+            await asyncio.wait_for(sent.wait(), 10)
+            await enter(event, ctx)
+            await ctx.db.execute(
+                "select from public.agent_autonomous_runs where id = $1 for update", ctx.run_id
+            )
+            await world.conn.execute("delete from reactor.events where id = $1", removed[0])
+            answer.set()
+
+    monkeypatch.setattr(calls, "settle", held)
+    await world.flood(await world.tenant(), "step", 8 * BATCH)
+    # With an hour's lease, waiting for its end would be too long.
+    await world.drain(app, batch_size=BATCH, lease_seconds=3600)
+    assert await world.notes() == []
+    assert await world.count("reactor.history where interruptions = 0") == 8 * BATCH - 1
 
 
 async def test_an_urgent_event_overtakes_all_but_what_is_in_hand(world: World) -> None:

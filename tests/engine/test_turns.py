@@ -118,6 +118,35 @@ async def test_a_flood_whose_lists_have_grown_gives_a_turn_after_one_batch_all_t
         go.set()
 
 
+async def test_a_tenant_whose_events_take_long_gives_a_turn_before_its_batch_is_over(world: World) -> None:
+    """A batch of these takes five seconds; a turn lasts one, whatever is left of it. A machine that is slow
+    just now does fewer of them in a turn, not more."""
+    app = Reactor()
+    handled = 0
+    begun, done = asyncio.Event(), asyncio.Event()
+    waited: list[int] = []
+
+    @app.on("long")
+    async def take_long(event: Event[Any], ctx: Context) -> None:
+        nonlocal handled
+        await asyncio.sleep(0.05)
+        handled += 1
+        begun.set()
+
+    @app.on("single")
+    async def single(event: Event[Any], ctx: Context) -> None:
+        waited.append(handled)
+        done.set()
+
+    await world.flood(await world.tenant(), "long", 2 * BATCH)
+    async with world.running(app, concurrency=1, batch_size=BATCH):
+        await asyncio.wait_for(begun.wait(), 20)
+        await world.emit(await world.tenant(), "single")
+        await asyncio.wait_for(done.wait(), 20)
+        assert waited[0] <= BATCH // 2, "it waited for the batch"
+        assert await world.count("reactor.events") > 0
+
+
 async def test_idle_slots_are_never_withheld_from_a_backlog(world: World) -> None:
     """Work-conserving: ten tenants with work, ten slots, all at once."""
     app = Reactor()

@@ -230,7 +230,7 @@ async def test_a_dead_leader_has_a_successor_before_the_leases_that_it_should_en
         await asyncio.Event().wait()
 
     async with own:
-        leader = Leader(pool=own, replica="first", lease=timedelta(seconds=lease), duties=duties)
+        leader = Leader(pool=own, replica="first", process="p", lease=timedelta(seconds=lease), duties=duties)
         task = asyncio.create_task(leader.run())
         await elected.wait()
         left = await conn.fetchval("select expires_at - clock_timestamp() from reactor.leadership")

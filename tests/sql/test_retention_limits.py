@@ -1,12 +1,16 @@
 """Retention: what is too old goes, in bounded batches; what is not stays."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from reactor.db import pool
+from reactor.settings import Settings
+from reactor.upkeep import housekeeping
 from tests.sql import people
 
 _AGED = {
@@ -226,6 +230,31 @@ async def test_a_busy_table_is_left_for_later_instead_of_making_everybody_queue(
         assert (rows["agent_autonomous_runs"]["dropped"], rows["agent_autonomous_runs"]["more"]) == (0, True)
     rows = {row["relation"]: row for row in await conn.fetch("select * from reactor.apply_retention()")}
     assert (rows["agent_autonomous_runs"]["dropped"], rows["agent_autonomous_runs"]["more"]) == (1, False)
+
+
+async def test_a_table_that_somebody_reads_for_hours_is_tried_once_an_hour(
+    database_url: str, conn: pool.Connection
+) -> None:
+    """A backup does. Each try makes every claim wait, and housekeeping has other things to do."""
+    t = await people.tenant(conn)
+    await _month(conn, t.id, "2020-02", 1)
+    await conn.execute(
+        "insert into agent_policy_violations (tenant_id, violation_type, reason, created_at) "
+        "select $1, 'x', 'r', now() - interval '200 days' from generate_series(1, 12000)",
+        t.id,
+    )
+    term = await conn.fetchval("select reactor.lead('leader', '1 hour')")
+    keeper = housekeeping.Housekeeping(pool=None, term=term, settings=Settings())
+    partition = "select to_regclass('reactor.agent_autonomous_runs_2020_02') is not null"
+    async with pool.connected(database_url, name="test") as reader, reader.transaction():
+        await reader.fetch("select * from agent_autonomous_runs")
+        async with asyncio.timeout(20):
+            await keeper._retention(SimpleNamespace(db=conn))
+        # What nobody reads is all done.
+        assert await conn.fetchval("select count(*) from agent_policy_violations") == 0
+        assert await conn.fetchval(partition)
+    await keeper._retention(SimpleNamespace(db=conn))
+    assert not await conn.fetchval(partition)
 
 
 async def test_only_the_leader_of_the_term_may_forget(rolled_back: pool.Connection) -> None:

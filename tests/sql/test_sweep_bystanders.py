@@ -266,3 +266,129 @@ async def test_old_rows_that_cannot_be_deleted_keep_those_of_no_other_table(conn
     swept = await conn.fetch("select relation, removed from reactor.apply_retention()")
     removed = {row["relation"]: row["removed"] for row in swept}
     assert (removed["agent_policy_violations"], removed["agent_alerts"]) == (0, 1)
+
+
+async def test_more_refused_clocks_than_a_sweep_takes_keep_nobody_behind_them(conn: Connection) -> None:
+    """They are left alone for a minute: neither the timer nor the server's log is busy with them."""
+    bad, good = await tenant(conn), await tenant(conn)
+    # All are due at one moment, as a bulk of them is.
+    for _ in range(5):
+        await clock(conn, bad)
+    judged = await clock(conn, good)
+    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    term = await _lead(conn)
+    swept = [(await calls.sweep(conn, term, 2)).clocks for _ in range(4)]
+    assert swept == [0, 0, 1, 0]
+    assert not await conn.fetchval("select is_compliant from engagement_clocks where id = $1", judged)
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) > timedelta(seconds=30)
+    # What comes due meanwhile is done in its time.
+    another = await clock(conn, good)
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) == timedelta(0)
+    assert (await calls.sweep(conn, term, 2)).clocks == 1
+    assert not await conn.fetchval("select is_compliant from engagement_clocks where id = $1", another)
+    # A minute later the application has changed its mind.
+    await conn.execute("drop trigger refuse on engagement_clocks")
+    assert (await calls.sweep(conn, term, 10)).clocks == 0
+    await conn.execute("update reactor.set_aside set again_at = reactor.now()")
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) == timedelta(0)
+    assert (await calls.sweep(conn, term, 10)).clocks == 5
+
+
+async def test_more_leases_that_cannot_be_ended_than_a_sweep_takes_keep_nobody_behind_them(
+    conn: Connection,
+) -> None:
+    bad, good = [await tenant(conn) for _ in range(3)], await tenant(conn)
+    for one in (*bad, good):
+        await conn.fetchval("select public.acquire_tenant_lock($1, 'gone')", one)
+    await conn.execute(
+        "update agent_tenant_locks set expires_at = now() - "
+        "case when tenant_id = $1 then interval '1 second' else interval '1 minute' end",
+        good,
+    )
+    for number, one in enumerate(bad):
+        refuse = REFUSE.replace("refuse", f"refuse{number}")
+        await conn.execute(refuse.format(tenant=one, operation="update", table="agent_autonomous_runs"))
+    term = await _lead(conn)
+    assert [(await calls.sweep(conn, term, 2)).leases for _ in range(3)] == [0, 1, 0]
+    left = await conn.fetch("select tenant_id from agent_tenant_locks order by tenant_id")
+    assert [row["tenant_id"] for row in left] == sorted(bad)
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) > timedelta(seconds=30)
+    await conn.execute("update reactor.set_aside set again_at = reactor.now()")
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) == timedelta(0)
+
+
+async def test_a_clock_that_somebody_is_in_the_way_of_for_a_moment_is_not_left_alone(
+    conn: Connection,
+) -> None:
+    one = await tenant(conn)
+    await clock(conn, one)
+    held = REFUSE.replace("raise division_by_zero", "raise exception 'held' using errcode = '55P03'")
+    await conn.execute(held.format(tenant=one, operation="update", table="engagement_clocks"))
+    assert (await sweep(conn)).clocks == 0
+    await conn.execute("drop trigger refuse on engagement_clocks")
+    assert (await sweep(conn)).clocks == 1
+
+
+async def test_more_clocks_that_cannot_be_judged_again_than_a_batch_keep_nobody_behind_them(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_BATCH", 2)
+    bad, good = await tenant(conn), await tenant(conn)
+    for one in (*[bad] * 5, *[good] * 3):
+        await clock(conn, one)
+    await sweep(conn)
+    await conn.execute(
+        "update engagement_clocks set next_touch_due = now() - interval '4 days', "
+        "evaluated_at = now() - case when tenant_id = $1 then interval '3 days' else interval '2 days' end",
+        bad,
+    )
+    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    leader = SimpleNamespace(_term=await _lead(conn))
+    await housekeeping.Housekeeping._clocks(leader, SimpleNamespace(db=conn))
+    late = "select tenant_id from engagement_clocks where evaluated_at < now() - interval '1 day'"
+    assert [row["tenant_id"] for row in await conn.fetch(late)] == [bad] * 5
+
+
+async def test_old_rows_that_cannot_be_deleted_keep_no_others_of_their_table(conn: Connection) -> None:
+    bad, good = await tenant(conn), await tenant(conn)
+    for one, rows in ((bad, 5), (good, 3)):
+        await conn.execute(
+            "insert into agent_policy_violations (tenant_id, violation_type, reason, created_at) "
+            "select $1, 'x', 'r', now() - interval '200 days' from generate_series(1, $2::int)",
+            one,
+            rows,
+        )
+    refuse = REFUSE.format(tenant=bad, operation="delete", table="agent_policy_violations")
+    await conn.execute(refuse.replace("new", "old"))
+    left = "select array_agg(distinct tenant_id) from agent_policy_violations"
+    # More are refused than are looked at in one call.
+    for _ in range(100):
+        rows = await conn.fetch("select relation, removed, more from reactor.apply_retention(p_limit => 4)")
+        [said] = [row for row in rows if row["relation"] == "agent_policy_violations"]
+        assert said["more"] == (said["removed"] > 0)
+        if await conn.fetchval(left) == [bad]:
+            break
+    assert await conn.fetchval(left) == [bad]
+    assert await conn.fetchval("select count(*) from agent_policy_violations") == 5
+
+
+async def test_a_run_that_something_old_will_not_let_go_of_keeps_no_other_tables_old_rows(
+    conn: Connection,
+) -> None:
+    one = await tenant(conn)
+    await conn.execute(
+        "insert into agent_alerts (tenant_id, alert_type, severity, message, acknowledged, created_at) "
+        "values ($1, 'x', 'warning', 'm', true, now() - interval '200 days')",
+        one,
+    )
+    await conn.execute(
+        "insert into agent_autonomous_runs (id, tenant_id, created_at) "
+        "values (gen_random_uuid(), $1, now() - interval '200 days')",
+        one,
+    )
+    refuse = REFUSE.format(tenant=one, operation="delete", table="agent_autonomous_runs")
+    await conn.execute(refuse.replace("new", "old"))
+    rows = await conn.fetch("select relation, removed, more from reactor.apply_retention()")
+    assert {row["relation"]: row["removed"] for row in rows}["agent_alerts"] == 1
+    assert not any(row["more"] for row in rows)
+    assert await conn.fetchval("select count(*) from agent_autonomous_runs") == 1

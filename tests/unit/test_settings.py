@@ -172,3 +172,12 @@ def test_how_many_more_settings_are_wrong_is_said(monkeypatch, wrong, others):
     with pytest.raises(SettingError) as refused:
         load()
     assert str(refused.value).endswith(f"to 1{others}")
+
+
+def test_a_database_that_may_be_on_several_servers_is_a_url_with_all_of_them():
+    url = "postgresql://u:p@one:5432,two:5433/d?target_session_attrs=read-write"
+    assert load(database_url=url).dsn == url
+    with pytest.raises(SettingError, match="cannot be read as a URL"):
+        load(database_url="postgresql://u:p@one:5432,two:secret/d")
+    with pytest.raises(SettingError, match="cannot be read as a URL"):
+        load(email_url="smtp://one:25,two:25")

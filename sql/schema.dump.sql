@@ -616,6 +616,7 @@ CREATE FUNCTION reactor.keep_history(p_term bigint, p_keep interval DEFAULT '7 d
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '3s'
+    SET "DateStyle" TO 'ISO'
     AS '…';
 
 ALTER FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) OWNER TO reactor_owner;

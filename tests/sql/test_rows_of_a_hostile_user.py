@@ -153,3 +153,22 @@ async def test_a_row_that_claims_to_be_made_in_days_to_come_keeps_no_partition(
         )
     await rolled_back.execute("select * from reactor.apply_retention()")
     assert await rolled_back.fetchval("select to_regclass('reactor.runs_of_old')") is None
+
+
+@pytest.mark.parametrize("window", ["infinity", "294276-12-31 23:00"])
+async def test_a_window_at_the_end_of_time_keeps_no_place_from_being_found(
+    rolled_back: pool.Connection, two: tuple[Tenant, Tenant], window: str
+) -> None:
+    ours = two[0].id
+    await _writes(
+        rolled_back,
+        two[0],
+        "insert into agent_rate_limits (tenant_id, action_type, window_start, window_end, action_count) "
+        f"select '{ours}', 'email', w, w, 5 "
+        f"from unnest(array['{window}', date_trunc('hour', now(), 'UTC')]::timestamptz[]) w",
+    )
+    await rolled_back.execute("set local statement_timeout = '5s'")
+    (place,) = await rolled_back.fetch(
+        "select * from reactor.reserve_slots($1, 'email', 1, 5, 100, 100)", ours
+    )
+    assert 0 < place["delay"].total_seconds() <= 3600

@@ -3,7 +3,7 @@
 from typing import LiteralString
 
 from reactor.db.pool import Connection
-from reactor.errors import MissingPrivilege
+from reactor.errors import MigrationError, MissingPrivilege
 
 # What the first versioned file creates when it may. Also printed, to be run by hand, when it may not.
 ROLES: dict[str, str] = {
@@ -90,6 +90,26 @@ async def check_may_migrate(connection: Connection) -> None:
         raise MissingPrivilege(
             f"role {me['rolname']} may not prepare this database",
             hint="let an administrator run this, then migrate again:\n  " + "\n  ".join(by_hand),
+        )
+
+
+async def check_roles(connection: Connection) -> None:
+    """Raises MigrationError where a migrated database is on a server without the roles.
+
+    A backup has none, and restoring one leaves out their policies and what is granted to them: no file that
+    was applied makes those again.
+    """
+    me = await connection.fetchrow(_ME, list(ROLES))
+    missing = [role for role in ROLES if me is not None and role not in me["present"]]
+    if missing and missing != ["anon"]:  # who may do nothing with us
+        inherit = " with inherit false, set true" if connection.get_server_version().major >= 16 else ""
+        by_hand = [ROLES[role] for role in missing]
+        by_hand.append(f"grant reactor_handler to reactor{inherit};")
+        raise MigrationError(
+            f"this database is migrated, and its server lacks {', '.join(missing)}: "
+            "it was restored without them, and so without what they may do",
+            hint="pg_dump saves no roles; make them, then restore the backup again:\n  "
+            + "\n  ".join(by_hand),
         )
 
 

@@ -163,6 +163,7 @@ begin
         end if;
         if v_match[2] is not null then
             -- Some types know no equality, or one of areas and lengths only, whatever they are wrapped in; their text does.
+            -- (As it is written, because a type of the application's may have a cast to text that says less.)
             select array_agg(format(
                 case when exists (
                     with recursive parts (oid) as (
@@ -182,7 +183,7 @@ begin
                     select from parts where parts.oid in (
                         'json'::regtype, 'jsonpath'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype,
                         'box'::regtype, 'circle'::regtype, 'path'::regtype))
-                    then 'old.%1$I::pg_catalog.text is distinct from new.%1$I::pg_catalog.text'
+                    then 'pg_catalog.format(''%%L'', old.%1$I) is distinct from pg_catalog.format(''%%L'', new.%1$I)'
                     else 'old.%1$I is distinct from new.%1$I' end, a.attname)) into v_columns
             from reactor.parse_ident_list(v_match[2]) as p (name)
             join pg_catalog.pg_attribute a

@@ -41,6 +41,8 @@ async def test_a_change_is_seen_whatever_the_type(
 ) -> None:
     await conn.execute(
         "create type public.odd as (a int, b json); create domain public.document as json; "
+        "create function public.in_short(odd) returns text immutable return ($1).a::text; "
+        "create cast (public.odd as text) with function public.in_short(odd); "
         f"create table public.things (id int primary key, tenant_id uuid, v {kind}); "
         "select reactor.watch('public.things', 'moved', '{update of v}', subject_column => null)"
     )

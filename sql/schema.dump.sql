@@ -198,6 +198,13 @@ CREATE FUNCTION reactor.bury_orphans(p_tenants uuid[], p_limit integer DEFAULT 5
 
 ALTER FUNCTION reactor.bury_orphans(p_tenants uuid[], p_limit integer) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.bury_unreadable(p_tenant uuid, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.bury_unreadable(p_tenant uuid, p_limit integer) OWNER TO reactor_owner;
+
 CREATE TABLE public.profiles (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     tenant_id uuid,
@@ -623,6 +630,7 @@ CREATE FUNCTION reactor.keep_history(p_term bigint, p_keep interval DEFAULT '7 d
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     SET lock_timeout TO '3s'
+    SET "DateStyle" TO 'ISO'
     AS '…';
 
 ALTER FUNCTION reactor.keep_history(p_term bigint, p_keep interval, p_ahead integer) OWNER TO reactor_owner;
@@ -2170,6 +2178,9 @@ GRANT ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boole
 REVOKE ALL ON FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.bury_orphans(p_tenants uuid[], p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION reactor.bury_unreadable(p_tenant uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.bury_unreadable(p_tenant uuid, p_limit integer) TO reactor;
 
 GRANT SELECT ON TABLE public.profiles TO reactor_owner;
 GRANT SELECT ON TABLE public.profiles TO authenticated;

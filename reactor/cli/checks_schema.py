@@ -97,6 +97,10 @@ async def triggers(connection: Connection) -> list[Finding]:
             case "disabled":
                 mend = f"alter table {row['table_name']} enable trigger user"
                 found.append(Finding("triggers", "wrong", f"{about}, but its trigger is disabled", mend))
+            case "no column":
+                about = f"{row['table_name']} lacks a column that its trigger for {row['event_type']} reads"
+                mend = f"`reactor watch {row['table_name']} --emit {row['event_type']} …` with its names"
+                found.append(Finding("triggers", "wrong", f"{about}, so that writes fail", mend))
             case _:
                 mend = f"`reactor watch {row['table_name']} --emit {row['event_type']} …` installs it again"
                 found.append(Finding("triggers", "wrong", f"{about}, but its trigger is gone", mend))

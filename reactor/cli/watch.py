@@ -160,7 +160,7 @@ async def unwatch(table: str, /, *, emit: str | None = None, json: bool = False)
 async def watches(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.")] = False) -> int:
     """Lists the tables that emit events.
 
-    Exits 1 when the triggers of one are gone or disabled.
+    Exits 1 when the triggers of one are gone or disabled, or read a column that is gone.
 
     Example: ``reactor watches``
     """

@@ -128,6 +128,14 @@ async def next_tenant(connection: Connection, after: UUID | None) -> UUID | None
     return found
 
 
+async def bury_unreadable(connection: Connection, tenant_id: UUID, events: int) -> int:
+    """Of the tenant's next events, those whose payload the server cannot send are dead: so many."""
+    found: int = await connection.fetchval(
+        "select reactor.bury_unreadable($1, $2)", tenant_id, events, timeout=PATIENCE
+    )
+    return found
+
+
 async def settle(
     connection: Connection,
     settlement: Settlement,

@@ -107,7 +107,10 @@ async def migrate(
     connection = await connect()
     try:
         await ownership.check_may_migrate(connection)
-        await check_adoptable(connection, compare(files, await applied(connection))[0])
+        done = await applied(connection)
+        if "schema/0001_foundation" in done:
+            await ownership.check_roles(connection)
+        await check_adoptable(connection, compare(files, done)[0])
         await runner.retrying("the table of migrations", lambda: runner.bootstrap(connection))
         pending, newer = compare(files, await applied(connection))
         report = Report(newer=newer)

@@ -113,7 +113,7 @@ class Claimer:
                 failures += 1
                 self._pace.armed = False
                 if self._careful:
-                    await self._step_past()
+                    await self._step_past(error)
                 self._careful = _CAREFUL
                 log.warning(names.CLAIM_FAILED, error=str(error) or type(error).__name__)
                 await anyio.sleep(random.uniform(0, min(2.0, 0.05 * 2**failures)))
@@ -135,12 +135,15 @@ class Claimer:
         self._let_go = True
         self._bell.ring()
 
-    async def _step_past(self) -> None:
+    async def _step_past(self, error: BaseException) -> None:
         """The next claim begins behind the tenant with which the last one failed."""
         with suppress(*LOST):
             async with borrow(self._pool) as connection:
                 self._after = await calls.next_tenant(connection, self._after)
                 self._took_all = False
+                if self._after is not None and isinstance(error, asyncpg.ProgramLimitExceededError):
+                    # Stepping past it would be for ever, and its other events wait behind that one.
+                    await calls.bury_unreadable(connection, self._after, self._batch)
 
     async def _turn(self, connection: calls.Connection) -> None:
         room = self._dispatcher.room

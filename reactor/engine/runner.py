@@ -23,7 +23,8 @@ import anyio
 import asyncpg
 import structlog
 
-from reactor.db.borrow import LOST, PATIENCE
+from reactor.db import calls
+from reactor.db.borrow import LOST, PATIENCE, borrow
 from reactor.engine.caller import MOST_SAVEPOINTS, Caller
 from reactor.engine.interruption import Interrupted, cut_short, forget_cancellation, say_unforeseen
 from reactor.engine.judge import Judge
@@ -180,6 +181,7 @@ class Runner:
                 if cut_short(error, scope):
                     raise Interrupted.by(error) from error
                 await _quietly_roll_back(scope)
+                buried = await self._bury_unreadable(run, error)
                 rest = [*rest, *await _arrive_or_redo(run, scope)]
                 undecided = len(run.on_its_way) + len(segment.done) + len(segment.outcomes) + run.in_hand
                 run.in_hand = 0
@@ -187,12 +189,19 @@ class Runner:
                 rows = [*run.on_its_way, *handled, *part, *rest]
                 rows = [row for row in rows if row["id"] not in run.acknowledged]
                 run.on_its_way = []
-                if undecided > 1:
+                if undecided > 1 or buried:
                     solo = undecided
                 else:
                     rows = await self._settle_failed(run, segment, rows, error)
             segment, handled = Segment(run), []
             run.batch = batch
+
+    async def _bury_unreadable(self, run: Run, error: Exception) -> bool:
+        """What was to be settled may be all right, and what that was to bring next be too long to be sent."""
+        if not isinstance(error, asyncpg.ProgramLimitExceededError):
+            return False
+        async with borrow(self._pool) as connection:
+            return await calls.bury_unreadable(connection, run.tenant_id, 2 * self._limits.batch) > 0
 
     async def _settle(
         self,

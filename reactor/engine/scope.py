@@ -254,6 +254,9 @@ class Scope:
         self.fencing = True
         await self._run(
             connection,
+            # What a trigger of the application's put off until the commit is the handler's to do: in its
+            # tenant's scope, and with its search path.
+            "set constraints all immediate; "
             # The driver asks for types it does not know, and here a temporary one would come first.
             "set local role none; set local search_path = pg_catalog, pg_temp; "
             f"set local idle_in_transaction_session_timeout = {_SILENCE_MS}",

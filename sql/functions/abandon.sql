@@ -53,9 +53,11 @@ begin
         status = case when p_interrupted then 'failed' else 'completed' end,
         phase = case when p_interrupted then 'failed' else 'completed' end,
         completed_at = reactor.now(),
-        duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int,
+        -- It may have begun at any time: a tenant's users may write their own runs.
+        duration_ms = case when isfinite(r.started_at) then
+            least(extract(epoch from greatest(reactor.now() - r.started_at, interval '0')) * 1000, 2147483647)::int end,
         error_message = coalesce(r.error_message, p_reason)
-    where r.id = any (v_runs) and r.status = 'running';
+    where r.id = any (v_runs) and r.tenant_id = any (p_tenants) and r.status = 'running';
 
     perform reactor.ring();
     return coalesce(cardinality(v_runs), 0);

@@ -19,6 +19,10 @@ begin
     from public.agent_tenant_locks l
     left join reactor.in_flight f on f.tenant_id = l.tenant_id and f.run_id = l.run_id
     where p_id in (l.tenant_id, l.run_id, l.id)
+    -- A tenant's users may write another's ids into their own lease.
+    order by l.tenant_id = p_id desc, exists (
+        select from public.agent_autonomous_runs r
+        where r.id = p_id and r.id = l.run_id and r.tenant_id = l.tenant_id) desc
     limit 1;
     if not found then
         return;

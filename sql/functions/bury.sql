@@ -4,7 +4,8 @@
 --
 -- The backoff is exponential with full jitter, on the server's clock: uniform between 0 and
 -- min(1 hour, 2^attempts seconds) ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
--- An event keeps its last 20 errors while it lives.
+-- An event keeps its last 20 errors while it lives. It dies under its own id, unless an older dead event has that: a
+-- database that was replicated logically has the rows of its origin and counts from 1.
 create or replace function reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) returns void
 language plpgsql security definer set search_path = ''
 set enable_seqscan = off
@@ -61,7 +62,9 @@ begin
         insert into reactor.dead_events (
             id, event_id, tenant_id, event_type, subject_id, payload, priority, attempts, interruptions, created_at,
             died_at, reason, run_id, errors, traceparent, cause_id, depth, dedup_key)
-        select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority,
+        select case when exists (select from reactor.dead_events o where o.id = g.id)
+                then (select max(o.id) from reactor.dead_events o) + nextval('reactor.events_id_seq'::pg_catalog.regclass) else g.id end,
+            g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority,
             g.attempts + g.counts::int, g.interruptions, g.created_at, reactor.now(), g.reason,
             p_runs[array_position(p_tenants, g.tenant_id)],
             case when g.error is null then g.errors else g.errors || (g.error || jsonb_build_object(

@@ -16,7 +16,10 @@ begin
     insert into reactor.dead_events (
         id, event_id, tenant_id, event_type, subject_id, payload, priority, attempts, interruptions,
         created_at, died_at, reason, errors, traceparent, cause_id, depth, dedup_key)
-    select g.id, g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority, g.attempts,
+    -- As in reactor.bury().
+    select case when exists (select from reactor.dead_events o where o.id = g.id)
+            then (select max(o.id) from reactor.dead_events o) + nextval('reactor.events_id_seq'::regclass) else g.id end,
+        g.event_id, g.tenant_id, g.event_type, g.subject_id, g.payload, g.priority, g.attempts,
         g.interruptions, g.created_at, reactor.now(), 'there is no such tenant', g.errors, g.traceparent, g.cause_id,
         g.depth, g.dedup_key
     from gone g;

@@ -26,8 +26,10 @@ begin
      where b.bounds is not null and reactor.uuid7_time(b.bounds[2]::uuid) <= v_cutoff
      order by high
   loop
-    -- An id of version 4 says nothing of time: a young row may have fallen in here. It ages.
-    execute format('select exists (select from %s where created_at >= $1)', v_part.name) into v_young using v_cutoff;
+    -- An id of version 4 says nothing of time: a young row may have fallen in here. It ages. One that claims to be made
+    -- in days to come, as a tenant's users may write, would keep all tenants' rows for as long.
+    execute format('select exists (select from %s where created_at >= $1 and created_at < $2)', v_part.name)
+      into v_young using v_cutoff, reactor.now() + interval '1 day';
     continue when v_young;
 
     v_rows := reactor.let_go(p_parent, v_part.low, v_part.high, p_limit);

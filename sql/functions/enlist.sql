@@ -7,6 +7,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
     v_slot int;
+    v_last bigint;
 begin
     -- Replicas take slots one after the other; a fleet starts rarely.
     perform pg_advisory_xact_lock(hashtextextended('reactor.enlist', 0));
@@ -21,6 +22,13 @@ begin
     on conflict (replica) do update
     set slot = excluded.slot, started_at = excluded.started_at, seen_at = excluded.seen_at,
         patience = excluded.patience, version = excluded.version, info = excluded.info;
+    -- A database that was replicated logically has the rows of its origin, and its sequences begin anew.
+    v_last := greatest(
+        (select max(e.id) from reactor.events e), (select max(d.id) from reactor.dead_events d),
+        (select max(h.id) from reactor.history h));
+    if v_last > coalesce(pg_sequence_last_value('reactor.events_id_seq'::regclass), 0) then
+        perform setval('reactor.events_id_seq'::regclass, v_last);
+    end if;
     -- A former process of this name may have led and left a job unfinished: it is begun again in a new term only.
     update reactor.leadership l set expires_at = '-infinity' where l.leader = p_replica;
     return v_slot;

@@ -85,10 +85,11 @@ begin atomic
         group by c.tenant_id
     )
     select t.id, coalesce(r.completed, 0)::int, coalesce(r.failed, 0)::int, coalesce(r.ms, 0)::bigint,
-        -- What handlers count is added up as far as it goes.
-        least(coalesce(r.planned, 0), 2147483647)::int, least(coalesce(r.executed, 0), 2147483647)::int,
-        least(coalesce(r.blocked, 0), 2147483647)::int, least(coalesce(r.emails, 0), 2147483647)::int,
-        least(coalesce(r.cards, 0), 2147483647)::int, coalesce(o.validated, 0)::int, coalesce(o.excepted, 0)::int, coalesce(x.n, 0)::int, coalesce(v.n, 0)::int, coalesce(f.n, 0)::int,
+        -- What handlers count is added up as far as it goes; a tenant's users may write any number there.
+        greatest(least(coalesce(r.planned, 0), 2147483647), 0)::int, greatest(least(coalesce(r.executed, 0), 2147483647), 0)::int,
+        greatest(least(coalesce(r.blocked, 0), 2147483647), 0)::int, greatest(least(coalesce(r.emails, 0), 2147483647), 0)::int,
+        greatest(least(coalesce(r.cards, 0), 2147483647), 0)::int,
+        coalesce(o.validated, 0)::int, coalesce(o.excepted, 0)::int, coalesce(x.n, 0)::int, coalesce(v.n, 0)::int, coalesce(f.n, 0)::int,
         coalesce(a.n, 0)::int, coalesce(c.n, 0)::int, coalesce(v.by_policy, '{}'), coalesce(x.by_type, '{}')
     from public.tenants t
     left join runs r on r.tenant_id = t.id

@@ -8,6 +8,8 @@
 create or replace function reactor.keep_history(p_term bigint, p_keep interval default '7 days', p_ahead int default 3)
 returns table (made int, dropped int)
 language plpgsql security definer set search_path = '' set lock_timeout = '3s'
+-- Bounds are written as text: in other styles a zone is a few letters, which may be read as another zone's.
+set datestyle = 'ISO'
 as $$
 declare
     c_most constant int := 10000;

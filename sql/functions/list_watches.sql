@@ -1,5 +1,7 @@
+--! requires: parse_ident_list
 -- What reactor.watch() installed, and whether it is still there: a table may have been renamed, replaced, or
--- its triggers dropped or disabled. state: 'ok', 'no table', 'no trigger', 'disabled'. Called by
+-- its triggers dropped or disabled. state: 'ok', 'no table', 'no trigger', 'disabled', or 'no column': one that
+-- it reads was renamed or dropped, so that every write fails. Called by
 -- `reactor watches` and `reactor doctor`.
 create or replace function reactor.list_watches()
 returns table (
@@ -29,10 +31,22 @@ begin
                 where n.nspname = w.table_schema and c.relname = w.table_name) then 'no table'
             when coalesce(x.there, 0) < cardinality(w.operations) then 'no trigger'
             when x.working < x.there then 'disabled'
+            when exists (
+                select
+                from (
+                    select n.name from unnest(array[w.tenant_column, w.subject_column] || w.payload_columns) as n (name)
+                    union all
+                    select l.name::text
+                    from unnest(w.operations) as o (operation)
+                    cross join reactor.parse_ident_list(
+                        substring(o.operation from '(?i)^[[:space:]]*update[[:space:]]+of[[:space:]]+(.+)$')) as l (name)) c
+                where c.name is not null and not exists (
+                    select from pg_catalog.pg_attribute a
+                    where a.attrelid = x.id and a.attname = c.name and a.attnum > 0 and not a.attisdropped)) then 'no column'
             else 'ok' end
     from reactor.watches w
     left join lateral (
-        select max(t.tgrelid::regclass::text) as relation, count(*) as there,
+        select max(t.tgrelid) as id, max(t.tgrelid::regclass::text) as relation, count(*) as there,
             count(*) filter (where t.tgenabled in ('O', 'A')) as working
         from pg_catalog.pg_trigger t
         join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.proname = w.function_name

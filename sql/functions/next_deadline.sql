@@ -32,7 +32,8 @@ begin
         (select min(s.due_at) from reactor.schedules s
          where s.name = any (p_jobs) and (s.started_at is null or s.finished_at is not null))
     ) d (due);
-    v_due := least(v_due, v_clock.again_at, v_lease.again_at, v_now + p_at_most);
+    -- A tenant's users may write '-infinity' into their lease, which has no microseconds.
+    v_due := greatest(least(v_due, v_clock.again_at, v_lease.again_at, v_now + p_at_most), 'epoch');
     perform set_config('synchronous_commit', 'off', true);
     perform pg_catalog.setval('reactor.timer', greatest(1, (extract(epoch from v_due) * 1000000)::bigint));
     return greatest(interval '0', v_due - v_now);

@@ -30,7 +30,9 @@ begin
      set status = p_status,
          phase = case p_status when 'completed' then 'completed' else 'failed' end,
          completed_at = reactor.now(),
-         duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int
+         -- It may have begun at any time: a tenant's users may write their own runs.
+         duration_ms = case when isfinite(r.started_at) then
+           least(extract(epoch from greatest(reactor.now() - r.started_at, interval '0')) * 1000, 2147483647)::int end
    where r.id = p_run_id and r.tenant_id = p_tenant_id and r.status = 'running';
 
   -- A replica may be asleep with events of this tenant that the lease held up.

@@ -10,6 +10,9 @@
 --
 -- Rows that a settling transaction holds are skipped: that commit wins or loses by itself. So is a lease whose run
 -- somebody updates in a transaction that goes on: a timer that waited for it would serve nobody meanwhile.
+--
+-- A tenant's users may write their own lease and runs: a lease may name the run of another tenant, which is left as it
+-- is, and a run may have begun at any time.
 create or replace function reactor.rescue(p_tenants uuid[] default null, p_limit int default 1000)
 returns table (tenant_id uuid, run_id uuid, lock_holder text)
 language plpgsql security definer set search_path = ''
@@ -38,8 +41,12 @@ begin
         select l.tenant_id, l.run_id, l.lock_holder
         from public.agent_tenant_locks l
         where l.expires_at <= v_now and (p_tenants is null or l.tenant_id = any (p_tenants))
-            and (l.run_id is null or exists (
-                select from public.agent_autonomous_runs r where r.id = l.run_id for no key update skip locked))
+            and (l.run_id is null
+                or exists (
+                    select from public.agent_autonomous_runs r
+                    where r.id = l.run_id and r.tenant_id = l.tenant_id for no key update skip locked)
+                or exists (
+                    select from public.agent_autonomous_runs r where r.id = l.run_id and r.tenant_id <> l.tenant_id))
         order by l.tenant_id
         limit p_limit
         for update skip locked
@@ -78,9 +85,13 @@ begin
     update public.agent_autonomous_runs r
     set
         status = 'timeout', completed_at = reactor.now(), phase = 'failed',
-        duration_ms = least(extract(epoch from reactor.now() - r.started_at) * 1000, 2147483647)::int,
+        duration_ms = case when isfinite(r.started_at) then
+            least(extract(epoch from greatest(reactor.now() - r.started_at, interval '0')) * 1000, 2147483647)::int end,
         error_message = 'the lease ran out'
-    where r.id = any (v_runs) and r.status = 'running';
+    where r.id = any (v_runs) and r.status = 'running' and exists (
+        select from unnest(v_tenants, v_runs) as t (tenant_id, run_id)
+        where t.tenant_id = r.tenant_id and t.run_id = r.id
+        offset 0);
 
     return query select t.tenant_id, t.run_id, t.lock_holder
     from unnest(v_tenants, v_runs, v_holders) as t (tenant_id, run_id, lock_holder);

@@ -68,9 +68,11 @@ begin
         exit when v_left = 0;
 
         if slot = v_hour then
-            -- The windows up to the last reserved one are full.
+            -- The windows up to the last reserved one are full. (One years ahead was made by the tenant's users, at
+            -- 'infinity' perhaps, behind which there is none.)
             select max(r.window_start) into v_ahead from public.agent_rate_limits r
-            where r.tenant_id = p_tenant_id and r.action_type = p_action_type and r.window_start > v_hour;
+            where r.tenant_id = p_tenant_id and r.action_type = p_action_type
+                and r.window_start > v_hour and r.window_start < v_hour + interval '1 year';
             slot := greatest(slot + interval '1 hour', v_ahead);
         elsif p_per_day is not null and p_per_day - v_in_day - greatest(granted, 0) <= 0 then
             slot := date_trunc('day', slot, 'UTC') + c_day;

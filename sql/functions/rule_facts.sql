@@ -54,7 +54,9 @@ begin atomic
         group by r.tenant_id, s.since
     )
     select t.id, coalesce(r.runs, 0)::int, coalesce(r.failed, 0)::int, coalesce(r.seconds, 0)::float8,
-        least(coalesce(r.planned, 0), 2147483647)::int, least(coalesce(r.blocked, 0), 2147483647)::int, coalesce(v.violations, 0)::int,
+        -- A tenant's users may write any number there, and the others are judged with it.
+        greatest(least(coalesce(r.planned, 0), 2147483647), 0)::int, greatest(least(coalesce(r.blocked, 0), 2147483647), 0)::int,
+        coalesce(v.violations, 0)::int,
         coalesce(c.clocks, 0)::int, coalesce(c.overdue, 0)::int, least(coalesce(e.emails, 0), 2147483647)::int,
         coalesce(e.earlier / nullif(ceil(e.hours), 0), 0)::float8, greatest(coalesce(floor(e.hours), 0), 0)::int
     from public.tenants t

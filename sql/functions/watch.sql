@@ -36,6 +36,7 @@ declare
     v_subject_type regtype;
     v_column name;
     v_columns text[];
+    v_virtual name[];
     v_operation text;
     v_match text[];
     v_kind text;
@@ -93,6 +94,19 @@ begin
                     else 'name columns of the table, separated by commas' end;
         end if;
     end loop;
+    -- From 18 on. Their values are not in the rows that a trigger is given, and to ask for them fails the write.
+    select array_agg(a.attname) into v_virtual from pg_catalog.pg_attribute a
+    where a.attrelid = watch."table" and a.attgenerated = 'v' and not a.attisdropped;
+    foreach v_column in array coalesce(v_virtual, '{}') loop
+        if v_column = any (array[tenant_column] || subject_column || payload_columns) or exists (
+            select from unnest(operations) as o (operation), reactor.parse_ident_list(substring(
+                o.operation from '(?i)^[[:space:]]*update[[:space:]]+of[[:space:]]+(.+)$')) as l (name)
+            where l.name = v_column) then
+            raise exception 'reactor.watch: column % of % is a virtual one, which a trigger cannot read',
+                quote_ident(v_column), watch."table"
+                using errcode = 'RX003', hint = 'name the columns that it is generated from, or have it stored';
+        end if;
+    end loop;
     if (select a.atttypid from pg_catalog.pg_attribute a
         where a.attrelid = watch."table" and a.attname = tenant_column) <> 'uuid'::regtype then
         raise exception 'reactor.watch: column % of % must be a uuid', quote_ident(tenant_column), watch."table"
@@ -148,10 +162,28 @@ begin
             v_from := format('new_rows as new full join old_rows as old on %s', v_keys);
         end if;
         if v_match[2] is not null then
-            -- Some types know no equality; their text does.
+            -- Some types know no equality, or one of areas and lengths only, whatever they are wrapped in; their text does.
+            -- (As it is written, because a type of the application's may have a cast to text that says less.)
             select array_agg(format(
-                case when a.atttypid in ('json'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype)
-                    then 'old.%1$I::pg_catalog.text is distinct from new.%1$I::pg_catalog.text'
+                case when exists (
+                    with recursive parts (oid) as (
+                        select a.atttypid
+                        union
+                        select e.oid
+                        from parts
+                        join pg_catalog.pg_type t on t.oid = parts.oid
+                        cross join lateral (
+                            select t.typbasetype where t.typtype = 'd'
+                            union all
+                            select t.typelem where t.typcategory = 'A'
+                            union all
+                            select f.atttypid from pg_catalog.pg_attribute f
+                            where t.typtype = 'c' and f.attrelid = t.typrelid and f.attnum > 0 and not f.attisdropped) e (oid)
+                    )
+                    select from parts where parts.oid in (
+                        'json'::regtype, 'jsonpath'::regtype, 'xml'::regtype, 'point'::regtype, 'polygon'::regtype,
+                        'box'::regtype, 'circle'::regtype, 'path'::regtype))
+                    then 'pg_catalog.format(''%%L'', old.%1$I) is distinct from pg_catalog.format(''%%L'', new.%1$I)'
                     else 'old.%1$I is distinct from new.%1$I' end, a.attname)) into v_columns
             from reactor.parse_ident_list(v_match[2]) as p (name)
             join pg_catalog.pg_attribute a
@@ -236,12 +268,16 @@ begin
         raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
             using errcode = 'RX003', detail = coalesce(condition, '');
     end;
-    execute format('revoke all on function reactor.%I() from public', v_function);
+    -- Default privileges may name the API's roles: whoever may execute it could put it on a table of their own.
+    execute format('revoke all on function reactor.%I() from public, anon, authenticated', v_function);
 
     -- The same triggers on an empty copy, which is then written to without a row: what would break the
     -- application's writes later breaks here. The copy is the caller's, the function reactor_owner's.
     v_probe := v_function || '_probe';
     execute format('create unlogged table reactor.%I (like %s)', v_probe, watch."table");
+    foreach v_column in array coalesce(v_virtual, '{}') loop
+        execute format('alter table reactor.%I drop column %I', v_probe, v_column);
+    end loop;
     foreach v_operation in array operations loop
         v_kind := lower((regexp_match(v_operation, '^[[:space:]]*([a-z]+)', 'i'))[1]);
         foreach v_name_of in array array[watch."table"::text, format('reactor.%I', v_probe)] loop

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from reactor import Context, Event, Reactor
-from reactor.db import pool
+from reactor.db import migrate, pool
 from reactor.db.binaries import find_binaries, server_account
+from reactor.errors import MigrationError
+from tests import servers
 from tests.conftest import Server
 from tests.engine.conftest import World, enter
 
@@ -56,3 +58,34 @@ async def test_what_pg_dump_saves_goes_on_where_it_is_restored(
         ids = await conn.fetch("select event_id from public.ledger order by event_id")
         # The new one's number is no older one's.
         assert [row["event_id"] for row in ids] == [*(row["id"] for row in before), before[-1]["id"] + 1]
+
+
+async def test_a_migration_says_what_a_backup_lacks_that_was_restored_on_a_server_without_the_roles(
+    world: World, server: Server
+) -> None:
+    if server.own is None:
+        pytest.skip("needs the binaries of the embedded server")
+    binaries = find_binaries(None, server_account())
+    dump = subprocess.run(
+        [binaries / "pg_dump", "--format=custom", world.url], capture_output=True, check=True
+    ).stdout
+    with servers.running() as other:
+        url = other.url("restored")
+
+        def restore() -> int:
+            done = subprocess.run(
+                [binaries / "pg_restore", "--dbname", url], input=dump, capture_output=True, check=False
+            )
+            return done.stderr.decode().count("error:")
+
+        async with pool.connected(other.url(), name="test") as admin:
+            await admin.execute("create database restored")
+            assert restore() > 100
+            with pytest.raises(MigrationError, match="reactor_owner, reactor_handler") as caught:
+                await migrate.migrate(lambda: pool.connect(url))
+            for statement in caught.value.hint.splitlines()[1:]:
+                await admin.execute(statement)
+            await admin.execute("drop database restored")
+            await admin.execute("create database restored")
+        assert restore() == 0
+        assert (await migrate.migrate(lambda: pool.connect(url))).applied == []

@@ -55,6 +55,29 @@ async def test_where_backslashes_escape_the_history_is_kept_for_as_long_as_every
         assert await conn.fetchval("select to_regclass('reactor.history_20200101')") is None
 
 
+async def test_where_a_zone_is_written_as_letters_the_days_of_the_history_are_those_of_utc(pg15) -> None:
+    """Up to 17 IST, of India, was read as that of Israel, and CST, of China, as that of Chicago."""
+    name = pg15.create()
+    pg15.admin(
+        f"alter database {name} set timezone = 'Asia/Kolkata'",
+        f"alter database {name} set datestyle = 'German'",
+    )
+    migrate_database(pg15.url(name))
+    async with pool.connected(pg15.url(name), name="test") as conn:
+        term = await conn.fetchval("select reactor.lead('test', '1 minute')")
+        assert await conn.fetchval("select made from reactor.keep_history($1)", term) == 4
+        await conn.execute("set datestyle = 'ISO'; set timezone = 'UTC'")
+        bounds = await conn.fetch(
+            "select pg_get_expr(c.relpartbound, c.oid) "
+            "from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+            "where i.inhparent = 'reactor.history'::regclass and c.relname <> 'history_default'"
+        )
+    pg15.drop(name)
+    assert len(bounds) == 4
+    for (bound,) in bounds:
+        assert bound.count(" 00:00:00+00'") == 2, bound
+
+
 async def test_no_function_leaves_it_to_the_session_how_a_backslash_is_read(conn) -> None:
     bodies = await conn.fetch(
         "select p.proname, p.prosrc from pg_catalog.pg_proc p "

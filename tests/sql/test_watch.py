@@ -427,6 +427,25 @@ async def test_a_dropped_table_leaves_nothing_in_the_way_of_its_successor(
     assert await types(conn) == ["made"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["rename tenant_id to owner", "drop number", "rename status to state", "rename total to amount"],
+)
+async def test_a_watch_that_reads_a_column_that_is_gone_is_listed_as_such(
+    conn: Connection, tenant: UUID, change: str
+) -> None:
+    await conn.execute(
+        "select reactor.watch('public.invoices', 'changed', '{insert,\"update of number, status\"}', "
+        "payload_columns => '{total}');"
+        "select reactor.watch('public.invoices', 'gone', '{delete}', subject_column => null)"
+    )
+    listed = "select state from reactor.list_watches() where event_type = $1"
+    assert await conn.fetchval(listed, "changed") == "ok"
+    await conn.execute(f"alter table public.invoices {change}")
+    assert await conn.fetchval(listed, "changed") == "no column"
+    assert await conn.fetchval(listed, "gone") == ("no column" if "tenant_id" in change else "ok")
+
+
 async def test_a_table_of_a_schema_that_the_owner_may_not_use_is_listed_like_any_other(
     conn: Connection, tenant: UUID
 ) -> None:

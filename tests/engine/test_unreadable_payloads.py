@@ -1,0 +1,44 @@
+"""A payload that no client can be given: its text is longer than the server can send."""
+
+from typing import Any
+
+import pytest
+
+from reactor import Context, Event, Reactor
+from tests.engine.conftest import World, enter
+
+
+# Where it comes next, a settlement brings it; in one batch with others, the claim.
+@pytest.mark.parametrize(("batch", "writes"), [(1, True), (100, False)], ids=["settled", "claimed"])
+async def test_it_is_dead_with_the_reason_and_stops_no_other_event(
+    world: World, batch: int, writes: bool
+) -> None:
+    app = Reactor()
+    handled: list[int] = []
+
+    @app.on("work", max_attempts=1)
+    async def work(event: Event[Any], ctx: Context) -> None:
+        if writes:
+            await enter(event, ctx)
+        handled.append(event.id)
+
+    tenant, other = await world.tenant(), await world.tenant()
+    first = await world.emit(tenant, "work")
+    # 2,500 bytes as it is stored.
+    poison = await world.conn.fetchval(
+        "insert into reactor.events (tenant_id, event_type, payload) "
+        "select $1, 'work', jsonb_agg('1e131071'::jsonb) from generate_series(1, 8500) returning id",
+        tenant,
+    )
+    rest = [await world.emit(one, "work") for one in (tenant, tenant, other)]
+    await world.drain(app, within=60, batch_size=batch)
+    assert sorted(set(handled)) == [first, *rest]
+    if writes:
+        assert await world.count("public.ledger") == 4
+    (dead,) = await world.conn.fetch("select id, reason from reactor.dead_events")
+    assert dead["id"] == poison
+    assert "longer than a gigabyte" in dead["reason"]
+    assert (
+        await world.count("reactor.history where event_type = 'work' and interruptions + attempts = 0") == 4
+    )
+    assert await world.count("agent_alerts where alert_type = 'dead_event'") == 1

@@ -207,11 +207,13 @@ class Settings(BaseSettings):
 
 
 _URL = "postgresql://user:password@host:5432/database"
+#: What REACTOR_EMAIL_URL may be, as a hint. Not for a message: passwords are taken out of those.
+EMAIL_URLS = "write smtp://user:password@host:587, smtps://…, resend://KEY@api.resend.com or console://"
 _RIGHT: Mapping[str, str] = {
     "database_url": f"write {_URL}",
     "listen_url": f"write {_URL}",
     "databases": f"write {_URL}, several separated by commas",
-    "email_url": "write smtp://user:password@host:587, smtps://…, resend://KEY@api.resend.com or console://",
+    "email_url": EMAIL_URLS,
     "email_from": "write name@example.com, or Name <name@example.com>",
     "dashboard_token": "choose at least 8 characters, e.g. from `openssl rand -hex 24`",
 }

@@ -28,6 +28,9 @@ from reactor.telemetry import metrics, names
 
 log = structlog.get_logger("reactor.email")
 
+#: What a URL's query may hold.
+_OPTIONS = frozenset(("starttls", "timeout", "scheme"))
+
 
 class EmailUrlError(ValueError):
     """REACTOR_EMAIL_URL cannot be used. The message never contains the URL."""
@@ -133,8 +136,8 @@ def make_mailer(url: str, sender: str) -> Mailer:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise EmailUrlError("it is not a URL; for example smtp://user:password@host:587") from error
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        raise EmailUrlError("it is not a URL") from error
+    options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     name, address = parseaddr(sender)
     provider = _provider(parts.scheme, host, port, parts.username, parts.password, options)
     return Mailer(provider, check_address(address), name)
@@ -148,25 +151,30 @@ def _provider(
     password: str | None,
     options: dict[str, str],
 ) -> EmailProvider:
+    if not options.keys() <= _OPTIONS:
+        # A misspelt starttls=always, passed over, would let the mail go out in the open. It is not repeated
+        # in the error: what follows a question mark may be a piece of the password.
+        raise EmailUrlError(
+            "it has an option that is none of starttls, timeout and scheme; in a password write ? as %3F"
+        )
     if scheme == "console":
         return ConsoleProvider()
     if scheme not in ("smtp", "smtps", "resend"):
         raise EmailUrlError("it must start with smtp://, smtps://, resend:// or console://")
     if not host:
-        raise EmailUrlError(f"it names no host; for example {scheme}://KEY@mail.example.com")
+        raise EmailUrlError("it names no host")
     if scheme == "resend":
         if not username:
-            raise EmailUrlError("it holds no API key; resend://KEY@api.resend.com")
+            raise EmailUrlError("it holds no API key")
         literal = f"[{host}]" if ":" in host else host
         where = literal if port is None else f"{literal}:{port}"
+        if options.get("scheme", "https") not in ("http", "https"):
+            raise EmailUrlError("its scheme must be http or https")
         return ResendProvider(f"{options.get('scheme', 'https')}://{where}", unquote(username))
     starttls = {"always": True, "never": False, None: None}.get(options.get("starttls"))
     if options.get("starttls") not in (None, "always", "never"):
         raise EmailUrlError("its starttls must be always or never")
-    try:
-        timeout = timedelta(seconds=float(options["timeout"])) if "timeout" in options else COMMAND_TIMEOUT
-    except ValueError as error:
-        raise EmailUrlError("its timeout must be a number of seconds") from error
+    timeout = _timeout(options["timeout"]) if "timeout" in options else COMMAND_TIMEOUT
     implicit = scheme == "smtps"
     return SmtpProvider(
         host=host,
@@ -177,3 +185,13 @@ def _provider(
         starttls=starttls,
         timeout=timeout,
     )
+
+
+def _timeout(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:  # not a number is no more in it than what is too long
+        raise EmailUrlError("its timeout must be a number of seconds, above 0 and at most 3600")
+    return timedelta(seconds=seconds)

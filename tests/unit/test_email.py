@@ -191,6 +191,14 @@ def test_what_an_smtp_url_means(url, provider):
         "resend://api.resend.com",
         "smtp://u:sesame@mail.test?starttls=maybe",
         "smtp://u:sesame@mail.test?timeout=long",
+        "smtp://u:sesame@mail.test?timeout=-1",
+        "smtp://u:sesame@mail.test?timeout=0",
+        "smtp://u:sesame@mail.test?timeout=nan",
+        "smtp://u:sesame@mail.test?timeout=1e99",
+        "smtp://u:sesame@mail.test?startls=always",
+        "smtp://u:open?sesame@mail.test",
+        "smtp://u:sesame@mail.test?starttls=",
+        "resend://sesame@api.test?scheme=ftp",
     ],
 )
 def test_a_wrong_url_is_said_without_its_password(url):
@@ -199,10 +207,11 @@ def test_a_wrong_url_is_said_without_its_password(url):
     assert "sesame" not in str(wrong.value)
 
 
-async def test_a_wrong_provider_url_names_the_variable():
-    with pytest.raises(SettingError, match="REACTOR_EMAIL_URL"):
+async def test_a_wrong_provider_url_names_the_variable_and_what_to_write():
+    with pytest.raises(SettingError, match="REACTOR_EMAIL_URL is wrong: it holds no API key") as wrong:
         async with builtin_resources(Settings(email_url="resend://api.resend.com")):
             pass
+    assert "resend://KEY@api.resend.com" in wrong.value.hint
 
 
 def test_no_repr_shows_a_password():

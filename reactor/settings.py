@@ -12,9 +12,11 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -234,6 +236,7 @@ def load(**overrides: object) -> Settings:
 
 def _file() -> dict[str, object]:
     try:
+        _refuse_unreadable_lines(Path(".env"))
         source = DotEnvSettingsSource(Settings)
         # Its names are in lower case, however they are written.
         _refuse_misspelt((name.upper() for name in source.env_vars), " (in the file .env)")
@@ -241,6 +244,20 @@ def _file() -> dict[str, object]:
     except (UnicodeDecodeError, OSError) as error:
         why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise SettingError(f"the file .env cannot be read: {why}", hint="mend or remove it") from None
+
+
+def _refuse_unreadable_lines(file: Path) -> None:
+    """dotenv passes over what it cannot read, and with it the setting that somebody meant to write."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as stream:
+        for statement in parse_stream(stream):
+            if statement.error:
+                # Not repeated: it may hold a password.
+                raise SettingError(
+                    f"the file .env cannot be read: line {statement.original.line} is wrong",
+                    hint="write NAME=value, with quotes around a value that has blanks or #",
+                )
 
 
 def variable(name: str) -> str:
@@ -278,6 +295,8 @@ def _as_setting_error(error: ValidationError) -> SettingError:
         .removeprefix("Value ")
         .removeprefix("Input ")
     )
+    if first["type"] == "string_pattern_mismatch":
+        text = "is not of that form"  # nobody reads a regular expression
     if not _is_secret(name):
         text = f"'{_printable(str(first['input'])[:60])}' {text}"
     others = len(problems) - 1
@@ -309,6 +328,8 @@ def _right(name: str, given: object) -> str:
         for side, words in (("ge", "at least"), ("le", "at most"))
         if hasattr(item, side)
     ]
+    if field.annotation is bool:
+        return f"write true or false; the default is {str(field.default).lower()}"
     kind = "whole number, " if field.annotation is int else "number, " if field.annotation is float else ""
     accepted = f"write a {kind}{', '.join(limits)}; " if limits else ""
     return f"{accepted}the default is {field.get_default(call_default_factory=True, validated_data={})}"

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from reactor.telemetry import metrics
 
-_LOOPBACK = ("127.0.0.1", "::1")
+_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 class Health(Protocol):
@@ -90,5 +90,6 @@ def _answer(reasons: list[str]) -> Response:
 def _may_see(request: Request, token: SecretStr | None) -> bool:
     if request.client is not None and request.client.host in _LOOPBACK:
         return True
-    given = request.headers.get("authorization", "")
-    return token is not None and hmac.compare_digest(given, f"Bearer {token.get_secret_value()}")
+    # As bytes: of text the comparison takes ASCII only. Headers were read as Latin-1, of which none is lost.
+    given = request.headers.get("authorization", "").encode("latin-1")
+    return token is not None and hmac.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())

@@ -8,10 +8,10 @@ from functools import partial
 from importlib.metadata import version
 
 import anyio
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from reactor.cli import streams
-from reactor.cli.registry import COMMANDS
+from reactor.cli.registry import ALL, COMMANDS
 from reactor.errors import (
     ConnectError,
     MissingPrivilege,
@@ -37,7 +37,7 @@ def build(chosen: str | None = None) -> App:
         help="Event-driven automation for many tenants on PostgreSQL.",
         version=lambda: version("reactor"),
         help_format="markdown",
-        default_parameter=Parameter(negative=()),
+        default_parameter=ALL,
     )
     for command in COMMANDS:
         if command.name == chosen:

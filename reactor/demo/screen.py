@@ -107,7 +107,7 @@ class Screen:
 
 def render(scene: Scene, height: int = 50) -> RenderableType:
     """The whole screen. On a low one some tenants are left out."""
-    room = max(3, height - 13)
+    room = max(3, height - 14)
     parts: list[RenderableType] = [_headline(scene), Text(), _pulse(scene), _table(scene, room)]
     hidden = len(scene.tenants) - room
     if hidden > 0:

@@ -223,6 +223,14 @@ _RIGHT: Mapping[str, str] = {
 
 def load(**overrides: object) -> Settings:
     """The settings; ``overrides``, by field name, win. Raises SettingError, one line."""
+    for name in overrides.keys() - Settings.model_fields.keys():
+        meant = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = (
+            f"did you mean {meant[0]}?"
+            if meant
+            else "docs/settings.md lists all settings, by their variables"
+        )
+        raise SettingError(f"{name} is not a setting", hint=hint)
     _refuse_misspelt(os.environ, "")
     # Read here and not by Settings(): its constructor has no type that takes a mapping.
     found = _file() | EnvSettingsSource(Settings)()

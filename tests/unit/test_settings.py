@@ -163,6 +163,15 @@ def test_a_misspelt_setting_of_the_file_is_not_ignored_either(tmp_path):
     assert refused.value.hint == "did you mean REACTOR_CONCURRENCY?"
 
 
+def test_an_override_that_is_no_setting_is_not_ignored():
+    with pytest.raises(SettingError) as refused:
+        load(concurency=4)
+    assert (str(refused.value), refused.value.hint) == (
+        "concurency is not a setting",
+        "did you mean concurrency?",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

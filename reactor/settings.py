@@ -199,6 +199,8 @@ class Settings(BaseSettings):
     def _are_postgres(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for url in value:
             _check_url(url.get_secret_value(), _POSTGRES)
+        if len(set(value)) < len(value):
+            raise ValueError("it names a database twice")
         return value
 
     @field_validator("email_url")

@@ -98,6 +98,7 @@ def test_an_empty_variable_counts_as_absent(monkeypatch):
         ("REACTOR_DATABASE_URL", "mysql://h/d", "postgresql://user:password@host:5432/database"),
         ("DATABASE_URL", "mysql://h/d", "postgresql://user:password@host:5432/database"),
         ("REACTOR_DATABASES", "postgres://a/b,http://c", "separated by commas"),
+        ("REACTOR_DATABASES", "postgres://a/b, postgres://c/d,postgres://a/b", "it names a database twice"),
         ("REACTOR_EMAIL_URL", "gopher://h", "smtp://"),
         ("REACTOR_DASHBOARD_TOKEN", "short", "at least 8 characters"),
     ],

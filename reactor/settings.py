@@ -12,9 +12,11 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -197,6 +199,8 @@ class Settings(BaseSettings):
     def _are_postgres(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for url in value:
             _check_url(url.get_secret_value(), _POSTGRES)
+        if len(set(value)) < len(value):
+            raise ValueError("it names a database twice")
         return value
 
     @field_validator("email_url")
@@ -207,11 +211,13 @@ class Settings(BaseSettings):
 
 
 _URL = "postgresql://user:password@host:5432/database"
+#: What REACTOR_EMAIL_URL may be, as a hint. Not for a message: passwords are taken out of those.
+EMAIL_URLS = "write smtp://user:password@host:587, smtps://…, resend://KEY@api.resend.com or console://"
 _RIGHT: Mapping[str, str] = {
     "database_url": f"write {_URL}",
     "listen_url": f"write {_URL}",
     "databases": f"write {_URL}, several separated by commas",
-    "email_url": "write smtp://user:password@host:587, smtps://…, resend://KEY@api.resend.com or console://",
+    "email_url": EMAIL_URLS,
     "email_from": "write name@example.com, or Name <name@example.com>",
     "dashboard_token": "choose at least 8 characters, e.g. from `openssl rand -hex 24`",
 }
@@ -219,6 +225,14 @@ _RIGHT: Mapping[str, str] = {
 
 def load(**overrides: object) -> Settings:
     """The settings; ``overrides``, by field name, win. Raises SettingError, one line."""
+    for name in overrides.keys() - Settings.model_fields.keys():
+        meant = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = (
+            f"did you mean {meant[0]}?"
+            if meant
+            else "docs/settings.md lists all settings, by their variables"
+        )
+        raise SettingError(f"{name} is not a setting", hint=hint)
     _refuse_misspelt(os.environ, "")
     # Read here and not by Settings(): its constructor has no type that takes a mapping.
     found = _file() | EnvSettingsSource(Settings)()
@@ -232,6 +246,7 @@ def load(**overrides: object) -> Settings:
 
 def _file() -> dict[str, object]:
     try:
+        _refuse_unreadable_lines(Path(".env"))
         source = DotEnvSettingsSource(Settings)
         # Its names are in lower case, however they are written.
         _refuse_misspelt((name.upper() for name in source.env_vars), " (in the file .env)")
@@ -239,6 +254,20 @@ def _file() -> dict[str, object]:
     except (UnicodeDecodeError, OSError) as error:
         why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise SettingError(f"the file .env cannot be read: {why}", hint="mend or remove it") from None
+
+
+def _refuse_unreadable_lines(file: Path) -> None:
+    """dotenv passes over what it cannot read, and with it the setting that somebody meant to write."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as stream:
+        for statement in parse_stream(stream):
+            if statement.error:
+                # Not repeated: it may hold a password.
+                raise SettingError(
+                    f"the file .env cannot be read: line {statement.original.line} is wrong",
+                    hint="write NAME=value, with quotes around a value that has blanks or #",
+                )
 
 
 def variable(name: str) -> str:
@@ -279,6 +308,8 @@ def _as_setting_error(error: ValidationError) -> SettingError:
         .removeprefix("Value ")
         .removeprefix("Input ")
     )
+    if first["type"] == "string_pattern_mismatch":
+        text = "is not of that form"  # nobody reads a regular expression
     if not _is_secret(name):
         text = f"'{_printable(str(first['input'])[:60])}' {text}"
     others = len(problems) - 1
@@ -310,6 +341,8 @@ def _right(name: str, given: object) -> str:
         for side, words in (("ge", "at least"), ("le", "at most"))
         if hasattr(item, side)
     ]
+    if field.annotation is bool:
+        return f"write true or false; the default is {str(field.default).lower()}"
     kind = "whole number, " if field.annotation is int else "number, " if field.annotation is float else ""
     accepted = f"write a {kind}{', '.join(limits)}; " if limits else ""
     return f"{accepted}the default is {field.get_default(call_default_factory=True, validated_data={})}"

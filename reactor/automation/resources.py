@@ -13,7 +13,7 @@ from reactor.errors import ReactorError, SettingError
 from reactor.outbound.email import BadAddress
 from reactor.outbound.mailer import EmailUrlError, Mailer, make_mailer
 from reactor.outbound.webhook import WebhookSender, webhook_client
-from reactor.settings import Settings
+from reactor.settings import EMAIL_URLS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ async def builtin_resources(settings: Settings) -> AsyncIterator[BuiltinResource
     try:
         mailer = make_mailer(settings.email_url.get_secret_value(), settings.email_from)
     except EmailUrlError as error:
-        raise SettingError(f"REACTOR_EMAIL_URL: {error}") from None
+        raise SettingError(f"REACTOR_EMAIL_URL is wrong: {error}", hint=EMAIL_URLS) from None
     except BadAddress as error:
         raise SettingError(
             f"REACTOR_EMAIL_FROM: {error}", hint="write it as Acme <hello@acme.test>"

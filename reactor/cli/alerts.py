@@ -82,7 +82,7 @@ async def list_(
         for row in rows
     ]
     columns = ["id", "severity", "type", "tenant", "raised", *(["acknowledged"] if all_ else []), "message"]
-    print_rows(shown, columns, empty="No alert waits for anybody.")
+    print_rows(shown, columns, whole=("id",), empty="No alert waits for anybody.")
     if len(rows) == limit:
         print(f"(The latest {limit}; see --limit.)")
     return 0

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cyclopts import App, Parameter
 
+from reactor.cli.registry import ALL
 from reactor.db import operations
 from reactor.db.pool import Connection
 from reactor.errors import BadArgument
@@ -19,7 +20,7 @@ def group(name: str, what: str, example: str) -> App:
         name=name,
         help=f"{what}\n\nExample: ``{example}``",
         help_format="markdown",
-        default_parameter=Parameter(negative=()),
+        default_parameter=ALL,
     )
 
 

@@ -69,7 +69,7 @@ async def channels(*, tenant: str | None = None, off: bool = False, json: Json =
     return 0
 
 
-async def enable_channel(tenant: str, *channels: str, json: Json = False) -> int:
+async def enable_channel(tenant: str, /, *channels: str, json: Json = False) -> int:
     """Gives alert channels that were switched off another chance.
 
     Exits 1 when none of them was off, 2 when there is no such tenant.

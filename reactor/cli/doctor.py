@@ -2,16 +2,17 @@
 
 from collections.abc import Awaitable
 
+import asyncpg
 from rich.console import Console
 
 from reactor import settings
-from reactor.cli import checks, checks_schema
+from reactor.cli import checks, checks_objects, checks_schema
 from reactor.cli.checks import Finding
 from reactor.cli.output import plain, print_json
 from reactor.cli.words import many
 from reactor.db import pool
 from reactor.db.pool import Connection
-from reactor.errors import ReactorError
+from reactor.errors import ReactorError, taken_apart
 from reactor.settings import Settings
 
 _MARKS = {"ok": "[green]ok[/]", "remark": "[yellow]remark[/]", "wrong": "[red]wrong[/]"}
@@ -20,9 +21,10 @@ _MARKS = {"ok": "[green]ok[/]", "remark": "[yellow]remark[/]", "wrong": "[red]wr
 async def doctor(*, json: bool = False) -> int:
     """Says what is wrong with the settings, the database and the fleet, and how to mend it.
 
-    It looks at the connection, versions, the role and its privileges, migrations, triggers, row level
-    security, what pools connections, clocks, the notification queue, bloat, and defaults of the database
-    that break something; it changes nothing. Exits 1 when something is wrong; remarks alone exit 0.
+    It looks at the connection, versions, the role and its privileges, migrations and what they made,
+    triggers, row level security, what pools connections, clocks, the notification queue, bloat, and defaults
+    of the database that break something; it changes nothing. Exits 1 when something is wrong; remarks alone
+    exit 0.
 
     Example: ``reactor doctor --json``
 
@@ -74,6 +76,7 @@ async def _examine_database(connection: Connection, chosen: Settings) -> list[Fi
     found += migrations
     if any(finding.level == "wrong" for finding in migrations):
         return found
+    found += await _guarded("objects", checks_objects.objects(connection))
     found += await _guarded("triggers", checks_schema.triggers(connection))
     found += await _guarded("isolation", checks_schema.isolation(connection))
     found += await _guarded("bloat", checks.bloat(connection))
@@ -87,9 +90,12 @@ async def _guarded(check: str, looking: Awaitable[Finding | list[Finding]]) -> l
         found = await looking
     except Exception as error:
         known = error if isinstance(error, ReactorError) else pool.explain(error, "")
-        if known is None:
-            raise
-        return [Finding(check, "wrong", f"cannot look: {known.message}", known.hint)]
+        if known is not None:
+            hint = (known.hint or "").removeprefix("run `reactor doctor`; ")  # which is what runs
+            return [Finding(check, "wrong", f"cannot look: {known.message}", hint or None)]
+        if isinstance(error, asyncpg.PostgresError):  # a table or a column is gone, say
+            return [Finding(check, "wrong", f"cannot look: {taken_apart(str(error))[0]}")]
+        raise
     return found if isinstance(found, list) else [found]
 
 

@@ -14,7 +14,7 @@ from reactor.cli.output import print_json
 from reactor.cli.session import session
 from reactor.cli.tenant_names import tenant_id
 from reactor.db import operations
-from reactor.errors import BadArgument
+from reactor.errors import BadArgument, taken_apart
 
 
 async def emit(
@@ -75,6 +75,16 @@ async def emit(
                 priority=priority,
                 dedup_key=dedup_key,
             )
+        except asyncpg.DataError as error:
+            if error.__cause__ is not None:  # an argument that never came to the server
+                raise
+            # JSON may hold what the server's jsonb does not: \u0000.
+            message, detail, _ = taken_apart(str(error))
+            raise BadArgument(
+                f"PostgreSQL cannot store the payload: {message}",
+                detail=detail,
+                hint="jsonb holds all that JSON does but \\u0000: leave that out",
+            ) from None
         except asyncpg.ProgramLimitExceededError:
             if dedup_key is None:
                 raise

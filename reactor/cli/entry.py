@@ -8,10 +8,10 @@ from functools import partial
 from importlib.metadata import version
 
 import anyio
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from reactor.cli import streams
-from reactor.cli.registry import COMMANDS
+from reactor.cli.registry import ALL, COMMANDS
 from reactor.errors import (
     ConnectError,
     MissingPrivilege,
@@ -37,7 +37,7 @@ def build(chosen: str | None = None) -> App:
         help="Event-driven automation for many tenants on PostgreSQL.",
         version=lambda: version("reactor"),
         help_format="markdown",
-        default_parameter=Parameter(negative=()),
+        default_parameter=ALL,
     )
     for command in COMMANDS:
         if command.name == chosen:
@@ -68,7 +68,9 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()  # what is still in the buffer may find no room either
     except CycloptsError as error:
         words = " ".join(("reactor", *error.command_chain)) if error.command_chain else "reactor"
-        return _complain(_said(error, words), f"see `{words} --help`", _USAGE)
+        # A container's health check knows 0 and 1; what 2 says is left open.
+        code = _FAILED if argv[:1] == ["health"] else _USAGE
+        return _complain(_said(error, words), f"see `{words} --help`", code)
     except ReactorError as error:
         return _complain(error.message, error.hint, error.exit_code, detail=error.detail)
     except KeyboardInterrupt:

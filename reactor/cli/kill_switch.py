@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from reactor.cli.arguments import group
 from reactor.cli.output import print_json, say
 from reactor.cli.session import session
+from reactor.cli.words import many
 from reactor.db import operations
 from reactor.db.pool import Connection
 
@@ -70,5 +71,5 @@ async def _tell(connection: Connection, *, json: bool) -> int:
         print(f"The kill switch is off: {tenants['enabled']:,} of {tenants['total']:,} tenants are served.")
     else:
         say(f"The kill switch is on: {gate['reason'] or 'it was never switched off'}.")
-        print(f"{parked:,} events are parked. `reactor kill-switch off` lets them go on.")
+        print(f"{many(parked, 'event')} parked. `reactor kill-switch off` lets what is parked go on.")
     return 0

@@ -4,6 +4,7 @@ import sys
 
 from reactor import settings
 from reactor.cli.output import print_json, print_rows, say
+from reactor.cli.words import many
 from reactor.db import migrate as migrations
 from reactor.db import pool
 from reactor.db.adoption import Obstacle
@@ -84,7 +85,7 @@ async def _apply(dsn: str, *, quiet: bool) -> Report:
 
 def _summary(report: Report) -> str:
     if report.applied:
-        return f"{len(report.applied)} files applied. {_UP_TO_DATE}"
+        return f"{many(len(report.applied), 'file')} applied. {_UP_TO_DATE}"
     if report.newer:
         return f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed."
     return _UP_TO_DATE

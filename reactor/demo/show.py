@@ -135,7 +135,9 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
             app=app,
             scene=Scene(
                 f"PostgreSQL {version} · {len(desks)} tenants · seed {options.seed}",
-                f"Ctrl-C ends it. For other commands: export REACTOR_DATABASE_URL='{_address(server)}'",
+                # On a line of its own: folded after the word export, it would export nothing.
+                "Ctrl-C ends it. For other commands, in another terminal:\n"
+                f"export REACTOR_DATABASE_URL='{_address(server)}'",
                 tracker,
             ),
             report=report,

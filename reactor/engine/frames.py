@@ -23,6 +23,7 @@ _LONGEST = 200
 
 _ENGINE = str(Path(__file__).parent)
 _LIBRARY = str(Path(__file__).parent.parent)
+_FITTING = str(Path(__file__).parent.parent / "events.py")
 _STANDARD = tuple(f"{sysconfig.get_path(name)}{sep}" for name in ("stdlib", "platstdlib"))
 _INSTALLED = re.compile(r"(.*[/\\](?:site|dist)-packages[/\\][^/\\]+)")
 
@@ -87,8 +88,11 @@ def _told(places: Iterable[_Place]) -> list[str]:
     known = [place for place in known if place[0] != _ENGINE]
     if not known:
         return []
-    # The first one that the engine called is the handler, or a middleware of its app.
-    own = [place for place in known if not place[0]] or [place for place in known if place[0] == known[0][0]]
+    own = [place for place in known if not place[0]]
+    # The first one that the engine called is the handler, or a middleware of its app; or it only compared the
+    # payload with its model, and no handler was called.
+    if not own and known[0][1].co_filename != _FITTING:
+        own = [place for place in known if place[0] == known[0][0]]
     return [_line(code, line) for _, code, line in own[-_FRAMES:]]
 
 

@@ -136,7 +136,7 @@ def make_mailer(url: str, sender: str) -> Mailer:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise EmailUrlError("it is not a URL; for example smtp://user:password@host:587") from error
+        raise EmailUrlError("it is not a URL") from error
     options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     name, address = parseaddr(sender)
     provider = _provider(parts.scheme, host, port, parts.username, parts.password, options)
@@ -163,11 +163,15 @@ def _provider(
     if scheme not in ("smtp", "smtps", "resend"):
         raise EmailUrlError("it must start with smtp://, smtps://, resend:// or console://")
     if not host:
-        raise EmailUrlError(f"it names no host; for example {scheme}://KEY@mail.example.com")
+        raise EmailUrlError("it names no host")
     known = _OPTIONS[scheme]
     if not options.keys() <= known:
-        # A misspelt one would be left out in silence, with the protection that it asks for.
-        raise EmailUrlError(f"it has an option that is not one of {scheme}://: {', '.join(sorted(known))}")
+        # A misspelt one would be left out in silence, with the protection that it asks for. It is not repeated
+        # in the error: what follows a question mark may be a piece of the password.
+        raise EmailUrlError(
+            f"it has an option that is not one of {scheme}://: {', '.join(sorted(known))}; "
+            "in a password write ? as %3F"
+        )
     if scheme == "resend":
         return _resend(host, port, unquote(username or ""), options.get("scheme", "https"))
     starttls = {"always": True, "never": False, None: None}.get(options.get("starttls"))
@@ -194,7 +198,7 @@ def _provider(
 
 def _resend(host: str, port: int | None, key: str, scheme: str) -> ResendProvider:
     if not key:
-        raise EmailUrlError("it holds no API key; resend://KEY@api.resend.com")
+        raise EmailUrlError("it holds no API key")
     if not re.fullmatch(r"[!-~]+", key):
         raise EmailUrlError("its API key holds what no header can: spaces, or letters outside of ASCII")
     if scheme not in ("https", "http"):

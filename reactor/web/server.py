@@ -32,7 +32,7 @@ def bind(settings: Settings) -> socket.socket | None:
         if "http_port" in settings.model_fields_set or "http_host" in settings.model_fields_set:
             raise SettingError(
                 f"REACTOR_HTTP_HOST and REACTOR_HTTP_PORT: {where} cannot be listened on: {error.strerror}",
-                hint="choose another port, or 0 for any free one",
+                hint="choose an address of this machine and a free port, or 0 for any free one",
             ) from None
         log.warning(
             names.HTTP_UNAVAILABLE,

@@ -1,6 +1,7 @@
 """The parts of the demo that can be looked at by themselves."""
 
 import asyncio
+import dataclasses
 import io
 import math
 from collections import deque
@@ -125,7 +126,7 @@ def scene(tenants: int = 12) -> Scene:
 
 def drawn(scene: Scene, width: int, height: int) -> list[str]:
     console = Console(width=width, height=height, record=True, file=io.StringIO())
-    console.print(render(scene, height))
+    console.print(render(scene, height, width))
     return console.export_text().rstrip().splitlines()
 
 
@@ -147,6 +148,20 @@ def test_the_screen_fits_a_small_terminal() -> None:
 
     assert len(lines) <= 24
     assert any("more tenants" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 99, 100, 120])
+def test_a_narrow_terminal_keeps_names_and_whole_numbers(width: int) -> None:
+    shown = scene(3)
+    shown.tenants = [dataclasses.replace(row, name=f"Harborline {row.name}") for row in shown.tenants]
+    lines = drawn(shown, width, 24)
+    text = " ".join(" ".join(lines).split())
+
+    assert all(len(line) <= width for line in lines)
+    assert len([line for line in lines if line.startswith(" Harborline")]) == 3
+    assert "dead 0" in text  # the last word on the health of the whole
+    assert "queued validated" in text
+    assert ("p99 ms" in text) is (width >= 80)
 
 
 def test_a_pipe_gets_one_line() -> None:

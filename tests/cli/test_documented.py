@@ -45,6 +45,15 @@ def test_every_command_and_option_is_on_the_page_and_every_command_has_an_exampl
             assert option in PAGE, f"{name} {option}"
 
 
+def test_help_shows_a_default_as_it_would_be_typed(help_of):
+    for command in COMMANDS:
+        text = help_of(command.name)
+        text += "".join(help_of(command.name, sub) for sub in subcommands(text))
+        shown = re.findall(r"\[default:\s+([^\]]*)\]", text)
+        assert not {word for word in shown if re.match(r"None|False|True|0:|\(", word)}, command.name
+    assert "[default: insert]" in help_of("watch")
+
+
 def test_no_option_on_the_page_is_made_up(help_of):
     known = {"--app"} | EVERYWHERE
     for command in COMMANDS:

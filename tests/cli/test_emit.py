@@ -66,6 +66,15 @@ def test_wrong_input_is_one_line_and_exits_2(cli, db, words, complaint):
     assert db.value("select count(*) from reactor.events") == 0
 
 
+@pytest.mark.parametrize("value", [r'"\u0000"', r'"\ud800"', "1e999999"])
+def test_json_that_the_server_cannot_store_is_wrong_input(cli, db, value):
+    said = cli("emit", db.tenant(), "x", f'{{"a": {value}}}')
+    assert said.code == 2
+    assert said.err.startswith("reactor: ")
+    assert "payload" in said.err.splitlines()[0]
+    assert "hint: " in said.err
+
+
 def test_a_tenant_that_does_not_exist_exits_2(cli):
     tenant = uuid4()
     said = cli("emit", tenant, "x")

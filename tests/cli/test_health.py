@@ -96,6 +96,13 @@ def test_whatever_is_wrong_it_exits_1(cli, trouble):
     assert "hunter2" not in said.out
 
 
+@pytest.mark.parametrize("words", [["--probe", "pulse"], ["--via", "ftp"], ["--quietly"], ["now"]])
+def test_a_check_that_is_written_wrongly_exits_1_as_well(cli, words):
+    said = cli("health", *words)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("reactor: ")
+
+
 def test_a_database_that_accepts_and_says_nothing_is_unhealthy(cli, monkeypatch):
     monkeypatch.setattr("reactor.cli.health._SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

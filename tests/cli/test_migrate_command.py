@@ -110,3 +110,9 @@ def test_a_migration_that_cannot_succeed_does_not_begin(capsys):
     assert any(line.startswith("  public.orders.tenant_id does not exist") for line in rest)
     code, out, _ = run(capsys, "--check", "--json")
     assert len(json.loads(out)["databases"][0]["pending"]) == len(sqlfiles.load())
+
+
+def test_one_file_is_one_file(cli, db, database_url):
+    db.run("delete from reactor.migrations where name = 'functions/settle'")
+    assert cli("run").err.splitlines()[-2].endswith("older than this program: functions/settle is pending")
+    assert cli("migrate", url=database_url).out == "1 file applied. The database is up to date.\n"

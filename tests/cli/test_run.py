@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from reactor.cli.run import load_app
 from reactor.errors import SettingError
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, as_role
 
 SHOP = """
 import asyncio
@@ -284,3 +285,37 @@ def test_run_exits_as_its_trouble_says(cli: Cli, empty_database_url, database_ur
     said = cli("run", url=empty_database_url)
     assert (said.code, "run `reactor migrate`" in said.err) == (3, True)
     assert cli("run", url=database_url, env={"REACTOR_BATCH_SIZE": "0"}).code == 2
+
+
+async def test_of_several_databases_each_line_says_which_it_is_about(
+    shop, conn, operator_url, operator, server, template
+):
+    name = server.create(template)
+    other = as_role(server.url(name), operator)
+    try:
+        settings = {"REACTOR_DATABASES": f"{operator_url},{other}"}
+        async with replica(shop, operator_url, "--app", "shop:app", **settings) as running:
+            async with asyncio.timeout(60):
+                while len(running.told("replica_started")) < 2:
+                    line = await running.process.stderr.readline()
+                    assert line, running.lines
+                    running.lines.append(line.decode())
+            assert await running.end(signal.SIGTERM) == 0
+        ends = {line["database"].rpartition(" ")[2] for line in running.told("replica_stopped")}
+        assert ends == {urlsplit(operator_url).path.removeprefix("/"), name}
+    finally:
+        server.drop(name)
+
+
+async def test_of_several_databases_the_one_that_cannot_be_served_is_named(
+    shop, operator_url, operator, server
+):
+    other = as_role(server.url("nobodys"), operator)
+    settings = {"REACTOR_DATABASES": f"{operator_url},{other}"}
+    async with replica(shop, operator_url, "--app", "shop:app", **settings) as running:
+        async with asyncio.timeout(60):
+            _, said = await running.process.communicate()
+        assert running.process.returncode == 3
+    [error] = [line for line in said.decode().splitlines() if line.startswith("reactor: ")]
+    assert "database nobodys: " in error
+    assert "does not exist" in error

@@ -57,6 +57,13 @@ def test_output_that_finds_no_room_is_said_in_one_line(shell, words):
     assert done.stderr == "reactor: the output cannot be written: No space left on device\n"
 
 
+def test_top_writes_every_look_into_a_pipe_and_ends_with_its_reader(shell):
+    done = shell(
+        "timeout 30 $R top --every 200ms | grep --max-count 3 'oldest ready  '; echo ${PIPESTATUS[0]}"
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["oldest", "oldest", "oldest", "0"]
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("words", ["status", "tenants list --json"])
 def test_a_stream_that_the_shell_closed_is_silent(shell, words, closed):

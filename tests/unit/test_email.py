@@ -285,6 +285,9 @@ def test_what_an_smtp_url_means(url, provider):
         "resend://sesame@api.te st",
         "resend://sesame%20open@api.test",
         "resend://sesame%C3%A9@api.test",
+        "smtp://u:sesame@mail.test?timeout=nan",
+        "smtp://u:open?sesame@mail.test",
+        "smtp://u:sesame@mail.test?starttls=",
     ],
 )
 def test_a_wrong_url_is_said_without_its_password(url):
@@ -293,10 +296,11 @@ def test_a_wrong_url_is_said_without_its_password(url):
     assert "sesame" not in str(wrong.value)
 
 
-async def test_a_wrong_provider_url_names_the_variable():
-    with pytest.raises(SettingError, match="REACTOR_EMAIL_URL"):
+async def test_a_wrong_provider_url_names_the_variable_and_what_to_write():
+    with pytest.raises(SettingError, match="REACTOR_EMAIL_URL is wrong: it holds no API key") as wrong:
         async with builtin_resources(Settings(email_url="resend://api.resend.com")):
             pass
+    assert "resend://KEY@api.resend.com" in wrong.value.hint
 
 
 def test_no_repr_shows_a_password():

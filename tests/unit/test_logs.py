@@ -69,6 +69,15 @@ def test_libraries_log_the_same_way(log_of):
     assert found["logger"] == "some.library"
 
 
+@pytest.mark.parametrize("library", ["uvicorn.error", "uvicorn.access", "httpx2"])
+def test_libraries_that_talk_of_every_step_are_heard_from_warnings_on(log_of, library):
+    def speak(_):
+        logging.getLogger(library).info("Started server process [%d]", 7)
+        logging.getLogger(library).warning("too many")
+
+    assert [orjson.loads(line)["event"] for line in log_of(speak)] == ["too many"]
+
+
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize(
     "speak",

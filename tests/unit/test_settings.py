@@ -93,10 +93,12 @@ def test_an_empty_variable_counts_as_absent(monkeypatch):
         ("REACTOR_POLL_SECONDS", "nan", "at most 3600"),
         ("REACTOR_NOTIFY", "sometimes", "'armed', 'always' or 'off'"),
         ("REACTOR_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
-        ("REACTOR_WEBHOOK_ALLOW_PRIVATE", "perhaps", "the default is False"),
+        ("REACTOR_WEBHOOK_ALLOW_PRIVATE", "perhaps", "write true or false; the default is false"),
+        ("REACTOR_EMAIL_FROM", "acme", "'acme' is not of that form | write name@example.com"),
         ("REACTOR_DATABASE_URL", "mysql://h/d", "postgresql://user:password@host:5432/database"),
         ("DATABASE_URL", "mysql://h/d", "postgresql://user:password@host:5432/database"),
         ("REACTOR_DATABASES", "postgres://a/b,http://c", "separated by commas"),
+        ("REACTOR_DATABASES", "postgres://a/b, postgres://c/d,postgres://a/b", "it names a database twice"),
         ("REACTOR_EMAIL_URL", "gopher://h", "smtp://"),
         ("REACTOR_DASHBOARD_TOKEN", "short", "at least 8 characters"),
     ],
@@ -160,6 +162,32 @@ def test_a_misspelt_setting_of_the_file_is_not_ignored_either(tmp_path):
         load()
     assert str(refused.value) == "REACTOR_CONCURENCY (in the file .env) is not a setting"
     assert refused.value.hint == "did you mean REACTOR_CONCURRENCY?"
+
+
+def test_an_override_that_is_no_setting_is_not_ignored():
+    with pytest.raises(SettingError) as refused:
+        load(concurency=4)
+    assert (str(refused.value), refused.value.hint) == (
+        "concurency is not a setting",
+        "did you mean concurrency?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("REACTOR_LOG_LEVEL error\n", 1),
+        ("A=1\n# a comment\nexport B\nREACTOR_EMAIL_URL: smtp://u:sesame@h\nC=2\n", 4),
+        ("A=1\nREACTOR_REPLICA='never closed\n", 2),
+    ],
+)
+def test_a_line_of_the_file_that_cannot_be_read_is_not_passed_over(tmp_path, caplog, text, line):
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(SettingError) as refused:
+        load()
+    assert str(refused.value) == f"the file .env cannot be read: line {line} is wrong"
+    assert "NAME=value" in refused.value.hint
+    assert not caplog.records  # the library says it too, in words of its own
 
 
 @pytest.mark.parametrize(

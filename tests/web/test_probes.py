@@ -95,7 +95,7 @@ async def ask(
     app = Starlette(routes=routes(lambda: [ready], listens=True, token=SecretStr(token) if token else None))
     transport = httpx2.ASGITransport(app=app, client=client)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x") as asked:
-        return await asked.get(path, headers={"Authorization": given} if given else {})
+        return await asked.get(path, headers={"Authorization": given.encode()} if given else {})
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,8 @@ async def ask(
         ("10.1.2.3", "ein-schlüssel", "Bearer ein-schlüssel".encode(), 200),
         ("10.1.2.3", "ein-schlüssel", "Bearer ein-schluessel", 401),
         ("10.1.2.3", None, b"Bearer \xff", 403),
+        # This machine, where the port is bound to :: for both families.
+        ("::ffff:127.0.0.1", None, "", 200),
     ],
 )
 async def test_metrics_are_for_this_machine_or_for_the_token(

@@ -166,8 +166,8 @@ def _provider(
         raise EmailUrlError("it names no host")
     known = _OPTIONS[scheme]
     if not options.keys() <= known:
-        # A misspelt one would be left out in silence, with the protection that it asks for. It is not repeated
-        # in the error: what follows a question mark may be a piece of the password.
+        # A misspelt one would be left out in silence, with the protection that it asks for. It is not
+        # repeated in the error: what follows a question mark may be a piece of the password.
         raise EmailUrlError(
             f"it has an option that is not one of {scheme}://: {', '.join(sorted(known))}; "
             "in a password write ? as %3F"

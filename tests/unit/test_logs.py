@@ -70,7 +70,10 @@ def test_libraries_log_the_same_way(log_of):
 
 
 @pytest.mark.parametrize("library", ["uvicorn.error", "uvicorn.access", "httpx2"])
-def test_libraries_that_talk_of_every_step_are_heard_from_warnings_on(log_of, library):
+def test_libraries_that_talk_of_every_step_are_heard_from_warnings_on(log_of, library, monkeypatch):
+    # A server that ran in this process before keeps its lines about requests to itself.
+    monkeypatch.setattr(logging.getLogger(library), "propagate", True)
+
     def speak(_):
         logging.getLogger(library).info("Started server process [%d]", 7)
         logging.getLogger(library).warning("too many")

@@ -95,7 +95,7 @@ async def ask(
     app = Starlette(routes=routes(lambda: [ready], listens=True, token=SecretStr(token) if token else None))
     transport = httpx2.ASGITransport(app=app, client=client)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x") as asked:
-        return await asked.get(path, headers={"Authorization": given.encode()} if given else {})
+        return await asked.get(path, headers={"Authorization": given} if given else {})
 
 
 @pytest.mark.parametrize(

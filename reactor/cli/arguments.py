@@ -1,5 +1,6 @@
 """What the commands' arguments have in common: groups, durations, ids of events, asking before doing."""
 
+import signal
 import sys
 from datetime import timedelta
 from typing import Annotated
@@ -77,5 +78,10 @@ def agreed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise BadArgument(question, hint="add --yes to go on without being asked")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    # The event loop makes of the first Ctrl-C a cancellation, which nobody sees who waits for a line.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -2,6 +2,10 @@
 
 import asyncio
 import io
+import os
+import pty
+import signal
+import subprocess
 import sys
 from uuid import uuid4
 
@@ -195,3 +199,29 @@ def test_numbers_of_a_payload_are_shown_as_they_are_stored(cli, db):
             out = cli(*argv, *more).out
             for number in ("99999999999999.99", "1.123456789012345678", "12345678901234567890123", "0.5"):
                 assert number in out
+
+
+def test_ctrl_c_at_the_question_ends_it_with_nothing_done(db, operator_url, clean):
+    tenant = db.tenant()
+    for _ in range(21):
+        db.die(tenant)
+    command = [sys.executable, "-m", "reactor", "dead", "replay", "--tenant", str(tenant)]
+    settings = os.environ | {"REACTOR_DATABASE_URL": operator_url}
+    settings["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=settings, start_new_session=True
+        ) as process:
+            try:
+                said = b""
+                while b"[y/N]" not in said:
+                    said += os.read(ours, 1000)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=20) == 130
+            finally:
+                process.kill()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert db.value("select count(*) from reactor.dead_events") == 21

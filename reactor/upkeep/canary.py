@@ -96,7 +96,8 @@ class Canary:
                 pause = self._every / _LOOKS
             else:
                 self._note(age, silence)
-                pause = self._every / _LOOKS if silence is not None else self._every - (age or 0.0)
+                # One from a time that the server's clock has not come to yet was not sent in the future.
+                pause = self._every / _LOOKS if silence is not None else self._every - max(0.0, age or 0.0)
             pause = max(pause, _SHORTEST, self._every / 10) * random.uniform(0.95, 1.0)
             if await self._heard.wait(pause):
                 await asyncio.sleep(_SETTLING)

@@ -6,6 +6,8 @@ create or replace function reactor.free_name(p_replica text, p_process text) ret
 language plpgsql security definer set search_path = ''
 as $$
 begin
+    -- The caller has more to say. One that is stopped before it does must not keep all others from starting.
+    perform set_config('idle_in_transaction_session_timeout', '5s', true);
     perform pg_advisory_xact_lock(hashtextextended('reactor.enlist', 0));
     if exists (
         select from reactor.replicas r

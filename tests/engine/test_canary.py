@@ -1,9 +1,13 @@
 """The canary goes the whole way, leaves nothing behind, and its silence is noticed."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from reactor import Context, Event, Reactor
+from reactor.db import calls
 from reactor.telemetry import metrics
 from tests.engine.conftest import World, until
 
@@ -158,3 +162,22 @@ async def test_an_application_that_keeps_all_runs_keeps_the_canarys_too(world: W
     async with world.running(Reactor(), canary_seconds=0.5):
         await world.until("select count(*) > 1 from reactor.history where event_type = 'reactor.canary'")
         await world.until(HEARD)
+
+
+async def test_a_clock_that_was_set_back_ends_no_replicas_looks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica is at the canary just now, and has not sent one since."""
+    looks = 0
+    looked_again = asyncio.Event()
+
+    async def tended(connection: calls.Connection, every: timedelta) -> tuple[float, None]:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            looked_again.set()
+        return -365 * 86400.0, None
+
+    monkeypatch.setattr(calls, "tend_canary", tended)
+    async with world.running(Reactor(), canary_seconds=1):
+        await asyncio.wait_for(looked_again.wait(), 10)

@@ -61,6 +61,18 @@ async def test_of_two_that_start_at_once_only_one_gets_the_name(world: World) ->
     assert "same" in names
 
 
+async def test_a_process_that_is_stopped_while_it_takes_its_name_keeps_no_other_from_starting(
+    world: World,
+) -> None:
+    async with pool.connected(world.url) as stopped:
+        await stopped.execute("begin")
+        assert await calls.free_name(stopped, "same", "stopped") == "same"
+        # The server ends it, sooner than the others' patience does.
+        async with world.running(simple(), replica="same"):
+            assert await world.conn.fetchval("select array_agg(replica) from reactor.replicas") == ["same"]
+        assert stopped.is_closed()
+
+
 async def test_a_name_is_free_again_when_its_process_has_drained_or_is_dead(world: World) -> None:
     for _ in range(2):
         async with world.running(simple(), replica="same"):

@@ -64,6 +64,48 @@ where t.typnamespace = ours.oid and t.typowner <> owner.oid and t.typelem = 0
                     and d.objid = t.oid and d.deptype = 'e')
 """
 
+# What default privileges of the migrating role gave to API roles in schema reactor, as the statements that
+# take it back. Meant for them are one function, and the columns that the dashboard's view counts by.
+_GIVEN_AWAY: LiteralString = """
+with api as (
+    select r.oid, r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
+    union all
+    select 0, 'public'
+), objects as (
+    select 'schema' as kind, n.nspname::text as name, n.nspacl as acl, 0::oid as relation
+    from pg_catalog.pg_namespace n where n.nspname = 'reactor'
+    union all
+    select case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::pg_catalog.regclass::text,
+        c.relacl, c.oid
+    from pg_catalog.pg_class c
+    where c.relnamespace = pg_catalog.to_regnamespace('reactor')
+        and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+    union all
+    select 'routine', p.oid::pg_catalog.regprocedure::text, p.proacl, 0
+    from pg_catalog.pg_proc p where p.pronamespace = pg_catalog.to_regnamespace('reactor')
+), given as (
+    select distinct o.kind, o.name, o.relation, a.oid as role, a.rolname
+    from objects o cross join lateral pg_catalog.aclexplode(o.acl) e join api a on a.oid = e.grantee
+    where o.kind in ('table', 'sequence') or a.rolname = 'anon'
+       or a.rolname = 'authenticated' and o.kind = 'routine' and o.name <> 'reactor.caller_tenant()'
+)
+(select s.statement
+from given g
+cross join lateral (
+    select 1 as step, pg_catalog.format('revoke all on %s %s from %I', g.kind, g.name, g.rolname) as statement
+    union all
+    -- Taken back with the table's.
+    select 2, pg_catalog.format('grant %s (%I) on %s to %I', e.privilege_type, c.attname, g.name, g.rolname)
+    from pg_catalog.pg_attribute c cross join lateral pg_catalog.aclexplode(c.attacl) e
+    where c.attrelid = g.relation and e.grantee = g.role and g.rolname = 'authenticated') s
+order by g.name, g.rolname, s.step)
+union all
+-- A function of theirs there could be taken for one of the engine's.
+select 'revoke create on schema reactor from authenticated'
+from objects o cross join lateral pg_catalog.aclexplode(o.acl) e join api a on a.oid = e.grantee
+where o.kind = 'schema' and e.privilege_type = 'CREATE' and a.rolname = 'authenticated'
+"""
+
 _REPLICAS_READ: LiteralString = """
 select exists (select from pg_catalog.pg_roles r where r.rolname = 'reactor')
    and not pg_catalog.has_table_privilege('reactor', 'reactor.migrations', 'select')
@@ -114,13 +156,15 @@ async def check_roles(connection: Connection) -> None:
 
 
 async def give_to_owner(connection: Connection) -> None:
-    """Makes reactor_owner, when it exists, the owner of all that is in schema reactor.
+    """Makes reactor_owner, when it exists, the owner of all that is in schema reactor, and the API's roles
+    no more than what is meant for them.
 
     Runs in the transaction of each file: a SECURITY DEFINER function is never seen by others while
-    it belongs to the superuser who migrates.
+    it belongs to the superuser who migrates, or while default privileges let everybody's users call it.
     """
-    for row in await connection.fetch(_FOREIGN):
-        await connection.execute(row["statement"])
+    for query in (_FOREIGN, _GIVEN_AWAY):
+        for row in await connection.fetch(query):
+            await connection.execute(row["statement"])
     if await connection.fetchval(_REPLICAS_READ):
         await connection.execute("grant usage on schema reactor to reactor")
         await connection.execute("grant select on reactor.migrations to reactor")

@@ -268,7 +268,8 @@ begin
         raise exception 'reactor.watch: the condition does not fit %: %', watch."table", sqlerrm
             using errcode = 'RX003', detail = coalesce(condition, '');
     end;
-    execute format('revoke all on function reactor.%I() from public', v_function);
+    -- Default privileges may name the API's roles: whoever may execute it could put it on a table of their own.
+    execute format('revoke all on function reactor.%I() from public, anon, authenticated', v_function);
 
     -- The same triggers on an empty copy, which is then written to without a row: what would break the
     -- application's writes later breaks here. The copy is the caller's, the function reactor_owner's.

@@ -69,6 +69,8 @@ where t.typnamespace = ours.oid and t.typowner <> owner.oid and t.typelem = 0
 _GIVEN_AWAY: LiteralString = """
 with api as (
     select r.oid, r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
+    union all
+    select 0, 'public'
 ), objects as (
     select 'schema' as kind, n.nspname::text as name, n.nspacl as acl, 0::oid as relation
     from pg_catalog.pg_namespace n where n.nspname = 'reactor'
@@ -84,8 +86,8 @@ with api as (
 ), given as (
     select distinct o.kind, o.name, o.relation, a.oid as role, a.rolname
     from objects o cross join lateral pg_catalog.aclexplode(o.acl) e join api a on a.oid = e.grantee
-    where a.rolname = 'anon' or o.kind not in ('schema', 'routine')
-       or o.kind = 'routine' and o.name <> 'reactor.caller_tenant()'
+    where o.kind in ('table', 'sequence') or a.rolname = 'anon'
+       or a.rolname = 'authenticated' and o.kind = 'routine' and o.name <> 'reactor.caller_tenant()'
 )
 (select s.statement
 from given g

@@ -10,8 +10,8 @@ from tests.sql import people
 
 # For all schemas, where a database's owner once said so.
 GENEROUS = """
-    alter default privileges grant all on tables to anon, authenticated;
-    alter default privileges grant all on sequences to anon, authenticated;
+    alter default privileges grant all on tables to public, anon, authenticated;
+    alter default privileges grant all on sequences to public, anon, authenticated;
     alter default privileges grant execute on functions to anon, authenticated;
     alter default privileges grant all on schemas to anon, authenticated;
 """
@@ -75,7 +75,7 @@ async def test_what_was_given_away_before_is_taken_back(
 ) -> None:
     migrate_database(empty_database_url)
     await conn.execute(
-        "grant all on all tables in schema reactor to anon, authenticated;"
+        "grant all on all tables in schema reactor to public, anon, authenticated;"
         "grant all on all sequences in schema reactor to anon, authenticated;"
         "grant all on all functions in schema reactor to anon, authenticated;"
         "grant all on schema reactor to anon, authenticated"

@@ -14,7 +14,8 @@ begin
         execute format('create table reactor.%I (like reactor.history including defaults including constraints)', v_name);
         execute format(
             'alter table reactor.history attach partition reactor.%I for values from (%L) to (%L)',
-            v_name, v_day::timestamp at time zone 'UTC', (v_day + 1)::timestamp at time zone 'UTC');
+            -- Written out, because in other date styles a zone is a few letters, which may be read as another zone's.
+            v_name, to_char(v_day, 'YYYY-MM-DD 00:00+00'), to_char(v_day + 1, 'YYYY-MM-DD 00:00+00'));
     end loop;
 end
 $$;

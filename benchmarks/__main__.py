@@ -52,7 +52,7 @@ async def drain(ring: Arena, contenders: list[str], options: argparse.Namespace,
 
 async def wakeup(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
     """Latency of an idle worker, and at 200 and 2,000 jobs a second, milliseconds."""
-    for label, jobs, pause in (("idle", 150, 0.1), ("200/s", 800, 0.005), ("2,000/s", 6_000, 0.0005)):
+    for label, jobs, pause in (("idle", 300, 0.1), ("200/s", 2_000, 0.005), ("2,000/s", 6_000, 0.0005)):
         for contender in contenders:
             if options.turn and contender in (*SLOW, "floor"):
                 continue

@@ -30,7 +30,7 @@ CONTENDERS: dict[str, str] = {
 }
 
 #: Below a few thousand jobs a second: they drain a quarter as many, and only in the first turn, so that a
-#: whole run ends within twenty minutes.
+#: whole run ends within half an hour.
 SLOW = ("chancy", "procrastinate")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -15,10 +14,10 @@ from anyio.abc import TaskStatus
 from pydantic import BaseModel
 
 from reactor import process
-from reactor.db.pool import describe_database
+from reactor.databases import start_each
 from reactor.engine.drain import AFTERWARDS
 from reactor.engine.outcome import ALERT_EVENT
-from reactor.errors import BadArgument, ReactorError
+from reactor.errors import BadArgument
 from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_duration
 from reactor.lifespans import Lifespan, check_lifespan, entered
 from reactor.replica import Replica
@@ -186,7 +185,7 @@ class Reactor:
         With ``serve_http``, probes and metrics answer on REACTOR_HTTP_HOST:REACTOR_HTTP_PORT.
 
         Raises SettingError, ConnectError or NotMigrated when it cannot start; afterwards nothing that the
-        database does ends it.
+        database does ends it. Of several databases one that cannot be reached is tried again until it can.
         """
         settings = settings or load()
         self._say_what_is_missing()
@@ -224,11 +223,7 @@ class Reactor:
                         )
                         group.start_soon(serve, listening, probes, name="http")
                     async with anyio.create_task_group() as running:
-                        for replica, dsn in zip(replicas, settings.dsns, strict=True):
-                            run = (
-                                replica.run if len(settings.dsns) == 1 else partial(_run_one_of, replica, dsn)
-                            )
-                            await running.start(run, name="replica")
+                        await start_each(running, replicas, settings.dsns)
                         task_status.started()
                     group.cancel_scope.cancel()
             except BaseExceptionGroup as errors:
@@ -289,18 +284,6 @@ class Reactor:
                 # Leases that are not given back by now run out.
                 scope.cancel()
                 return
-
-
-async def _run_one_of(replica: Replica, dsn: str, *, task_status: TaskStatus[None]) -> None:
-    """One of several: its log lines, and the error that ends it, say which database they are about."""
-    database = describe_database(dsn).removeprefix("the database server ")
-    # In the context of this task, which all tasks of the replica and its handlers inherit.
-    structlog.contextvars.bind_contextvars(database=database)
-    try:
-        await replica.run(task_status=task_status)
-    except ReactorError as error:
-        error.message = f"{database}: {error.message}"
-        raise
 
 
 def _name_of(function: Callable[..., Any]) -> str:

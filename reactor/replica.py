@@ -119,6 +119,16 @@ class Replica:
         self._drain_asked.set()
         self._hurry.set()
 
+    def put_off(self) -> None:
+        """Its database is away, and will be tried again: the process has started, and is not ready."""
+        self._look_at = lambda: Health(started=True, draining=self._drain_asked.is_set())
+
+    async def is_asked_to_drain(self, *, within: float) -> bool:
+        """Wait for that, so many seconds at most."""
+        with anyio.move_on_after(within):
+            await self._drain_asked.wait()
+        return self._drain_asked.is_set()
+
     @property
     def in_hand(self) -> list[dict[str, Any]]:
         """Which handlers run at this moment, for which events. May be asked by any thread."""
@@ -262,11 +272,7 @@ class Replica:
             ),
         )
         leader = Leader(
-            pool=own,
-            replica=self._name,
-            process=self._process,
-            lease=self._lease,
-            duties=self._duties.run,
+            pool=own, replica=self._name, process=self._process, lease=self._lease, duties=self._duties.run
         )
         async with anyio.create_task_group() as group:
             self._group = group

@@ -2,6 +2,7 @@
 
 APP_HANDLES_NOTHING = "app_handles_nothing"
 ALERTS_NOT_DELIVERED = "alerts_not_delivered"
+DATABASE_AWAY = "database_away"
 REPLICA_STARTED = "replica_started"
 REPLICA_RENAMED = "replica_renamed"
 REPLICA_DRAINING = "replica_draining"

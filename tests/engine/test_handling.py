@@ -500,37 +500,6 @@ def test_a_handler_must_be_async_and_registered_once() -> None:
             app.on("b", **wrong)
 
 
-async def test_several_databases_are_served_by_one_process(world: World, server: Any, template: str) -> None:
-    name = server.create(template)
-    url = server.url(name)
-    try:
-        app = Reactor()
-        seen: list[str] = []
-
-        @app.on("hello")
-        async def hello(event: Event[Any], ctx: Context) -> None:
-            seen.append(await ctx.db.fetchval("select current_database()"))
-
-        import asyncpg
-
-        other = await asyncpg.connect(url)
-        tenant = await world.tenant()
-        await world.emit(tenant, "hello")
-        there = await other.fetchval("insert into public.tenants (name) values ('x') returning id")
-        async with world.running(app, databases=f"{world.url},{url}"):
-            await other.execute("select reactor.emit($1, 'hello')", there)
-
-            async def both() -> bool:
-                return len(seen) == 2
-
-            await until(both)
-        await other.close()
-        assert name in seen
-        assert len(set(seen)) == 2
-    finally:
-        server.drop(name)
-
-
 async def test_a_bulk_insert_into_a_watched_table_is_drained(world: World) -> None:
     app = Reactor()
     seen = 0

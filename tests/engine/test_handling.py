@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from reactor import Context, Event, Reactor, Resources, Settings, builtin
 from reactor.errors import BadArgument
-from tests.engine.conftest import World, enter, enter_all, until
+from tests.engine.conftest import World, enter, enter_all
 
 
 class Invoice(BaseModel):

@@ -41,7 +41,9 @@ async def test_a_checkpoint_that_was_left_running_gives_the_next_handler_no_othe
         tenant = await world.tenant()
         await world.emit(tenant, "leaves")
         await world.emit(tenant, "next")
-    await world.drain(app, within=60)
+    # A try of the one that left it may be cut as well: then that one comes again, later.
+    while (await world.drain(app, within=60)).delayed:
+        await world.conn.execute("update reactor.events set available_at = reactor.now()")
     await asyncio.gather(*left.values(), return_exceptions=True)
     assert seen <= {("reactor_handler", 0), ("reactor_handler", 1)}
     assert await world.dead() == []

@@ -286,13 +286,13 @@ class Caller:
         """What a call of the handler is given; from here on the watchdog counts."""
         assert run.open_db is not None
         ctx = Context(
-            tenant_id=run.tenant_id,
-            run_id=run.run_id,
-            open_db=run.open_db,
-            handler=subscription.name,
-            events=events,
-            resources=self._resources,
-            checkpoint=run.checkpoint,
+            run.tenant_id,
+            run.run_id,
+            run.open_db,
+            subscription.name,
+            events,
+            self._resources,
+            run.checkpoint,
         )
         run.context = ctx
         run.handler = subscription.name

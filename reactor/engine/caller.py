@@ -121,7 +121,7 @@ class Caller:
                     returned: object = await subscription.function(event, ctx)
                     if returned is not None:
                         refuse_unawaited(f"handler {subscription.name}", returned)
-                    _refuse_open(scope, subscription)
+                    _refuse_loose_ends(scope, ctx)
                 finally:
                     _end(run, scope, ctx)
                 counted = ctx.take_counters()
@@ -277,7 +277,7 @@ class Caller:
                 returned: object = await subscription.function(argument, ctx)
                 if returned is not None:
                     refuse_unawaited(f"handler {subscription.name}", returned)
-            _refuse_open(scope, subscription)
+            _refuse_loose_ends(scope, ctx)
         finally:
             _end(run, scope, ctx)
         return ctx
@@ -337,12 +337,14 @@ class Caller:
         segment.counters = RunCounters()
 
 
-def _refuse_open(scope: Scope, subscription: Subscription) -> None:
+def _refuse_loose_ends(scope: Scope, ctx: Context) -> None:
+    """Raises when the handler returned in the middle of something."""
     if scope.depth:
         raise ScopeBroken(
-            f"handler {subscription.name} left {scope.depth} ctx.db.transaction() open",
+            f"handler {ctx.handler} left {scope.depth} ctx.db.transaction() open",
             hint="use it as `async with ctx.db.transaction():`",
         )
+    ctx.refuse_unawaited()
 
 
 def _end(run: Run, scope: Scope, ctx: Context) -> None:

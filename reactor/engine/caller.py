@@ -80,7 +80,7 @@ class Caller:
         while at < len(rows):
             before = at
             if not only_one and not self._handlers.middleware:
-                at = await self._stretch(run, scope, segment, rows, at, cuts=cuts, until=yields)
+                at = await self._stretch(run, scope, segment, rows, at, until=yields)
             if at == before:
                 at = await self._next(run, scope, segment, rows, at, solo=solo)
             if at == before:
@@ -96,7 +96,7 @@ class Caller:
         return at
 
     async def _stretch(
-        self, run: Run, scope: Scope, segment: Segment, rows: Rows, at: int, *, cuts: int, until: float
+        self, run: Run, scope: Scope, segment: Segment, rows: Rows, at: int, *, until: float
     ) -> int:
         """Handle events from ``at`` on while each is a plain one, as most are; how far that went.
 
@@ -134,7 +134,7 @@ class Caller:
                 done.append(row["id"])
             run.in_hand = 0
             now = clock()
-            if now > until or scope.marks >= MOST_SAVEPOINTS or self._cuts != cuts:
+            if now > until:
                 break
         return at
 

@@ -1,6 +1,7 @@
 """Most events are handled in a stretch; what is out of the ordinary about one is seen all the same."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -83,3 +84,29 @@ async def test_a_run_whose_lease_was_lost_calls_no_other_handler_though_this_one
     # The next holder of the lease handled all three.
     assert sorted(n for n, run in others) == [1, 2, 3]
     assert first not in {run for _, run in others}
+
+
+async def test_one_of_many_quick_ones_that_cannot_be_committed_is_found_one_by_one(world: World) -> None:
+    await world.conn.execute(
+        "create table public.pairs (tenant_id uuid not null, n int primary key, "
+        "other int references public.pairs deferrable initially deferred); "
+        "select reactor.protect('public.pairs')"
+    )
+    app = Reactor()
+    calls: Counter[int] = Counter()
+
+    @app.on("item", max_attempts=1)
+    async def item(event: Event[Any], ctx: Context) -> None:
+        n = event.payload["n"]
+        calls[n] += 1
+        # Only this one writes: the others are so quick that a stretch has it among them.
+        if n == 3:
+            await ctx.db.execute("insert into public.pairs values ($1, 3, 4)", ctx.tenant_id)
+
+    await world.flood(await world.tenant(), "item", 5)
+    await world.drain(app)
+    (dead,) = await world.dead()
+    assert dead["payload"] == {"n": 3}
+    assert "violates foreign key constraint" in dead["reason"]
+    # All together once, then each by itself.
+    assert calls == Counter({1: 2, 2: 2, 3: 2, 4: 2, 5: 2})

@@ -95,6 +95,8 @@ class Caller:
                     last = await self._settler.last_error(rows[at]["id"])
                 if plan is None and await self._is_handled_elsewhere(kind):
                     self._judge.elsewhere(segment, Event(rows[at]))
+                    # It would meet them again before whoever handles them can have the lease.
+                    run.capped = True
                     at += 1
                 else:
                     events, at = self._take(segment, plan, rows, at, solo=solo, last=last)

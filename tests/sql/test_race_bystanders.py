@@ -334,3 +334,33 @@ async def test_a_replay_meets_an_event_with_the_same_key_that_is_just_being_emit
     keys = await stage.admin.fetch("select dedup_key from reactor.events order by id")
     # The younger one has it.
     assert [row["dedup_key"] for row in keys] == [None, "other", "same"]
+
+
+async def test_a_lease_that_runs_out_while_its_run_settles_is_waited_for_by_nobody(stage: Stage) -> None:
+    tenant = await stage.tenant(events=3)
+    replica, other = await stage.replica(), await stage.replica()
+    rows = await replica.claim()
+    free = await stage.tenant(events=1)
+    # A settlement stands still between its acknowledgement and its fence.
+    await stage.admin.execute(
+        """
+        create function public.stand() returns trigger language plpgsql as $$ begin
+            perform pg_advisory_xact_lock_shared(42);
+            return null;
+        end $$;
+        create trigger stand after delete on reactor.events for each statement execute function public.stand()
+        """
+    )
+    await stage.admin.execute("select pg_advisory_lock(42)")
+    await replica.begin()
+    await replica.handle(rows[0])
+    settling = await stage.blocked(replica, replica.settle(rows))
+    await stage.clock.advance(timedelta(hours=1))
+    claimed = await asyncio.wait_for(other.claim(), 5)
+    await stage.admin.execute("select pg_advisory_unlock(42)")
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await asyncio.wait_for(settling, 5)
+    assert refused.value.sqlstate == "RX001"
+    assert {row["tenant_id"] for row in claimed} == {tenant, free}
+    # Its events are not to blame: the replica lives, and the handlers had ended.
+    assert await stage.admin.fetchval("select count(*) from reactor.events where interruptions = 0") == 4

@@ -364,3 +364,19 @@ async def test_a_lease_that_runs_out_while_its_run_settles_is_waited_for_by_nobo
     assert {row["tenant_id"] for row in claimed} == {tenant, free}
     # Its events are not to blame: the replica lives, and the handlers had ended.
     assert await stage.admin.fetchval("select count(*) from reactor.events where interruptions = 0") == 4
+
+
+async def test_a_leader_that_signs_off_while_its_term_is_held_keeps_nobody_from_going_to_sleep(
+    stage: Stage,
+) -> None:
+    leader, job, sleeper = [await stage.replica() for _ in range(3)]
+    for one in (leader, sleeper):
+        await calls.enlist(one.connection, one.name, patience=timedelta(hours=1), version="", info={"types": []})
+    term = await _lead(stage, leader.name)
+    await job.begin()
+    await job.connection.execute("select reactor.require_leader($1)", term)
+    signs_off = await stage.blocked(leader, calls.retire(leader.connection, leader.name))
+    await asyncio.wait_for(calls.arm(sleeper.connection, 2, armed=True), 5)
+    await job.commit()
+    await asyncio.wait_for(signs_off, 5)
+    assert await stage.admin.fetchval("select last_value from reactor.doorbell") == 1 | 1 << 2

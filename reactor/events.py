@@ -21,7 +21,7 @@ MAX_DEPTH = 16
 
 # Every number of up to 15 digits is the same again after it was a float; of a longer one that may not be so.
 _LONG = re.compile(r"\d[\d.]{15}")
-# Digits without a fraction are a token as well: looked at again from each of them, a long number takes minutes.
+# Digits without a fraction are a token too: looked at again from each of them, a long number takes a minute.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<fraction>-?\d+\.\d+(?:[eE][+-]?\d+)?)|\d+')
 
 

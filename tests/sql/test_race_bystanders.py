@@ -371,7 +371,9 @@ async def test_a_leader_that_signs_off_while_its_term_is_held_keeps_nobody_from_
 ) -> None:
     leader, job, sleeper = [await stage.replica() for _ in range(3)]
     for one in (leader, sleeper):
-        await calls.enlist(one.connection, one.name, patience=timedelta(hours=1), version="", info={"types": []})
+        await calls.enlist(
+            one.connection, one.name, patience=timedelta(hours=1), version="", info={"types": []}
+        )
     term = await _lead(stage, leader.name)
     await job.begin()
     await job.connection.execute("select reactor.require_leader($1)", term)

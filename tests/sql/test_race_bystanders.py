@@ -382,3 +382,29 @@ async def test_a_leader_that_signs_off_while_its_term_is_held_keeps_nobody_from_
     await job.commit()
     await asyncio.wait_for(signs_off, 5)
     assert await stage.admin.fetchval("select last_value from reactor.doorbell") == 1 | 1 << 2
+
+
+async def test_a_run_that_cannot_be_settled_is_nobodys_for_longer_each_time(stage: Stage) -> None:
+    tenant = await stage.tenant(events=1)
+    replica = await stage.replica()
+    pauses = []
+    for turn in range(12):
+        [row] = await replica.claim()
+        assert await calls.suspend(replica.connection, [tenant], [row["run_id"]], reason="x") == 1
+        assert await stage.admin.fetchval("select interruptions from reactor.events") == turn + 1
+        pause = await stage.admin.fetchval(
+            "select expires_at - locked_at from agent_tenant_locks where run_id is null"
+        )
+        pauses.append(pause)
+        if pause is not None:
+            assert await replica.claim() == []
+            assert await calls.next_deadline(stage.admin, timedelta(hours=1), []) <= pause
+            await stage.clock.advance(pause)
+    assert pauses[0] is None, "once is no reason to wait"
+    assert pauses[1:4] == [timedelta(seconds=0.1 * 2**n) for n in (1, 2, 3)]
+    assert pauses[-1] == timedelta(seconds=30)
+    # Of a run that was settled all the same nothing is left.
+    [row] = await replica.claim()
+    await replica.settle([row], scoped=False)
+    assert await calls.suspend(replica.connection, [tenant], [row["run_id"]], reason="x") == 0
+    assert await stage.holders() == {}

@@ -394,6 +394,23 @@ async def test_a_run_that_something_old_will_not_let_go_of_keeps_no_other_tables
     assert await conn.fetchval("select count(*) from agent_autonomous_runs") == 1
 
 
+async def test_what_was_left_alone_until_a_moment_that_the_server_will_not_come_to_soon_is_due(
+    conn: Connection,
+) -> None:
+    """Its clock was set back since."""
+    one = await tenant(conn)
+    await clock(conn, one)
+    await conn.execute(
+        "insert into reactor.set_aside select kind, now(), 'ffffffff-ffff-ffff-ffff-ffffffffffff', "
+        "now() + interval '2 days' from unnest('{clock,lease}'::text[]) as kind"
+    )
+    await conn.fetchval("select public.acquire_tenant_lock($1, 'gone')", one)
+    await conn.execute("update agent_tenant_locks set expires_at = now() - interval '1 second'")
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) == timedelta(0)
+    swept = await sweep(conn)
+    assert (swept.clocks, swept.leases) == (1, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["raise division_by_zero", "return new"])
 async def test_clocks_that_take_long_to_be_judged_keep_the_timer_from_nothing_else(

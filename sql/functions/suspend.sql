@@ -14,6 +14,7 @@ declare
     v_tenants uuid[];
     v_pauses interval[];
     v_count int;
+    v_now timestamptz;
 begin
     select array_agg(x.tenant_id), array_agg(x.pause) into v_tenants, v_pauses
     from (
@@ -27,14 +28,15 @@ begin
     v_count := reactor.abandon(p_tenants, p_runs, true, p_reason);
     -- None: they were settled all the same, or are another's by now.
     if v_count > 0 and v_tenants is not null then
+        v_now := reactor.now();
         insert into public.agent_tenant_locks (tenant_id, locked_at, expires_at, lock_holder)
-        select t.tenant_id, reactor.now(), reactor.now() + t.pause, 'nobody: the database refused to settle its events'
+        select t.tenant_id, v_now, v_now + t.pause, 'nobody: the database refused to settle its events'
         from unnest(v_tenants, v_pauses) as t (tenant_id, pause)
         -- Nobody who holds the tenant is waited for.
         where exists (select from public.tenants o where o.id = t.tenant_id for key share skip locked)
         order by t.tenant_id
         on conflict (tenant_id) do nothing;
-        perform reactor.ring_timer(reactor.now() + (select min(p.pause) from unnest(v_pauses) as p (pause)));
+        perform reactor.ring_timer(v_now + (select min(p.pause) from unnest(v_pauses) as p (pause)));
     end if;
     return v_count;
 end;

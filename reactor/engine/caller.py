@@ -161,6 +161,8 @@ class Caller:
                 last = await self._settler.last_error(row["id"])
             if plan is None and await self._is_handled_elsewhere(kind):
                 self._judge.elsewhere(segment, Event(row))
+                # It would meet them again before whoever handles them can have the lease.
+                run.capped = True
                 return at + 1
             events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
             if events and plan is not None:

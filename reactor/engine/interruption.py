@@ -120,6 +120,11 @@ def is_servers(error: asyncpg.PostgresError) -> bool:
     return state in _INFRASTRUCTURE or state.startswith(_CONNECTION_CLASS)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server works, and said no."""
+    return isinstance(error, asyncpg.PostgresError) and not is_servers(error)
+
+
 def say_unforeseen(log: FilteringBoundLogger, error: Exception, **facts: Any) -> None:
     """An error that nobody thought of, most likely of ours, with all that helps to find it."""
     try:

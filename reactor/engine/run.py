@@ -65,6 +65,7 @@ class Run:
     #: events of this turn that were tried already, while others waited for the slot
     taken: int = 0
     #: it ends with this segment: its turn is, or was, an event type of which only so many tenants are handled
+    #: here, or none
     capped: bool = False
     #: events that a checkpoint acknowledged
     acknowledged: set[int] = field(default_factory=set)

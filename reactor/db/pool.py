@@ -62,7 +62,7 @@ async def connect(
     while True:
         try:
             connection: Connection = await asyncpg.connect(url, **_options(name, pooler))
-            await init(connection)
+            await _init_soon(connection)
         except Exception as error:
             refused = explain(error, url)
             if refused is None:
@@ -127,7 +127,7 @@ async def create_pool(
         max_size=size,
         max_inactive_connection_lifetime=300,
         connect=connect_one,
-        init=init,
+        init=_init_soon,
         reset=_leave_as_it_is if keep_session else None,
     )
 
@@ -148,8 +148,9 @@ async def connect_first(
     if pooler != "auto":
         return connection, pooler
     try:
-        if not await is_pooled(connection):
-            return connection, "none"
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            if not await is_pooled(connection):
+                return connection, "none"
     except BaseException:
         connection.terminate()
         raise
@@ -186,6 +187,16 @@ async def init(connection: Connection) -> None:
         await connection.set_type_codec(
             kind, schema="pg_catalog", encoder=to_json, decoder=read_json, format="text"
         )
+
+
+async def _init_soon(connection: Connection) -> None:
+    """:func:`init`, of a server that may have fallen silent when it had let us in."""
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await init(connection)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def to_json(value: object, *, indented: bool = False) -> str:

@@ -105,7 +105,7 @@ async def test_without_any_of_them_nothing_starts(world: World, server: Any) -> 
 
 
 class Silence:
-    """A server that lets everybody in and says nothing; or that lets a client log in, and says nothing more."""
+    """A server that takes every connection and says nothing; or nothing more after the login."""
 
     def __init__(self, upstream: str | None = None) -> None:
         self._upstream = upstream
@@ -192,7 +192,7 @@ def _socket(server: Server) -> str:
     return f"{server.own.socket_dir}/.s.PGSQL.{server.own.tcp_port}"
 
 
-async def test_one_that_nobody_migrated_ends_the_process_when_the_others_have_finished_what_they_have(
+async def test_one_that_nobody_migrated_ends_the_process_and_the_others_drain_before(
     world: World, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, begun, refused = Reactor(), asyncio.Event(), asyncio.Event()

@@ -20,6 +20,7 @@ import asyncpg
 import orjson
 from pydantic import SecretStr
 
+from reactor.db.hosts import Hosts
 from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError, redact
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _BUSY = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
+    asyncpg.TargetServerAttributeNotMatched,
     OSError,
     asyncio.TimeoutError,
 )
@@ -57,11 +59,12 @@ async def connect(
     With ``pooler`` other than "none" no prepared statement outlives its call.
     """
     url = _plain(dsn)
+    hosts = Hosts(url)
     until = time.monotonic() + patience.total_seconds()
     wait = 0.1
     while True:
         try:
-            connection: Connection = await asyncpg.connect(url, **_options(name, pooler))
+            connection: Connection = await hosts.connect(url, **_options(name, pooler))
             await _init_soon(connection)
         except Exception as error:
             refused = explain(error, url)
@@ -112,13 +115,10 @@ async def create_pool(
     """
     if pooler == "auto":
         first, pooler = await connect_first(dsn, name=name, patience=patience)
-    opened = [first] if first is not None else []
+    opened, hosts = [first] if first is not None else [], Hosts(_plain(dsn))
 
-    async def connect_one(*args: Any, **options: Any) -> Connection:
-        if opened:
-            return opened.pop()
-        another: Connection = await asyncpg.connect(*args, **options)
-        return another
+    async def connect_one(*url: Any, **options: Any) -> Connection:
+        return opened.pop() if opened else await hosts.connect(*url, **options)
 
     return await asyncpg.create_pool(
         _plain(dsn),
@@ -283,6 +283,12 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
                 f"{where} has no connection left: {_first_line(error)}",
                 hint="raise max_connections, or lower REACTOR_CONCURRENCY",
             )
+        case asyncpg.TargetServerAttributeNotMatched():
+            wanted = parse_qs(urlsplit(_plain(dsn)).query).get("target_session_attrs", ["read-write"])[-1]
+            return ConnectError(
+                f"{where} answers, and is not {wanted}, as target_session_attrs of the URL wants it",
+                hint="is it a standby, or read-only for the moment?",
+            )
         case asyncpg.CannotConnectNowError():
             return ConnectError(f"{where} is not ready: {_first_line(error)}", hint="try again in a moment")
         case asyncpg.ClientConfigurationError() | ValueError():
@@ -325,7 +331,7 @@ def describe(dsn: str | SecretStr) -> str:
         if "," in several:
             for each in several.split(","):
                 _ = urlsplit(f"//{each}").port  # a wrong one may be a piece of the password
-            return f"the database servers {unquote(several)}"
+            return f"the database server {unquote(several)}"
         host = unquote(parts.hostname or "") or query.get("host", [""])[0]
         port = parts.port or query.get("port", [""])[0]
     except ValueError:

@@ -1,8 +1,7 @@
 """One process works for several databases, and one that is away holds up no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -15,6 +14,7 @@ from reactor.errors import ConnectError, NotMigrated
 from reactor.settings import Settings
 from tests.conftest import Server
 from tests.engine.conftest import World, enter, until
+from tests.engine.silence import Silence
 
 app = Reactor()
 seen: list[str] = []
@@ -102,48 +102,6 @@ async def test_without_any_of_them_nothing_starts(world: World, server: Any) -> 
     with pytest.raises(ConnectError, match=r"nowhere.*does not exist"):
         async with world.running(app, databases=f"{server.url('nowhere')},{server.url('neither')}"):
             pass
-
-
-class Silence:
-    """A server that takes every connection and says nothing; or nothing more after the login."""
-
-    def __init__(self, upstream: str | None = None) -> None:
-        self._upstream = upstream
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._over = asyncio.Event()
-        #: set when somebody is there who gets no answer
-        self.asked = asyncio.Event()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if self._upstream is not None:
-                theirs, upstream = await asyncio.open_unix_connection(self._upstream)
-                self._tasks.add(asyncio.create_task(_pump(reader, upstream)))
-                said = b""
-                while b"Z\x00\x00\x00\x05I" not in said:
-                    said += (more := await theirs.read(65536))
-                    writer.write(more)
-            self.asked.set()
-            await self._over.wait()
-        finally:
-            writer.close()
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        """Gives its URL."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        try:
-            yield f"postgresql://postgres@127.0.0.1:{server.sockets[0].getsockname()[1]}/x?sslmode=disable"
-        finally:
-            server.close()
-            self._over.set()
-            for task in self._tasks:
-                task.cancel()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(65536):
-        writer.write(chunk)
 
 
 @pytest.mark.parametrize("is_first", [True, False])

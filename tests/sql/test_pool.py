@@ -152,7 +152,7 @@ def test_secrets_are_cut_out_of_any_text(text, shown):
         ("postgresql://u@/x?host=%2Ftmp&port=5", "the database server /tmp:5"),
         ("postgresql://", "the database server"),
         ("postgresql://u:p@h:notaport/x", "the database server"),
-        ("postgresql://u:p,@a:5432,b:5433/x", "the database servers a:5432,b:5433"),
+        ("postgresql://u:p,@a:5432,b:5433/x", "the database server a:5432,b:5433"),
         ("postgresql://u:p@a:5432,b:notaport/x", "the database server"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from structlog.typing import FilteringBoundLogger
 
-from reactor.db.borrow import is_gone
+from reactor.db.borrow import is_gone, is_write_protected
 from reactor.engine.scope import Connection, Scope, ScopeUnavailable
 from reactor.errors import kind_of, text_of
 from reactor.telemetry import names
@@ -59,14 +59,7 @@ def cut_short(error: Exception, scope: Scope) -> bool:
 
 def _is_write_protected(error: BaseException, connection: Connection) -> bool:
     """Whether the server lets nobody write, as in a failover, rather than this transaction alone."""
-    if not isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return False
-    # The server tells each session of these two by itself whenever they change.
-    told = connection.get_settings()
-    return "on" in (
-        getattr(told, "default_transaction_read_only", "off"),
-        getattr(told, "in_hot_standby", "off"),
-    )
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and is_write_protected(connection)
 
 
 def is_servers(error: asyncpg.PostgresError) -> bool:

@@ -108,6 +108,8 @@ async def test_a_server_that_lets_nobody_write_interrupts_as_one_that_is_gone(wo
             assert is_infrastructure(refused.value, scope) == (setting == "on")
             assert cut_short(refused.value, scope) == (setting == "on")
             await scope.rollback()
+            # No later event meets a session that began when nobody could write.
+            assert handlers.get_idle_size() == (0 if setting == "on" else 1)
 
 
 async def test_an_event_that_is_dead_of_interruptions_says_what_the_last_one_was(world: World) -> None:

@@ -28,9 +28,9 @@ PATIENCE = 8.0
 #: in the middle of its own bookkeeping.
 LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-#: Refusals that may be about the defaults that the session began with: read-only transactions, row_security = off,
-#: a statement_timeout, an isolation level. Who sets such a default back reaches new sessions only, and a session
-#: that a failover left with the standby reads for as long as it lasts.
+#: Refusals that may be about the defaults that the session began with: read-only transactions, an isolation
+#: level, row_security = off, a statement_timeout. Who sets such a default back reaches new sessions only, and
+#: a session that a failover left with the standby reads for as long as it lasts.
 _OF_THE_SESSION = {"25006", "42501", "57014", "RX003"}
 
 

@@ -120,16 +120,26 @@ async def create_pool(
     async def connect_one(*url: Any, **options: Any) -> Connection:
         return opened.pop() if opened else await hosts.connect(*url, **options)
 
-    return await asyncpg.create_pool(
+    pool = await asyncpg.create_pool(
         _plain(dsn),
         **_options(name, pooler),
-        min_size=ready,
+        # With a number of connections to keep, the driver opens them anew by itself, and logs each failure of
+        # that with a traceback: in an outage this is said already, by everybody who needs one.
+        min_size=0,
         max_size=size,
         max_inactive_connection_lifetime=300,
         connect=connect_one,
         init=_init_soon,
         reset=_leave_as_it_is if keep_session else None,
     )
+    try:
+        connections = [await pool.acquire() for _ in range(ready)]
+        for connection in connections:
+            await pool.release(connection)
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool
 
 
 async def connect_first(

@@ -1,4 +1,4 @@
-"""Defaults that a person sets for a while reach new sessions only: a replica keeps none that began with them."""
+"""Defaults that a person sets for a while reach new sessions only: a replica keeps none of those."""
 
 from typing import Any
 

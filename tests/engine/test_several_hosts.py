@@ -55,10 +55,10 @@ async def test_one_that_is_gone_without_a_word_keeps_nobody_from_the_one_that_to
         dead = urlsplit(nowhere).netloc.rpartition("@")[2]
         assert server.own is not None
         url = f"postgresql://postgres:{server.own.password}@{dead},{_address(server)}/postgres"
-        async with await pool.create_pool(f"{url}?target_session_attrs=read-write", size=3) as clients:
-            async with clients.acquire() as one, clients.acquire() as two, clients.acquire() as three:
-                for connection in (one, two, three):
-                    assert await connection.fetchval("select 1") == 1
+        clients = await pool.create_pool(f"{url}?target_session_attrs=read-write", size=3)
+        async with clients, clients.acquire() as one, clients.acquire() as two, clients.acquire() as three:
+            for connection in (one, two, three):
+                assert await connection.fetchval("select 1") == 1
         # The first of all asked it, and the pool's first; then the one that answers is asked first.
         assert silence.count == 2
 

@@ -89,11 +89,10 @@ class Held:
         try:
             yield self._connection
         except BaseException as error:
-            refused = isinstance(error, asyncpg.PostgresError)
-            if refused and error.sqlstate not in _OF_THE_SESSION:
+            if isinstance(error, asyncpg.PostgresError) and error.sqlstate not in _OF_THE_SESSION:
                 raise
             cut(self._connection)
-            if refused or isinstance(error, TimeoutError):
+            if isinstance(error, asyncpg.PostgresError | TimeoutError):
                 await self._pool.expire_connections()
             await self.release()
             raise

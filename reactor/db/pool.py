@@ -21,6 +21,7 @@ import orjson
 from pydantic import SecretStr
 
 from reactor.db.hosts import Hosts
+from reactor.db.urls import for_driver, unreadable_file
 from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError, redact
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ async def connect(
 
     With ``pooler`` other than "none" no prepared statement outlives its call.
     """
-    url = _plain(dsn)
+    url = for_driver(_plain(dsn))
     hosts = Hosts(url)
     until = time.monotonic() + patience.total_seconds()
     wait = 0.1
@@ -115,13 +116,14 @@ async def create_pool(
     """
     if pooler == "auto":
         first, pooler = await connect_first(dsn, name=name, patience=patience)
-    opened, hosts = [first] if first is not None else [], Hosts(_plain(dsn))
+    url = for_driver(_plain(dsn))
+    opened, hosts = [first] if first is not None else [], Hosts(url)
 
-    async def connect_one(*url: Any, **options: Any) -> Connection:
-        return opened.pop() if opened else await hosts.connect(*url, **options)
+    async def connect_one(*given: Any, **options: Any) -> Connection:
+        return opened.pop() if opened else await hosts.connect(*given, **options)
 
     pool = await asyncpg.create_pool(
-        _plain(dsn),
+        url,
         **_options(name, pooler),
         # With a number of connections to keep, the driver opens them anew by itself, and logs each failure of
         # that with a traceback: in an outage this is said already, by everybody who needs one.
@@ -301,20 +303,33 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
             )
         case asyncpg.CannotConnectNowError():
             return ConnectError(f"{where} is not ready: {_first_line(error)}", hint="try again in a moment")
+        case ssl.SSLError():  # before ValueError, which one that is about a certificate is as well
+            return ConnectError(
+                f"{where}: TLS failed: {_first_line(error)}",
+                hint="sslrootcert in the URL names who signed the server's certificate, which has the host's "
+                "name as the URL has it; see sslmode"
+                if isinstance(error, ssl.SSLCertVerificationError)
+                else "see sslmode, sslrootcert, sslcert and sslkey in the URL",
+            )
         case asyncpg.ClientConfigurationError() | ValueError():
             return SettingError(
                 f"the database URL is wrong: {redact(_first_line(error))}",
-                hint="write it as postgresql://user:password@host:5432/database",
+                hint="add sslrootcert=/path/of/who/signed/it.crt"
+                if "root certificate" in str(error)
+                else "write it as postgresql://user:password@host:5432/database",
             )
-        case ssl.SSLError():
-            return ConnectError(f"{where}: TLS failed: {_first_line(error)}", hint="see sslmode in the URL")
         case asyncio.TimeoutError():
             return ConnectError(
                 f"{where} does not answer within {_CONNECT_SECONDS:.0f} s",
                 hint="check the host and the firewall",
             )
-        case ConnectionError() | OSError():
+        case ConnectionError() if "rejected SSL" in str(error):
             return ConnectError(
+                f"{where} has no TLS, which sslmode in the URL asks for",
+                hint="set ssl = on at the server; sslmode=prefer does without, where the network is trusted",
+            )
+        case ConnectionError() | OSError():
+            return unreadable_file(_plain(dsn)) or ConnectError(
                 f"{where} cannot be reached: {_first_line(error)}",
                 hint="is the server running, and are host and port in REACTOR_DATABASE_URL right?",
             )

@@ -202,6 +202,7 @@ class Replica:
 
         heartbeat: Heartbeat[Run] = Heartbeat(
             pool=own,
+            handlers=handlers,
             replica=self._name,
             process=self._process,
             lease=self._lease,

@@ -334,7 +334,12 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
                 hint="is the server running, and are host and port in REACTOR_DATABASE_URL right?",
             )
         case asyncpg.PostgresConnectionError() | asyncpg.ProtocolViolationError():
-            return ConnectError(f"{where} ended the connection: {_first_line(error)}")
+            return ConnectError(
+                f"{where} ended the connection: {_first_line(error)}",
+                hint="the pooler needs pool_mode = transaction, or session"
+                if "statement pooling" in str(error)
+                else None,
+            )
         case _:
             return None
 

@@ -26,7 +26,10 @@ class Interrupted(Exception):
     @classmethod
     def by(cls, error: BaseException) -> "Interrupted":
         """With what is known of why: of a session that ended the driver says what it can no longer do."""
-        ended = isinstance(error, asyncpg.InterfaceError)
+        if isinstance(error, cls):
+            return error
+        # Of one that ended in between two calls, or in the middle of the driver's own bookkeeping.
+        ended = isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
         return cls(
             "the handler's session was ended, by the server or on the way to it" if ended else text_of(error)
         )

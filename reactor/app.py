@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from pydantic import BaseModel
 
 from reactor import process
-from reactor.databases import start_each
+from reactor.databases import run_each
 from reactor.engine.drain import AFTERWARDS
 from reactor.engine.outcome import ALERT_EVENT
 from reactor.errors import BadArgument
@@ -222,9 +222,7 @@ class Reactor:
                             token=settings.dashboard_token,
                         )
                         group.start_soon(serve, listening, probes, name="http")
-                    async with anyio.create_task_group() as running:
-                        await start_each(running, replicas, settings.dsns)
-                        task_status.started()
+                    await run_each(replicas, settings.dsns, task_status=task_status)
                     group.cancel_scope.cancel()
             except BaseExceptionGroup as errors:
                 raise _first(errors) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 
 from reactor.db.pool import describe_database
 from reactor.errors import ConnectError, ReactorError
@@ -20,22 +20,45 @@ _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
 
-async def start_each(group: TaskGroup, replicas: Sequence[Replica], dsns: Sequence[str]) -> None:
-    """Returns when each replica has started, or is to be tried again later.
+async def run_each(
+    replicas: Sequence[Replica], dsns: Sequence[str], *, task_status: TaskStatus[None]
+) -> None:
+    """Until all are drained. They start side by side, so that one whose host says nothing keeps no other
+    waiting. Started: each replica has, or is to be tried again later.
 
     Raises ConnectError when the only database, or none of several, can be reached, and any other error that
-    keeps one from starting.
+    keeps one from starting. Those that work by then drain first: what they have in hand is not to blame.
     """
     if len(replicas) == 1:
-        await group.start(replicas[0].run, name="replica")
+        await replicas[0].run(task_status=task_status)
         return
-    away: list[ConnectError | None] = [
-        await group.start(_run_one_of, replica, dsn, name="replica")
-        for replica, dsn in zip(replicas, dsns, strict=True)
-    ]
-    errors = [error for error in away if error is not None]
-    if len(errors) == len(replicas):
-        raise errors[0]
+    refused: list[ReactorError] = []
+    away: dict[int, ConnectError] = {}
+
+    async def start(n: int) -> None:
+        try:
+            error = await running.start(_run_one_of, replicas[n], dsns[n], name="replica")
+        except ReactorError as wrong:
+            refuse(wrong)
+        else:
+            if error is not None:
+                away[n] = error
+
+    def refuse(error: ReactorError) -> None:
+        refused.append(error)
+        for replica in replicas:
+            replica.drain()
+
+    async with anyio.create_task_group() as running:
+        async with anyio.create_task_group() as starting:
+            for n in range(len(replicas)):
+                starting.start_soon(start, n, name="start")
+        if len(away) == len(replicas):
+            refuse(away[0])
+        elif not refused:
+            task_status.started()
+    if refused:
+        raise refused[0]
 
 
 async def _run_one_of(replica: Replica, dsn: str, *, task_status: TaskStatus[Any]) -> None:

@@ -22,11 +22,11 @@ import structlog
 from anyio.abc import TaskStatus
 
 from reactor.bell import Bell
-from reactor.db import calls, migrate
-from reactor.db.borrow import LOST, borrow, closing, warm
+from reactor.db import calls
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
-from reactor.db.pool import Pooler, connect_first, create_pool, explain
-from reactor.db.pool import describe as describe_server
+from reactor.db.borrow import borrow, warm
+from reactor.db.pool import Pooler
+from reactor.db.replica_pools import open_pools, refused
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
@@ -42,7 +42,6 @@ from reactor.engine.settler import Settler
 from reactor.engine.silence import Silence
 from reactor.engine.wakeup import Pace, poll_seconds
 from reactor.engine.watchdog import Watchdog
-from reactor.errors import ConnectError
 from reactor.handlers import HandlerSet, Job
 from reactor.health import Health
 from reactor.settings import Settings
@@ -91,6 +90,8 @@ class Replica:
         self._work_bell = Bell()
         self._timer_bell = Bell()
         self._drain_asked = asyncio.Event()
+        #: until it has its connections and its place in the fleet
+        self._start = anyio.CancelScope()
         self._hurry = asyncio.Event()
         #: whether a handler was cut short because somebody was in a hurry
         self.was_cut_short = False
@@ -112,11 +113,12 @@ class Replica:
     def drain(self) -> None:
         """Stop claiming, finish or hand over what is in flight, release, end. Returns at once."""
         self._drain_asked.set()
+        self._start.cancel()
 
     def hurry(self) -> None:
         """Drain as if its time were over: what is in flight is cut short and given back. Returns at once."""
         self.was_cut_short = self.was_cut_short or bool(self.in_hand)
-        self._drain_asked.set()
+        self.drain()
         self._hurry.set()
 
     def put_off(self) -> None:
@@ -135,39 +137,27 @@ class Replica:
         return [run.described for run in list(self._active()) if run.calling_since]
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Until drained. Raises ConnectError or NotMigrated when it cannot start at all."""
+        """Until drained, which cuts a start short. Raises ConnectError or NotMigrated when it cannot start at
+        all."""
         settings = self._settings
-        async with AsyncExitStack() as pools:
-            try:
-                files = migrate.expected()
-                first, pooler = await connect_first(self._dsn, name=self._name, pooler=settings.pooler)
-                own = await create_pool(
+        async with AsyncExitStack() as stack:
+            with anyio.CancelScope() as self._start, refused(self._dsn):
+                if self._drain_asked.is_set():
+                    self._start.cancel()
+                pools = await open_pools(
+                    stack,
                     self._dsn,
-                    size=_OWN_CONNECTIONS,
                     name=self._name,
-                    pooler=pooler,
-                    first=first,
-                    keep_session=True,  # our own calls leave nothing in it; after a job's it is cleaned
+                    pooler=settings.pooler,
+                    own=_OWN_CONNECTIONS,
+                    handlers=settings.pool_size or settings.concurrency,
                 )
-                await pools.enter_async_context(closing(own))
-                async with borrow(own) as connection:
-                    await migrate.check_migrated(connection, await files)
-                handlers = await create_pool(
-                    self._dsn,
-                    size=settings.pool_size or settings.concurrency,
-                    name=f"{self._name} handlers",
-                    pooler=pooler,
-                    keep_session=True,
-                    ready=0,
-                )
-                await pools.enter_async_context(closing(handlers))
-                await self._enlist(own)
-            except LOST as error:
-                raise explain(error, self._dsn) or ConnectError(
-                    f"{describe_server(self._dsn)} lets no replica in: {str(error) or type(error).__name__}",
-                    hint="is it a standby, or read-only for the moment?",
-                ) from error
-            await self._live(own, handlers, pooler, task_status)
+                await self._enlist(pools.own)
+            if self._start.cancelled_caught:
+                log.info(names.REPLICA_STOPPED, replica=self._name)
+                task_status.started()
+                return
+            await self._live(pools.own, pools.handlers, pools.pooler, task_status)
 
     async def _live(self, own: Pool, handlers: Pool, pooler: Pooler, status: TaskStatus[None]) -> None:
         settings = self._settings
@@ -212,6 +202,7 @@ class Replica:
 
         heartbeat: Heartbeat[Run] = Heartbeat(
             pool=own,
+            handlers=handlers,
             replica=self._name,
             process=self._process,
             lease=self._lease,

@@ -28,6 +28,11 @@ PATIENCE = 8.0
 #: in the middle of its own bookkeeping.
 LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
+#: Refusals that may be about the defaults that the session began with: read-only transactions, an isolation
+#: level, row_security = off, a statement_timeout. Who sets such a default back reaches new sessions only, and
+#: a session that a failover left with the standby reads for as long as it lasts.
+_OF_THE_SESSION = {"25006", "42501", "57014", "RX003"}
+
 
 @asynccontextmanager
 async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed]:
@@ -35,7 +40,10 @@ async def borrow(pool: Pool, within: float = PATIENCE) -> AsyncIterator[Borrowed
     connection: Borrowed = await pool.acquire(timeout=within)
     try:
         yield connection
-    except asyncpg.PostgresError:
+    except asyncpg.PostgresError as error:
+        if error.sqlstate in _OF_THE_SESSION:
+            cut(connection)
+            await pool.expire_connections()
         raise
     except TimeoutError:
         cut(connection)
@@ -80,11 +88,11 @@ class Held:
             self._connection = await self._pool.acquire(timeout=within)
         try:
             yield self._connection
-        except asyncpg.PostgresError:
-            raise
         except BaseException as error:
+            if isinstance(error, asyncpg.PostgresError) and error.sqlstate not in _OF_THE_SESSION:
+                raise
             cut(self._connection)
-            if isinstance(error, TimeoutError):
+            if isinstance(error, asyncpg.PostgresError | TimeoutError):
                 await self._pool.expire_connections()
             await self.release()
             raise
@@ -117,6 +125,16 @@ def cut(connection: Borrowed) -> None:
     """End it without a word. One that ended by itself is the pool's again, and objects to every call."""
     with suppress(asyncpg.InterfaceError):
         connection.terminate()
+
+
+def is_write_protected(connection: Borrowed) -> bool:
+    """Whether its server lets nobody write, or it began when that was so."""
+    # The server tells each session of these two by itself whenever they change.
+    told = connection.get_settings()
+    return "on" in (
+        getattr(told, "default_transaction_read_only", "off"),
+        getattr(told, "in_hot_standby", "off"),
+    )
 
 
 def is_gone(connection: Borrowed) -> bool:

@@ -20,6 +20,8 @@ import asyncpg
 import orjson
 from pydantic import SecretStr
 
+from reactor.db.hosts import Hosts
+from reactor.db.urls import for_driver, unreadable_file
 from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError, redact
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _BUSY = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
+    asyncpg.TargetServerAttributeNotMatched,
     OSError,
     asyncio.TimeoutError,
 )
@@ -56,13 +59,14 @@ async def connect(
 
     With ``pooler`` other than "none" no prepared statement outlives its call.
     """
-    url = _plain(dsn)
+    url = for_driver(_plain(dsn))
+    hosts = Hosts(url)
     until = time.monotonic() + patience.total_seconds()
     wait = 0.1
     while True:
         try:
-            connection: Connection = await asyncpg.connect(url, **_options(name, pooler))
-            await init(connection)
+            connection: Connection = await hosts.connect(url, **_options(name, pooler))
+            await _init_soon(connection)
         except Exception as error:
             refused = explain(error, url)
             if refused is None:
@@ -112,24 +116,32 @@ async def create_pool(
     """
     if pooler == "auto":
         first, pooler = await connect_first(dsn, name=name, patience=patience)
-    opened = [first] if first is not None else []
+    url = for_driver(_plain(dsn))
+    opened, hosts = [first] if first is not None else [], Hosts(url)
 
-    async def connect_one(*args: Any, **options: Any) -> Connection:
-        if opened:
-            return opened.pop()
-        another: Connection = await asyncpg.connect(*args, **options)
-        return another
+    async def connect_one(*given: Any, **options: Any) -> Connection:
+        return opened.pop() if opened else await hosts.connect(*given, **options)
 
-    return await asyncpg.create_pool(
-        _plain(dsn),
+    pool = await asyncpg.create_pool(
+        url,
         **_options(name, pooler),
-        min_size=ready,
+        # With a number of connections to keep, the driver opens them anew by itself, and logs each failure of
+        # that with a traceback: in an outage this is said already, by everybody who needs one.
+        min_size=0,
         max_size=size,
         max_inactive_connection_lifetime=300,
         connect=connect_one,
-        init=init,
+        init=_init_soon,
         reset=_leave_as_it_is if keep_session else None,
     )
+    try:
+        connections = [await pool.acquire() for _ in range(ready)]
+        for connection in connections:
+            await pool.release(connection)
+    except BaseException:
+        pool.terminate()
+        raise
+    return pool
 
 
 async def connect_first(
@@ -148,8 +160,9 @@ async def connect_first(
     if pooler != "auto":
         return connection, pooler
     try:
-        if not await is_pooled(connection):
-            return connection, "none"
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            if not await is_pooled(connection):
+                return connection, "none"
     except BaseException:
         connection.terminate()
         raise
@@ -186,6 +199,16 @@ async def init(connection: Connection) -> None:
         await connection.set_type_codec(
             kind, schema="pg_catalog", encoder=to_json, decoder=read_json, format="text"
         )
+
+
+async def _init_soon(connection: Connection) -> None:
+    """:func:`init`, of a server that may have fallen silent when it had let us in."""
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await init(connection)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def to_json(value: object, *, indented: bool = False) -> str:
@@ -272,27 +295,51 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
                 f"{where} has no connection left: {_first_line(error)}",
                 hint="raise max_connections, or lower REACTOR_CONCURRENCY",
             )
+        case asyncpg.TargetServerAttributeNotMatched():
+            wanted = parse_qs(urlsplit(_plain(dsn)).query).get("target_session_attrs", ["read-write"])[-1]
+            return ConnectError(
+                f"{where} answers, and is not {wanted}, as target_session_attrs of the URL wants it",
+                hint="is it a standby, or read-only for the moment?",
+            )
         case asyncpg.CannotConnectNowError():
             return ConnectError(f"{where} is not ready: {_first_line(error)}", hint="try again in a moment")
+        case ssl.SSLError():  # before ValueError, which one that is about a certificate is as well
+            return ConnectError(
+                f"{where}: TLS failed: {_first_line(error)}",
+                hint="sslrootcert in the URL names who signed the server's certificate, which has the host's "
+                "name as the URL has it; see sslmode"
+                if isinstance(error, ssl.SSLCertVerificationError)
+                else "see sslmode, sslrootcert, sslcert and sslkey in the URL",
+            )
         case asyncpg.ClientConfigurationError() | ValueError():
             return SettingError(
                 f"the database URL is wrong: {redact(_first_line(error))}",
-                hint="write it as postgresql://user:password@host:5432/database",
+                hint="add sslrootcert=/path/of/who/signed/it.crt"
+                if "root certificate" in str(error)
+                else "write it as postgresql://user:password@host:5432/database",
             )
-        case ssl.SSLError():
-            return ConnectError(f"{where}: TLS failed: {_first_line(error)}", hint="see sslmode in the URL")
         case asyncio.TimeoutError():
             return ConnectError(
                 f"{where} does not answer within {_CONNECT_SECONDS:.0f} s",
                 hint="check the host and the firewall",
             )
-        case ConnectionError() | OSError():
+        case ConnectionError() if "rejected SSL" in str(error):
             return ConnectError(
+                f"{where} has no TLS, which sslmode in the URL asks for",
+                hint="set ssl = on at the server; sslmode=prefer does without, where the network is trusted",
+            )
+        case ConnectionError() | OSError():
+            return unreadable_file(_plain(dsn)) or ConnectError(
                 f"{where} cannot be reached: {_first_line(error)}",
                 hint="is the server running, and are host and port in REACTOR_DATABASE_URL right?",
             )
         case asyncpg.PostgresConnectionError() | asyncpg.ProtocolViolationError():
-            return ConnectError(f"{where} ended the connection: {_first_line(error)}")
+            return ConnectError(
+                f"{where} ended the connection: {_first_line(error)}",
+                hint="the pooler needs pool_mode = transaction, or session"
+                if "statement pooling" in str(error)
+                else None,
+            )
         case _:
             return None
 
@@ -314,7 +361,7 @@ def describe(dsn: str | SecretStr) -> str:
         if "," in several:
             for each in several.split(","):
                 _ = urlsplit(f"//{each}").port  # a wrong one may be a piece of the password
-            return f"the database servers {unquote(several)}"
+            return f"the database server {unquote(several)}"
         host = unquote(parts.hostname or "") or query.get("host", [""])[0]
         port = parts.port or query.get("port", [""])[0]
     except ValueError:

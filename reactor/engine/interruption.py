@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from structlog.typing import FilteringBoundLogger
 
-from reactor.db.borrow import is_gone
+from reactor.db.borrow import is_gone, is_write_protected
 from reactor.engine.frames import traceback_of
 from reactor.engine.run import Run
 from reactor.engine.scope import Connection, Scope, ScopeUnavailable
@@ -28,7 +28,10 @@ class Interrupted(Exception):
     @classmethod
     def by(cls, error: BaseException) -> "Interrupted":
         """With what is known of why: of a session that ended the driver says what it can no longer do."""
-        ended = isinstance(error, asyncpg.InterfaceError)
+        if isinstance(error, cls):
+            return error
+        # Of one that ended in between two calls, or in the middle of the driver's own bookkeeping.
+        ended = isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
         return cls(
             "the handler's session was ended, by the server or on the way to it" if ended else text_of(error)
         )
@@ -104,14 +107,7 @@ def cut_short(error: Exception, scope: Scope) -> bool:
 
 def _is_write_protected(error: BaseException, connection: Connection) -> bool:
     """Whether the server lets nobody write, as in a failover, rather than this transaction alone."""
-    if not isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return False
-    # The server tells each session of these two by itself whenever they change.
-    told = connection.get_settings()
-    return "on" in (
-        getattr(told, "default_transaction_read_only", "off"),
-        getattr(told, "in_hot_standby", "off"),
-    )
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and is_write_protected(connection)
 
 
 def is_servers(error: asyncpg.PostgresError) -> bool:

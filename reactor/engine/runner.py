@@ -104,7 +104,7 @@ class Runner:
                 names.RUN_INTERRUPTED,
                 tenant_id=str(run.tenant_id),
                 run_id=str(run.run_id),
-                error=text_of(error),
+                error=text_of(Interrupted.by(error)),
             )
             await self._give_back(run, scope, error)
         except Exception as error:
@@ -139,7 +139,7 @@ class Runner:
         if untried:
             # Nothing was begun that they could have broken. Without a pause the next ones fare the same.
             self._no_connection()
-        told = text_of(error) or kind_of(error)
+        told = text_of(Interrupted.by(error)) or kind_of(error)
         await self._settler.abandon([run], interrupted=not untried, reason=told, refused=is_refusal(error))
 
     async def _go_through(self, run: Run, scope: Scope) -> None:

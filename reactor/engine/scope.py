@@ -15,7 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
-from reactor.db.borrow import LOST, PATIENCE, cut, give_back, is_gone
+from reactor.db.borrow import LOST, PATIENCE, cut, give_back, is_gone, is_write_protected
 from reactor.errors import ScopeBroken
 from reactor.events import Event
 
@@ -224,6 +224,11 @@ class Scope:
             self.broken = False
             await self._discard(connection)
             raise
+        if not is_gone(connection) and is_write_protected(connection):
+            # The next event would be interrupted by the same session, also when others may write again.
+            await self._pool.expire_connections()
+            await self._discard(connection)
+            return
         await give_back(self._pool, connection)
 
     async def commit(self) -> None:

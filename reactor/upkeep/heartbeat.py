@@ -54,6 +54,7 @@ class Heartbeat(Generic[R]):
         self,
         *,
         pool: Pool,
+        handlers: Pool,
         replica: str,
         process: str,
         lease: timedelta,
@@ -62,6 +63,7 @@ class Heartbeat(Generic[R]):
         enlist: Callable[[], Awaitable[None]],
     ) -> None:
         self._pool = pool
+        self._handlers = handlers
         self._replica = replica
         self._process = process
         self._lease = lease
@@ -98,7 +100,9 @@ class Heartbeat(Generic[R]):
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
             self.answered = False
             if isinstance(error, TimeoutError):
+                # All go the same way: the next handler would wait on one until that is given up as well.
                 await self._pool.expire_connections()
+                await self._handlers.expire_connections()
             return False
         self.answered = True
         self.peers = peers

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from reactor import Context, Event, Reactor
 from reactor.db import pool
-from reactor.engine.interruption import cut_short, is_infrastructure
+from reactor.engine.interruption import Interrupted, cut_short, is_infrastructure
 from reactor.engine.scope import Scope
 from reactor.telemetry import names
 from tests.engine.conftest import World, enter
@@ -108,6 +108,8 @@ async def test_a_server_that_lets_nobody_write_interrupts_as_one_that_is_gone(wo
             assert is_infrastructure(refused.value, scope) == (setting == "on")
             assert cut_short(refused.value, scope) == (setting == "on")
             await scope.rollback()
+            # No later event meets a session that began when nobody could write.
+            assert handlers.get_idle_size() == (0 if setting == "on" else 1)
 
 
 async def test_an_event_that_is_dead_of_interruptions_says_what_the_last_one_was(world: World) -> None:
@@ -150,3 +152,12 @@ async def test_a_session_that_ended_between_two_statements_is_named_as_the_reaso
         dead["reason"]
         == "interrupted once, last: the handler's session was ended, by the server or on the way to it"
     )
+
+
+@pytest.mark.parametrize("kind", [asyncpg.InterfaceError, asyncpg.InternalClientError])
+def test_what_the_driver_says_of_a_session_that_ended_is_no_reason_for_a_person(
+    kind: type[Exception],
+) -> None:
+    reason = Interrupted.by(kind("cannot switch to state 12; another operation (2) is in progress"))
+    assert str(reason) == "the handler's session was ended, by the server or on the way to it"
+    assert Interrupted.by(reason) is reason

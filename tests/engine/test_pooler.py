@@ -15,6 +15,8 @@ from reactor.cli.doctor import doctor
 from reactor.cli.migrate import migrate
 from reactor.db import pool
 from reactor.engine.listener import Listener
+from reactor.errors import ConnectError
+from reactor.settings import Settings
 from reactor.testing import running
 from tests.conftest import Server
 from tests.engine.conftest import World, enter, until
@@ -296,3 +298,12 @@ async def test_the_command_line_migrates_and_examines_through_a_transaction_pool
         assert "REACTOR_LISTEN_URL" in checks["notifications"]["mend"]
         monkeypatch.setenv("REACTOR_LISTEN_URL", empty_database_url)
         assert await doctor(json=True) == 0
+
+
+async def test_a_pooler_that_pools_statements_is_refused_with_what_it_needs(
+    server: Server, world: World
+) -> None:
+    async with pgbouncer(server, "statement") as port:
+        with pytest.raises(ConnectError, match="statement pooling") as refused:
+            await company().run(Settings(database_url=_through(port, world)), handle_signals=False)
+    assert "pool_mode = transaction" in (refused.value.hint or "")

@@ -4,12 +4,17 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import asyncpg
 import pytest
 
 from reactor import Context, Event, Reactor, databases
-from reactor.errors import ConnectError
-from tests.engine.conftest import World, until
+from reactor.db import pool
+from reactor.errors import ConnectError, NotMigrated
+from reactor.settings import Settings
+from tests.conftest import Server
+from tests.engine.conftest import World, enter, until
+from tests.engine.silence import Silence
 
 app = Reactor()
 seen: list[str] = []
@@ -97,3 +102,89 @@ async def test_without_any_of_them_nothing_starts(world: World, server: Any) -> 
     with pytest.raises(ConnectError, match=r"nowhere.*does not exist"):
         async with world.running(app, databases=f"{server.url('nowhere')},{server.url('neither')}"):
             pass
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_one_that_says_nothing_keeps_no_other_waiting_and_a_drain_not_at_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    monkeypatch.setattr(pool, "_CONNECT_SECONDS", 3600.0)
+    seen.clear()
+    silence = Silence()
+    async with silence.listening() as nowhere, asyncio.timeout(30), anyio.create_task_group() as group:
+        urls = [nowhere, world.url] if is_first else [world.url, nowhere]
+        settings = Settings(databases=",".join(urls), canary_seconds=0)
+        group.start_soon(lambda: app.run(settings, handle_signals=False))
+        await greet(world.url)
+        await handled_in(await world.conn.fetchval("select current_database()"))
+        await silence.asked.wait()
+        app.drain()
+
+
+@pytest.mark.parametrize("lets_in", [False, True], ids=["", "after the login"])
+async def test_a_drain_does_not_wait_for_the_only_one_that_says_nothing(
+    server: Server, world: World, monkeypatch: pytest.MonkeyPatch, lets_in: bool
+) -> None:
+    monkeypatch.setattr(pool, "_CONNECT_SECONDS", 3600.0)
+    silence = Silence(_socket(server) if lets_in else None)
+    async with silence.listening() as nowhere, asyncio.timeout(30), anyio.create_task_group() as group:
+        settings = Settings(database_url=nowhere.replace("/x?", "/postgres?"), canary_seconds=0)
+        group.start_soon(lambda: app.run(settings, handle_signals=False))
+        await silence.asked.wait()
+        app.drain()
+
+
+async def test_a_server_that_says_nothing_after_the_login_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_CONNECT_SECONDS", 0.5)
+    silence = Silence(_socket(server))
+    async with silence.listening() as nowhere, asyncio.timeout(30):
+        with pytest.raises(ConnectError, match="does not answer within"):
+            await app.run(Settings(database_url=nowhere.replace("/x?", "/postgres?")), handle_signals=False)
+
+
+def _socket(server: Server) -> str:
+    if server.own is None:
+        pytest.skip("needs the socket of a server of our own")
+    return f"{server.own.socket_dir}/.s.PGSQL.{server.own.tcp_port}"
+
+
+async def test_one_that_nobody_migrated_ends_the_process_and_the_others_drain_before(
+    world: World, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, begun, refused = Reactor(), asyncio.Event(), asyncio.Event()
+    check = pool.is_pooled
+    name = server.create()
+
+    @own.on("hello")
+    async def slow(event: Event[Any], ctx: Context) -> None:
+        begun.set()
+        await refused.wait()
+        await enter(event, ctx)
+
+    async def when_the_handler_has_begun(connection: pool.Connection) -> bool:
+        if await connection.fetchval("select current_database()") == name:
+            await begun.wait()
+            # The refusal comes within a few round trips of here, and the drain with it.
+            asyncio.get_running_loop().create_task(_set_when_draining(own, refused))
+        return await check(connection)
+
+    monkeypatch.setattr(pool, "is_pooled", when_the_handler_has_begun)
+    await greet(world.url)
+    try:
+        with pytest.raises(NotMigrated, match=f"database {name}"):
+            await own.run(
+                Settings(databases=f"{world.url},{server.url(name)}", canary_seconds=0), handle_signals=False
+            )
+    finally:
+        server.drop(name)
+    assert await world.notes() == ["hello"]
+    assert await world.count("reactor.events") == await world.count("public.agent_tenant_locks") == 0
+    assert await world.conn.fetchval("select max(interruptions) from reactor.history") == 0
+
+
+async def _set_when_draining(own: Reactor, refused: asyncio.Event) -> None:
+    while not any(replica.health.draining for replica in own.replicas):
+        await asyncio.sleep(0.01)
+    refused.set()

@@ -15,10 +15,12 @@ from reactor import Context, Event, Reactor
 from reactor.db import pool
 from reactor.engine.interruption import is_infrastructure
 from reactor.engine.listener import Listener
+from reactor.engine.run import Run
 from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.errors import ConnectError
 from reactor.settings import Settings
 from reactor.testing import running
+from reactor.upkeep.heartbeat import Heartbeat
 from reactor.upkeep.leader import Leader
 from tests.failure.proxy import Proxy
 
@@ -237,3 +239,33 @@ async def test_a_dead_leader_has_a_successor_before_the_leases_that_it_should_en
         assert left <= timedelta(seconds=longest)
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_heartbeat_that_hears_nothing_spares_the_next_handler_a_connection_that_is_as_silent(
+    proxy: Proxy, database_url: str
+) -> None:
+    url = through(proxy, database_url)
+    own = await pool.create_pool(url, size=1, keep_session=True)
+    handlers = await pool.create_pool(url, size=1, keep_session=True)
+
+    async def enlist() -> None:
+        raise AssertionError("nobody was retired")
+
+    heartbeat: Heartbeat[Run] = Heartbeat(
+        pool=own,
+        handlers=handlers,
+        replica="x",
+        process="y",
+        lease=timedelta(seconds=1),
+        runs=tuple,
+        lost=lambda _: None,
+        enlist=enlist,
+    )
+    try:
+        proxy.forget_open(close_upstream=True)
+        assert not await heartbeat.beat()
+        async with asyncio.timeout(10), handlers.acquire() as connection:
+            assert await connection.fetchval("select 1") == 1
+    finally:
+        own.terminate()
+        handlers.terminate()

@@ -5,6 +5,7 @@ import contextlib
 import socket
 from datetime import timedelta
 from decimal import Decimal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -152,7 +153,7 @@ def test_secrets_are_cut_out_of_any_text(text, shown):
         ("postgresql://u@/x?host=%2Ftmp&port=5", "the database server /tmp:5"),
         ("postgresql://", "the database server"),
         ("postgresql://u:p@h:notaport/x", "the database server"),
-        ("postgresql://u:p,@a:5432,b:5433/x", "the database servers a:5432,b:5433"),
+        ("postgresql://u:p,@a:5432,b:5433/x", "the database server a:5432,b:5433"),
         ("postgresql://u:p@a:5432,b:notaport/x", "the database server"),
     ],
 )
@@ -177,3 +178,18 @@ async def test_a_url_that_cannot_be_read_is_a_wrong_setting():
     with pytest.raises(SettingError) as caught:
         await pool.connect("postgresql://u:hunter2@h:notaport/x")
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+async def test_the_driver_writes_no_tracebacks_of_its_own_in_an_outage(database_url, server, caplog):
+    name = urlsplit(database_url).path.removeprefix("/")
+    own = await pool.create_pool(database_url, size=2)
+    server.admin(
+        f"alter database {name} with allow_connections false",
+        f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'",
+    )
+    for _ in range(5):
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            async with own.acquire() as connection:
+                await connection.execute("select 1")
+    own.terminate()
+    assert [record for record in caplog.records if record.name.startswith("asyncpg")] == []

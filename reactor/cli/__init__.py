@@ -17,8 +17,8 @@ def main() -> NoReturn:
 def _heed_sigterm() -> None:
     """In a container this is the first process, to which a signal that it has no handler for does nothing.
 
-    So a migration that waits for a lock would wait on until it is killed, and a replica that is stopped in its first
-    moments too. `reactor run` has a handler of its own later.
+    So a migration that waits for a lock would wait on until it is killed, and so would a replica that is
+    stopped in its first moments. `reactor run` has a handler of its own later.
     """
     if os.getpid() == 1:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))

@@ -81,8 +81,8 @@ ALERTS_ESCALATED = Counter(
     registry=REGISTRY,
 )
 
-# A series that comes into being with its first count has no increase for Prometheus: an alert about the first dead
-# event would not fire. So each whose label is known beforehand is there from the start, at 0.
+# A series that comes into being with its first count has no increase for Prometheus: an alert about the first
+# dead event would not fire. So each whose label is known beforehand is there from the start, at 0.
 for _counter, _values in (
     (EVENTS_SETTLED, ("handled", "retry", "dead", "discard")),
     (CLAIMS, ("yes", "no")),

@@ -54,8 +54,8 @@ async def test_a_migration_that_waits_ends_with_sigterm_also_as_the_first_proces
             async with asyncio.timeout(30):
                 async with pool.connected(empty_database_url, name="looking") as looking:
                     while not await looking.fetchval(
-                        "select count(*) > 0 from pg_stat_activity where application_name = 'reactor migrate' "
-                        "and datname = current_database() and query like '%pg_try_advisory_xact_lock%'"
+                        "select count(*) > 0 from pg_stat_activity where datname = current_database() "
+                        "and application_name = 'reactor migrate' and query like '%advisory_xact_lock%'"
                     ):
                         await asyncio.sleep(0.02)
                 inner = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())

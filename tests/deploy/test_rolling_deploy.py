@@ -92,12 +92,16 @@ class Pod:
 
     async def probe(self, name: str) -> int | None:
         """The status; None when nobody answers, or not in time."""
+        answer = await self.ask(name)
+        return None if answer is None else answer.status_code
+
+    async def ask(self, name: str) -> httpx2.Response | None:
         address = (await self.says("http_listening"))["address"].replace("0.0.0.0", "127.0.0.1")
         deployment = only(written(FOLDER / "base"), "Deployment")
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         path = container[f"{name}Probe"]["httpGet"]["path"]
         try:
-            return (await self._client.get(f"{address}{path}", timeout=1.0)).status_code
+            return await self._client.get(f"{address}{path}", timeout=1.0)
         except httpx2.TransportError:
             return None
 
@@ -242,7 +246,10 @@ async def test_a_rolling_deploy_loses_no_booking_and_handles_none_twice(rollout:
         await rollout.start()
         holder.send(signal.SIGTERM)
         await holder.says("replica_draining")
-        assert await holder.probe("readiness") == 503
+        answer = await holder.ask("readiness")
+        assert answer is not None
+        assert answer.status_code == 503
+        assert "draining" in answer.text
         assert await holder.probe("liveness") == 200
         assert await holder.probe("startup") == 200
         await rollout.goes_on()

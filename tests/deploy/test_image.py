@@ -21,10 +21,12 @@ VARIABLES = {variable(name) for name in Settings.model_fields}
 
 def test_what_the_image_installs_is_pinned_by_hash_and_fits_what_the_package_asks_for() -> None:
     versions = {}
-    for name, version, rest in re.findall(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=.+\n?)+)", PINNED, re.M):
+    for name, version, rest in re.findall(
+        r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=.+\n?)+)", PINNED, re.MULTILINE
+    ):
         versions[name] = Version(version)
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", rest)
-    assert len(versions) == len(re.findall(r"^[a-z]", PINNED, re.M)), "a line that is not pinned"
+    assert len(versions) == len(re.findall(r"^[a-z]", PINNED, re.MULTILINE)), "a line that is not pinned"
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for line in package["project"]["dependencies"]:
         asked = Requirement(line)
@@ -35,7 +37,9 @@ def test_what_the_image_installs_is_pinned_by_hash_and_fits_what_the_package_ask
 
 def test_the_build_is_given_what_the_dockerfile_copies_and_no_more() -> None:
     copied = {
-        path for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M) for path in line.split()[:-1]
+        path
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for path in line.split()[:-1]
     }
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]

@@ -77,5 +77,5 @@ async def _published(connection: Connection) -> list[Finding]:
             )
         ]
     # Its live events would be streamed a second time.
-    said = f"published ({', '.join(row['publications'])}), and so not rewritten where old snapshots slow it down"
-    return [Finding("outbox", "ok", said)]
+    names = ", ".join(row["publications"])
+    return [Finding("outbox", "ok", f"published ({names}), and so not rewritten where old snapshots slow it")]

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from reactor.web.health import routes
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("small", "production", "autoscaling", "supabase")
@@ -17,6 +19,17 @@ Document = dict[str, Any]
 
 def documents(text: str) -> list[Document]:
     return [document for document in yaml.safe_load_all(text) if document]
+
+
+#: The alerts that Prometheus is given, by name, and the paths that a replica answers.
+ALERTS: dict[str, Document] = {
+    rule["alert"]: rule
+    for group in documents(
+        (FOLDER / "components" / "prometheus-operator" / "prometheusrule.yaml").read_text()
+    )[0]["spec"]["groups"]
+    for rule in group["rules"]
+}
+PATHS = {route.path for route in routes(list, listens=True, token=None)}
 
 
 def written(kustomization: Path) -> Iterator[Document]:

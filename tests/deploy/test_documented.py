@@ -9,8 +9,7 @@ from reactor.cli.registry import COMMANDS
 from reactor.db import migrate, pool
 from tests import servers
 from tests.conftest import Server
-from tests.deploy.manifests import FOLDER, ROOT
-from tests.deploy.test_manifests import ALERTS, PATHS
+from tests.deploy.manifests import ALERTS, FOLDER, PATHS, ROOT
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 ROLES, SUPABASE = (

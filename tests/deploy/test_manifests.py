@@ -22,10 +22,11 @@ from reactor.cli.run import _LAST
 from reactor.engine.drain import AFTERWARDS
 from reactor.settings import Settings, variable
 from reactor.telemetry import metrics, names
-from reactor.web.health import routes
 from tests.deploy.manifests import (
+    ALERTS,
     FOLDER,
     OVERLAYS,
+    PATHS,
     ROOT,
     Document,
     documents,
@@ -37,7 +38,6 @@ from tests.deploy.manifests import (
 )
 
 VARIABLES = {variable(name) for name in Settings.model_fields}
-PATHS = {route.path for route in routes(list, listens=True, token=None)}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 #: Kinds that the cluster itself does not have.
 FOREIGN = {"PodMonitor", "PrometheusRule", "ScaledObject"}
@@ -295,10 +295,6 @@ def exposed() -> str:
     from prometheus_client import generate_latest
 
     return generate_latest(metrics.REGISTRY).decode()
-
-
-RULES = documents((FOLDER / "components" / "prometheus-operator" / "prometheusrule.yaml").read_text())[0]
-ALERTS = {rule["alert"]: rule for group in RULES["spec"]["groups"] for rule in group["rules"]}
 
 
 @pytest.mark.parametrize("alert", ALERTS)

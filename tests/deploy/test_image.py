@@ -66,6 +66,7 @@ def test_a_service_of_the_compose_file_names_what_exists(name: str) -> None:
     service = OURS[name]
     assert set(service["environment"]) <= VARIABLES
     assert service["command"][0] in {command.name for command in COMMANDS}
+    assert (ROOT / "deploy" / service["build"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     for published in service.get("ports", ()):

@@ -49,7 +49,10 @@ class Replica:
 
 @pytest.fixture
 async def replica(
-    server: Server, database_url: str, conn: pool.Connection, tmp_path: Path
+    server: Server,
+    database_url: str,
+    conn: pool.Connection,
+    tmp_path: Path,
 ) -> AsyncIterator[Replica]:
     if server.own is None:
         pytest.skip("the proxy stands before the socket of a server of our own")
@@ -66,8 +69,8 @@ async def replica(
             "REACTOR_DATABASE_URL": as_role(f"postgresql://127.0.0.1:{proxy.port}/{name}", "silent_replica"),
             "REACTOR_HTTP_PORT": "0",
             "REACTOR_DRAIN_SECONDS": "1",
-            "REACTOR_LEASE_SECONDS": "3",
             "REACTOR_LOG_FORMAT": "json",
+            "REACTOR_LEASE_SECONDS": "3",
         },
     )
     started = Replica(process, proxy)
@@ -87,6 +90,8 @@ async def replica(
 async def test_a_replica_whose_database_is_silent_ends_with_its_drain(replica: Replica) -> None:
     replica.proxy.black_hole = True
     replica.proxy.hold_open()
+    # By then its connections are given up, and others are on their way to nowhere.
+    await replica.says("heartbeat_failed", times=3)
     assert await replica.ends() == 0, replica.lines
     events = [line["event"] for line in replica.lines]
     assert "replica_stopped" in events

@@ -1,6 +1,6 @@
 """What a handler is given besides its event."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ import structlog
 from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
+from reactor.asked import Asked
 from reactor.errors import ReactorError
 from reactor.events import Event
 
@@ -127,6 +128,7 @@ class Context:
     """
 
     __slots__ = (
+        "_asked",
         "_checkpoint",
         "_db",
         "_failures",
@@ -142,16 +144,16 @@ class Context:
 
     def __init__(
         self,
-        *,
         tenant_id: UUID,
         run_id: UUID,
-        open_db: Callable[[str], TenantDb],
+        open_db: Callable[[str, Asked], TenantDb],
         handler: str = "",
         events: Sequence[Event[Any]] = (),
         resources: Any = None,
-        checkpoint: Callable[["Context"], Awaitable[None]] | None = None,
+        checkpoint: Callable[["Context"], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        # One is made for every event, so whatever is not asked for is not made.
+        # One is made for every event, so whatever is not asked for is not made. Whoever makes many gives them
+        # in order: names would go through a dictionary, which costs more than all the rest.
         self.tenant_id = tenant_id
         self.run_id = run_id
         self.handler = handler
@@ -159,6 +161,7 @@ class Context:
         self.resources = resources
         self._open_db = open_db
         self._checkpoint = checkpoint
+        self._asked: Asked | None = None
         self._db: TenantDb | None = None
         self._run: RunCounters | None = None
         self._log: FilteringBoundLogger | None = None
@@ -168,7 +171,7 @@ class Context:
     def db(self) -> TenantDb:
         """The tenant's transaction."""
         if self._db is None:
-            self._db = self._open_db(self.handler)
+            self._db = self._open_db(self.handler, self._ask())
         return self._db
 
     @property
@@ -212,7 +215,7 @@ class Context:
             raise ReactorError("this context was made without an event, so it has no idempotency key")
         return str(self.events[0].event_id)
 
-    async def emit(
+    def emit(
         self,
         event_type: str,
         payload: Any = None,
@@ -221,24 +224,25 @@ class Context:
         delay: timedelta = timedelta(0),
         priority: int = 0,
         dedup_key: str | None = None,
-    ) -> int:
+    ) -> Coroutine[Any, Any, int]:
         """Emit an event for this tenant in this transaction; it happens if the acknowledgement does.
 
         Returns its id, or that of the unfinished event with the same ``dedup_key``.
         """
+        given = (subject_id, delay, priority, dedup_key)
+        return self._ask().note("ctx.emit()", self._emit(event_type, payload, *given))
+
+    async def _emit(self, event_type: str, payload: Any, *given: Any) -> int:
         emitted: int = await self.db.fetchval(
             "select reactor.emit($1, $2, $3::text::jsonb, $4, $5, $6, $7)",
             self.tenant_id,
             event_type,
             payload_json(payload),
-            subject_id,
-            delay,
-            priority,
-            dedup_key,
+            *given,
         )
         return emitted
 
-    async def checkpoint(self) -> None:
+    def checkpoint(self) -> Coroutine[Any, Any, None]:
         """Commit what was written so far, fenced, without acknowledging the event, or any of a batch.
 
         For an intent that must be on record before an effect outside the database. What follows is a
@@ -247,7 +251,17 @@ class Context:
         """
         if self._checkpoint is None:
             raise ReactorError("this context was made without an engine, so it has no checkpoint")
-        await self._checkpoint(self)
+        return self._ask().note("ctx.checkpoint()", self._checkpoint(self))
+
+    def _ask(self) -> Asked:
+        if self._asked is None:
+            self._asked = Asked()
+        return self._asked
+
+    def refuse_unawaited(self) -> None:
+        """Raises ReactorError when the handler returned without awaiting what it asked for here."""
+        if self._asked is not None:
+            self._asked.refuse_unawaited(f"handler {self.handler}")
 
     def fail(self, event: Event[Any], error: BaseException) -> None:
         """In a batch handler: this event failed, and the rest may commit.

@@ -72,6 +72,11 @@ class Plan:
             is_simple=len(subscriptions) == 1 and subscriptions[0].model is None,
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether that handler takes each event alone, and nothing of its app's is around it."""
+        return self.is_simple and self.subscriptions[0].batch is None and not self.subscriptions[0].layers
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

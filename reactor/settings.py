@@ -180,9 +180,7 @@ class Settings(BaseSettings):
     @field_validator("databases", mode="before")
     @classmethod
     def _split_databases(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return tuple(_apart(value)) if isinstance(value, str) else value
 
     @field_validator("log_level", "log_format", "notify", "pooler", mode="before")
     @classmethod
@@ -275,6 +273,19 @@ def _refuse_unreadable_lines(file: Path) -> None:
 def variable(name: str) -> str:
     """The variable of a field."""
     return PREFIX + name.upper()
+
+
+def _apart(urls: str) -> list[str]:
+    """URLs that commas separate. Each may have some of its own: between hosts, in its password, and in the
+    parameters behind a question mark."""
+    apart: list[str] = []
+    for part in urls.split(","):
+        so_far = apart[-1].partition("://")[2] if apart else "/"
+        if "://" in part or ("/" in so_far and "?" not in so_far):
+            apart.append(part.strip())
+        else:
+            apart[-1] += f",{part.strip()}"
+    return [url.rstrip(",") for url in apart if url]
 
 
 def _check_url(url: str, schemes: tuple[str, ...]) -> None:

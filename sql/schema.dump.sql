@@ -1008,6 +1008,14 @@ CREATE FUNCTION reactor.still_bell() RETURNS void
 
 ALTER FUNCTION reactor.still_bell() OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.suspend(p_tenants uuid[], p_runs uuid[], p_reason text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET lock_timeout TO '5s'
+    AS '…';
+
+ALTER FUNCTION reactor.suspend(p_tenants uuid[], p_runs uuid[], p_reason text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.sweep(p_term bigint, p_limit integer DEFAULT 1000) RETURNS TABLE(clocks integer, events integer, leases integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2476,6 +2484,9 @@ REVOKE ALL ON FUNCTION reactor.status() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.status() TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.still_bell() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION reactor.suspend(p_tenants uuid[], p_runs uuid[], p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.suspend(p_tenants uuid[], p_runs uuid[], p_reason text) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.sweep(p_term bigint, p_limit integer) TO reactor;

@@ -195,6 +195,19 @@ async def abandon(
     return released
 
 
+async def suspend(
+    connection: Connection, tenants: Sequence[UUID], runs: Sequence[UUID], *, reason: str | None
+) -> int:
+    released: int = await connection.fetchval(
+        "select reactor.suspend($1::text::uuid[], $2::text::uuid[], $3)",
+        _array(tenants),
+        _array(runs),
+        reason,
+        timeout=PATIENCE,
+    )
+    return released
+
+
 async def beat(
     connection: Connection,
     replica: str,

@@ -1,26 +1,21 @@
 """Calls the handlers of a run's events, one after the other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
-from reactor.engine.frames import traceback_of
-from reactor.engine.interruption import (
-    Interrupted,
-    forget_cancellation,
-    is_cancelled,
-    is_current,
-    is_infrastructure,
-)
+from reactor.engine.fitting import fit_all, in_parts
+from reactor.engine.interruption import came_to, handlers_own
 from reactor.engine.judge import Judge
+from reactor.engine.middleware import through
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope, ScopeUnavailable
 from reactor.engine.scoped_db import ScopedDb
 from reactor.engine.settler import Settler
-from reactor.errors import Fenced, ReactorError, ScopeBroken, text_of
-from reactor.events import Event, fit
+from reactor.errors import Fenced, ScopeBroken, text_of
+from reactor.events import Event
 from reactor.handlers import HandlerSet, Plan, Subscription, refuse_unawaited
 
 MOST_SAVEPOINTS = 32
@@ -46,6 +41,10 @@ class Caller:
         self._settler = settler
         self._handlers = handlers
         self._plans = handlers.plans()
+        #: of these types an event that was not tried before needs nothing but a call of its handler
+        self._plain = {
+            kind: plan for kind, plan in self._plans.items() if plan.is_plain and kind not in caps.limits
+        }
         self._judge = judge
         self._caps = caps
         self._resources = resources
@@ -76,35 +75,16 @@ class Caller:
         began = clock()
         ends, yields = began + _LONGEST_SEGMENT, began + _LONGEST_STRETCH
         cuts, only_one = self._cuts, solo or self._is_draining()
-        max_interruptions = self._judge.max_interruptions
         run.segment = segment
         at = 0
         while at < len(rows):
-            kind = rows[at]["event_type"]
-            capped = kind in self._caps.limits
-            if capped:
-                run.capped = True
-                if solo:
-                    await self._caps.wait(kind)
-                elif not self._caps.take(kind):
-                    break
-            try:
-                plan = self._plans.get(kind)
-                last = ""
-                if rows[at]["interruptions"] >= max_interruptions:
-                    last = await self._settler.last_error(rows[at]["id"])
-                if plan is None and await self._is_handled_elsewhere(kind):
-                    self._judge.elsewhere(segment, Event(rows[at]))
-                    at += 1
-                else:
-                    events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
-                    if events and plan is not None:
-                        run.in_hand = len(events)
-                        await self._unit(run, scope, segment, plan, events)
-                        run.in_hand = 0
-            finally:
-                if capped:
-                    self._caps.give_back(kind)
+            before = at
+            if not only_one and not self._handlers.middleware:
+                at = await self._stretch(run, scope, segment, rows, at, until=yields)
+            if at == before:
+                at = await self._next(run, scope, segment, rows, at, solo=solo)
+            if at == before:
+                break
             if only_one or scope.marks >= MOST_SAVEPOINTS or self._cuts != cuts or (now := clock()) > ends:
                 break
             if now > yields:
@@ -114,6 +94,85 @@ class Caller:
                 if is_enough(at):
                     break
         return at
+
+    async def _stretch(
+        self, run: Run, scope: Scope, segment: Segment, rows: Rows, at: int, *, until: float
+    ) -> int:
+        """Handle events from ``at`` on while each is a plain one, as most are; how far that went.
+
+        What :meth:`_next` does with one, for many: the calls in between would cost more than most handlers.
+        """
+        clock, plain, done = self._clock, self._plain, segment.done
+        now = clock()
+        while at < len(rows):
+            row = rows[at]
+            plan = plain.get(row["event_type"])
+            if plan is None or row["attempts"] or row["interruptions"] or row["depth"]:
+                break
+            at += 1
+            run.in_hand = 1
+            subscription = plan.subscriptions[0]
+            event: Event[Any] = Event(row)
+            scope.enter(event, plan.limit)
+            ctx = self._begin(run, subscription, [event], now)
+            error: BaseException | None = None
+            try:
+                try:
+                    returned: object = await subscription.function(event, ctx)
+                    if returned is not None:
+                        refuse_unawaited(f"handler {subscription.name}", returned)
+                    _refuse_loose_ends(scope, ctx)
+                finally:
+                    _end(run, scope, ctx)
+                counted = ctx.take_counters()
+                failures = ctx.failures
+            except BaseException as caught:
+                error, counted, failures = handlers_own(caught, run, scope), None, {}
+            if error is not None or counted or failures or run.lost or run.timed_out:
+                await self._conclude(run, scope, segment, plan, [event], error, counted, failures)
+            else:
+                done.append(row["id"])
+            run.in_hand = 0
+            now = clock()
+            if now > until:
+                break
+        return at
+
+    async def _next(
+        self, run: Run, scope: Scope, segment: Segment, rows: Rows, at: int, *, solo: bool
+    ) -> int:
+        """Handle the event at ``at``, or the batch that begins there; where the next one begins.
+
+        That is the same place when as many tenants as its type may have are being handled.
+        """
+        row = rows[at]
+        kind = row["event_type"]
+        capped = kind in self._caps.limits
+        if capped:
+            run.capped = True
+            if solo:
+                await self._caps.wait(kind)
+            elif not self._caps.take(kind):
+                return at
+        try:
+            plan = self._plans.get(kind)
+            last = ""
+            if row["interruptions"] >= self._judge.max_interruptions:
+                last = await self._settler.last_error(row["id"])
+            if plan is None and await self._is_handled_elsewhere(kind):
+                self._judge.elsewhere(segment, Event(row))
+                # It would meet them again before whoever handles them can have the lease.
+                run.capped = True
+                return at + 1
+            events, at = self._take(segment, plan, rows, at, solo=solo, last=last)
+            if events and plan is not None:
+                run.in_hand = len(events)
+                await self._unit(run, scope, segment, plan, events)
+                run.in_hand = 0
+            return at
+        finally:
+            if capped:
+                self._caps.give_back(kind)
 
     def _take(
         self, segment: Segment, plan: Plan | None, rows: Rows, at: int, *, solo: bool, last: str
@@ -146,7 +205,6 @@ class Caller:
     ) -> None:
         """One event, or one batch: all handlers of its type, all or none."""
         error: BaseException | None = None
-        handler = ""
         counters: RunCounters | None = None
         failures: dict[int, BaseException] = {}
         subscriptions = plan.subscriptions
@@ -155,12 +213,11 @@ class Caller:
             calls: Iterable[tuple[Subscription, list[Event[Any]]]] = ((subscriptions[0], events),)
             if not plan.is_simple:
                 # All payloads first: an event that does not fit one of its handlers is shown to none.
-                events, fitted = self._fit(segment, subscriptions, events)
+                events, fitted = fit_all(self._judge, segment, subscriptions, events)
                 if not events:
                     return
-                calls = _in_parts(subscriptions, fitted)
+                calls = in_parts(subscriptions, fitted)
             for subscription, part in calls:
-                handler = subscription.name
                 ctx = await self._call(run, scope, subscription, part)
                 if counted := ctx.take_counters():
                     counters = counters or RunCounters()
@@ -170,37 +227,23 @@ class Caller:
             if failures and len(subscriptions) > 1:
                 # All handlers or none: what the others wrote for a failed event must not stay.
                 error = next(iter(failures.values()))
-        except asyncio.CancelledError as cancelled:
-            if not run.timed_out and (run.lost or is_cancelled()):
-                raise
-            # Nobody cancelled us: the handler awaited something that was cancelled.
-            error = ReactorError(f"handler {handler} awaited a task that was cancelled")
-            error.__traceback__ = traceback_of(cancelled)
-        except KeyboardInterrupt:
-            raise
         except BaseException as caught:
-            # Whatever class it is of, unless the coroutine is only closed, which is no raise of anybody's.
-            if not is_current(run.task):
-                raise
-            # Of a checkpoint, not of a handler that raises our error itself.
-            if isinstance(caught, Fenced) and run.lost:
-                raise
-            if is_infrastructure(caught, scope):
-                raise Interrupted.by(caught) from caught
-            error = caught
-        finally:
-            run.calling_since = 0.0
-        if run.lost:
-            # It went on although it was cancelled; nothing of it can be committed.
-            forget_cancellation()
-            raise Fenced("the lease was lost while the handler ran")
-        if run.timed_out:
-            # Also when the handler swallowed the cancellation and returned.
-            run.timed_out = False
-            forget_cancellation()
-            stood = traceback_of(error) if error is not None else None
-            error = TimeoutError(f"handler {handler} took longer than {run.limit:g} s")
-            error.__traceback__ = stood
+            error = handlers_own(caught, run, scope)
+        await self._conclude(run, scope, segment, plan, events, error, counters, failures)
+
+    async def _conclude(
+        self,
+        run: Run,
+        scope: Scope,
+        segment: Segment,
+        plan: Plan,
+        events: list[Event[Any]],
+        error: BaseException | None,
+        counters: RunCounters | None,
+        failures: dict[int, BaseException],
+    ) -> None:
+        """What the calls for these events came to: done, failed, or each once more alone."""
+        error = came_to(run, error)
         if error is None:
             if counters:
                 segment.counters.add(counters)
@@ -209,122 +252,56 @@ class Caller:
                 if failed is None:
                     segment.done.append(event.id)
                 else:
-                    self._judge.failed(segment, event, failed, subscriptions, handler)
+                    self._judge.failed(segment, event, failed, plan.subscriptions, run.handler)
             return
         await scope.undo()
         if len(events) == 1:
             error = failures.get(events[0].id, error)
-            self._judge.failed(segment, events[0], error, subscriptions, handler)
+            self._judge.failed(segment, events[0], error, plan.subscriptions, run.handler)
             return
         for event in events:
             if self._is_draining():
                 break
             await self._unit(run, scope, segment, plan, [event.untouched()])
 
-    def _fit(
-        self, segment: Segment, subscriptions: tuple[Subscription, ...], events: list[Event[Any]]
-    ) -> tuple[list[Event[Any]], list[list[Event[Any]]]]:
-        """The events that fit every handler's model, and for each handler the same with their payloads
-        as its model. Those that do not fit are noted."""
-        kept: list[Event[Any]] = []
-        fitted: list[list[Event[Any]]] = [[] for _ in subscriptions]
-        for event in events:
-            row = []
-            for subscription in subscriptions:
-                if subscription.model is None:
-                    row.append(event.untouched())
-                    continue
-                try:
-                    row.append(event.fitted(fit(subscription.model, event.raw_payload)))
-                except Exception as error:
-                    # A validator of the application's may raise anything, and only this event is to blame.
-                    self._judge.failed(segment, event, error, subscriptions, subscription.name)
-                    break
-            else:
-                kept.append(event)
-                for column, one in zip(fitted, row, strict=True):
-                    column.append(one)
-        return kept, fitted
-
     async def _call(
         self, run: Run, scope: Scope, subscription: Subscription, events: list[Event[Any]]
     ) -> Context:
         # The handler may take its list apart; what is acknowledged is decided by ours.
         events = list(events)
-        assert run.open_db is not None
-        ctx = Context(
-            tenant_id=run.tenant_id,
-            run_id=run.run_id,
-            open_db=run.open_db,
-            handler=subscription.name,
-            events=events,
-            resources=self._resources,
-            checkpoint=run.checkpoint,
-        )
         argument: Any = events if subscription.batch else events[0]
-        run.context = ctx
-        run.handler = subscription.name
-        run.event = events[0]
-        run.limit = subscription.seconds
-        run.calling_since = self._clock()
+        ctx = self._begin(run, subscription, events, self._clock())
         try:
-            if self._handlers.middleware or subscription.layers:
-                await self._through_middleware(subscription, argument, ctx)
+            layers = (*self._handlers.middleware, *subscription.layers)
+            if layers:
+                await through(layers, subscription, argument, ctx)
             else:
                 returned: object = await subscription.function(argument, ctx)
                 if returned is not None:
                     refuse_unawaited(f"handler {subscription.name}", returned)
-            if scope.depth:
-                raise ScopeBroken(
-                    f"handler {subscription.name} left {scope.depth} ctx.db.transaction() open",
-                    hint="use it as `async with ctx.db.transaction():`",
-                )
+            _refuse_loose_ends(scope, ctx)
         finally:
-            run.calling_since = 0.0
-            run.context = None
-            if scope.fencing:
-                # A task that was left behind is in the middle of a checkpoint: what it would commit is the
-                # next handler's, and the role is not a handler's.
-                scope.terminate()
-            db = ctx.used_db
-            if db is not None and isinstance(db, ScopedDb):
-                db.close()
+            _end(run, scope, ctx)
         return ctx
 
-    async def _through_middleware(self, subscription: Subscription, argument: Any, ctx: Context) -> None:
-        asked = 0
-
-        def next_of(step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-            async def begin() -> None:
-                nonlocal asked
-                asked -= 1
-                await step()
-
-            def call_next() -> Awaitable[None]:
-                nonlocal asked
-                asked += 1
-                return begin()
-
-            return call_next
-
-        async def innermost() -> None:
-            refuse_unawaited(f"handler {subscription.name}", await subscription.function(argument, ctx))
-
-        call: Callable[[], Awaitable[None]] = innermost
-        for layer in reversed((*self._handlers.middleware, *subscription.layers)):
-            following = next_of(call)
-
-            async def wrapped(layer: Any = layer, inner: Any = following) -> None:
-                name = getattr(layer, "__qualname__", repr(layer))
-                refuse_unawaited(f"middleware {name}", await layer(ctx.events, ctx, inner))
-
-            call = wrapped
-        await call()
-        if asked:
-            raise ReactorError(
-                f"a middleware did not await call_next(), so handler {subscription.name} was not called",
-                hint="write `await call_next()`, or leave it out to handle nothing",
-            )
+    def _begin(self, run: Run, subscription: Subscription, events: list[Event[Any]], now: float) -> Context:
+        """What a call of the handler is given; from here on the watchdog counts."""
+        assert run.open_db is not None
+        ctx = Context(
+            run.tenant_id,
+            run.run_id,
+            run.open_db,
+            subscription.name,
+            events,
+            self._resources,
+            run.checkpoint,
+        )
+        run.context = ctx
+        run.handler = subscription.name
+        run.event = events[0]
+        run.limit = subscription.seconds
+        run.calling_since = now
+        return ctx
 
     async def checkpoint(self, run: Run, ctx: Context) -> None:
         """Commit what the run wrote so far, and acknowledge what it handled before this event."""
@@ -362,6 +339,29 @@ class Caller:
         segment.counters = RunCounters()
 
 
+def _refuse_loose_ends(scope: Scope, ctx: Context) -> None:
+    """Raises when the handler returned in the middle of something."""
+    if scope.depth:
+        raise ScopeBroken(
+            f"handler {ctx.handler} left {scope.depth} ctx.db.transaction() open",
+            hint="use it as `async with ctx.db.transaction():`",
+        )
+    ctx.refuse_unawaited()
+
+
+def _end(run: Run, scope: Scope, ctx: Context) -> None:
+    """The handler's call is over, however it ended."""
+    run.calling_since = 0.0
+    run.context = None
+    if scope.fencing:
+        # A task that was left behind is in the middle of a checkpoint: what it would commit is the
+        # next handler's, and the role is not a handler's.
+        scope.terminate()
+    db = ctx.used_db
+    if db is not None and isinstance(db, ScopedDb):
+        db.close()
+
+
 def _check_at_work(run: Run, ctx: Context) -> None:
     if run.context is not ctx:
         # What it would commit is another handler's.
@@ -369,13 +369,3 @@ def _check_at_work(run: Run, ctx: Context) -> None:
             f"handler {ctx.handler} called ctx.checkpoint() after it returned",
             hint="await everything that the handler starts",
         )
-
-
-def _in_parts(
-    subscriptions: tuple[Subscription, ...], fitted: list[list[Event[Any]]]
-) -> Iterator[tuple[Subscription, list[Event[Any]]]]:
-    """The calls that each handler's events come to."""
-    for subscription, events in zip(subscriptions, fitted, strict=True):
-        size = subscription.batch or 1
-        for start in range(0, len(events), size):
-            yield subscription, events[start : start + size]

@@ -8,8 +8,10 @@ import asyncpg
 from structlog.typing import FilteringBoundLogger
 
 from reactor.db.borrow import is_gone
+from reactor.engine.frames import traceback_of
+from reactor.engine.run import Run
 from reactor.engine.scope import Connection, Scope, ScopeUnavailable
-from reactor.errors import kind_of, text_of
+from reactor.errors import Fenced, ReactorError, kind_of, text_of
 from reactor.telemetry import names
 
 # Of a statement of ours, these say that the server failed, or the way to it: admin_shutdown, crash_shutdown,
@@ -30,6 +32,49 @@ class Interrupted(Exception):
         return cls(
             "the handler's session was ended, by the server or on the way to it" if ended else text_of(error)
         )
+
+
+def handlers_own(caught: BaseException, run: Run, scope: Scope) -> BaseException:
+    """The error that a call of a handler ended with, as its events' failure.
+
+    Called where it was caught. What is nobody's fault is raised: as it is when the run was lost or the
+    replica stops, or as Interrupted.
+    """
+    if isinstance(caught, asyncio.CancelledError):
+        if not run.timed_out and (run.lost or is_cancelled()):
+            raise caught
+        # Nobody cancelled us: the handler awaited something that was cancelled.
+        error = ReactorError(f"handler {run.handler} awaited a task that was cancelled")
+        error.__traceback__ = traceback_of(caught)
+        return error
+    # Whatever class it is of, unless the coroutine is only closed, which is no raise of anybody's.
+    if isinstance(caught, KeyboardInterrupt) or not is_current(run.task):
+        raise caught
+    # Of a checkpoint, not of a handler that raises our error itself.
+    if isinstance(caught, Fenced) and run.lost:
+        raise caught
+    if is_infrastructure(caught, scope):
+        raise Interrupted.by(caught) from caught
+    return caught
+
+
+def came_to(run: Run, error: BaseException | None) -> BaseException | None:
+    """What a call of a handler came to now that it is over: no error, its own, or that it took too long.
+
+    Raises Fenced when the lease was lost meanwhile.
+    """
+    if run.lost:
+        # It went on although it was cancelled; nothing of it can be committed.
+        forget_cancellation()
+        raise Fenced("the lease was lost while the handler ran")
+    if run.timed_out:
+        # Also when the handler swallowed the cancellation and returned.
+        run.timed_out = False
+        forget_cancellation()
+        stood = traceback_of(error) if error is not None else None
+        error = TimeoutError(f"handler {run.handler} took longer than {run.limit:g} s")
+        error.__traceback__ = stood
+    return error
 
 
 def is_infrastructure(error: BaseException, scope: Scope) -> bool:
@@ -73,6 +118,11 @@ def is_servers(error: asyncpg.PostgresError) -> bool:
     """Whether this says that the server failed, or that the connection to it is lost."""
     state = error.sqlstate or ""
     return state in _INFRASTRUCTURE or state.startswith(_CONNECTION_CLASS)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server works, and said no."""
+    return isinstance(error, asyncpg.PostgresError) and not is_servers(error)
 
 
 def say_unforeseen(log: FilteringBoundLogger, error: Exception, **facts: Any) -> None:

@@ -1,7 +1,7 @@
 """One holding of a lease, as this replica sees it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from reactor.asked import Asked
 from reactor.context import Context, RunCounters, TenantDb
 from reactor.engine.outcome import Outcome
 from reactor.events import Event
@@ -64,14 +65,15 @@ class Run:
     #: events of this turn that were tried already, while others waited for the slot
     taken: int = 0
     #: it ends with this segment: its turn is, or was, an event type of which only so many tenants are handled
+    #: here, or none
     capped: bool = False
     #: events that a checkpoint acknowledged
     acknowledged: set[int] = field(default_factory=set)
     scope: "Scope | None" = None
     #: what is being handled, and what ``ctx.db`` and ``ctx.checkpoint()`` call
     segment: "Segment | None" = None
-    open_db: Callable[[str], TenantDb] | None = None
-    checkpoint: Callable[[Context], Awaitable[None]] | None = None
+    open_db: Callable[[str, Asked], TenantDb] | None = None
+    checkpoint: Callable[[Context], Coroutine[Any, Any, None]] | None = None
     #: a settlement that nobody waits for yet: the events that it will bring, and those that it settles
     coming: asyncio.Future[Rows] | None = None
     on_its_way: Rows = ()

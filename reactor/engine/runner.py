@@ -26,7 +26,13 @@ import structlog
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, borrow
 from reactor.engine.caller import MOST_SAVEPOINTS, Caller
-from reactor.engine.interruption import Interrupted, cut_short, forget_cancellation, say_unforeseen
+from reactor.engine.interruption import (
+    Interrupted,
+    cut_short,
+    forget_cancellation,
+    is_refusal,
+    say_unforeseen,
+)
 from reactor.engine.judge import Judge
 from reactor.engine.run import Limits, Rows, Run, Segment
 from reactor.engine.scope import NoConnection, Scope
@@ -133,7 +139,8 @@ class Runner:
         if untried:
             # Nothing was begun that they could have broken. Without a pause the next ones fare the same.
             self._no_connection()
-        await self._settler.abandon([run], interrupted=not untried, reason=text_of(error) or kind_of(error))
+        told = text_of(error) or kind_of(error)
+        await self._settler.abandon([run], interrupted=not untried, reason=told, refused=is_refusal(error))
 
     async def _go_through(self, run: Run, scope: Scope) -> None:
         """Handle and settle until there is nothing more for this turn."""

@@ -1,22 +1,26 @@
 """``ctx.db``: what a handler holds of its run's scope, for as long as it runs."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 import asyncpg
 
+from reactor.asked import Asked
 from reactor.engine.forbidden import forbidden_statement
 from reactor.engine.scope import Connection, Scope
 from reactor.errors import ScopeBroken
+
+T = TypeVar("T")
 
 
 class ScopedDb:
     """``ctx.db``: asyncpg's calls in the tenant's scope."""
 
-    __slots__ = ("_closed", "_handler", "_scope")
+    __slots__ = ("_asked", "_closed", "_handler", "_scope")
 
-    def __init__(self, scope: Scope, handler: str) -> None:
+    def __init__(self, scope: Scope, handler: str, asked: Asked) -> None:
         self._scope = scope
+        self._asked = asked
         self._handler = scope.handler = handler
         self._closed = False
 
@@ -50,32 +54,40 @@ class ScopedDb:
         self.check_open()
         return connection
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    def _ask(
+        self, name: str, query: str, step: Callable[[Connection], Awaitable[T]]
+    ) -> Coroutine[Any, Any, T]:
+        return self._asked.note(f"ctx.db.{name}()", self._carry_out(query, step))
+
+    async def _carry_out(self, query: str, step: Callable[[Connection], Awaitable[T]]) -> T:
         connection = await self._ready(query)
         with self._scope.asking():
-            return await connection.execute(query, *args, timeout=timeout)
+            return await step(connection)
 
-    async def executemany(
+    def execute(self, query: str, *args: Any, timeout: float | None = None) -> Coroutine[Any, Any, str]:
+        return self._ask("execute", query, lambda on: on.execute(query, *args, timeout=timeout))
+
+    def executemany(
         self, command: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None
-    ) -> None:
-        connection = await self._ready(command)
-        with self._scope.asking():
-            await connection.executemany(command, args, timeout=timeout)
+    ) -> Coroutine[Any, Any, None]:
+        return self._ask("executemany", command, lambda on: on.executemany(command, args, timeout=timeout))
 
-    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[asyncpg.Record]:
-        connection = await self._ready(query)
-        with self._scope.asking():
-            return await connection.fetch(query, *args, timeout=timeout)
+    def fetch(
+        self, query: str, *args: Any, timeout: float | None = None
+    ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
+        return self._ask("fetch", query, lambda on: on.fetch(query, *args, timeout=timeout))
 
-    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> asyncpg.Record | None:
-        connection = await self._ready(query)
-        with self._scope.asking():
-            return await connection.fetchrow(query, *args, timeout=timeout)
+    def fetchrow(
+        self, query: str, *args: Any, timeout: float | None = None
+    ) -> Coroutine[Any, Any, asyncpg.Record | None]:
+        return self._ask("fetchrow", query, lambda on: on.fetchrow(query, *args, timeout=timeout))
 
-    async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-        connection = await self._ready(query)
-        with self._scope.asking():
-            return await connection.fetchval(query, *args, column=column, timeout=timeout)
+    def fetchval(
+        self, query: str, *args: Any, column: int = 0, timeout: float | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        return self._ask(
+            "fetchval", query, lambda on: on.fetchval(query, *args, column=column, timeout=timeout)
+        )
 
     def transaction(self) -> "Savepoint":
         """A savepoint: what happens in the block is undone when it raises."""

@@ -14,14 +14,14 @@ from uuid import UUID
 
 import anyio
 import asyncpg
-import orjson
 import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Held, borrow
-from reactor.engine.interruption import is_servers, say_unforeseen
+from reactor.engine.interruption import is_refusal, is_servers, say_unforeseen
 from reactor.engine.run import Rows, Run, Segment, rows_by_run
 from reactor.engine.scope import Scope
+from reactor.engine.settlement import is_sayable, settlement
 from reactor.errors import Fenced, ScopeBroken, from_sqlstate, kind_of, storable, text_of
 from reactor.telemetry import metrics, names
 
@@ -143,7 +143,7 @@ class Settler:
             connection = await scope.leave_role()
             rows = await calls.settle(
                 connection,
-                _settlement([segment], [more]),
+                settlement([segment], [more]),
                 batch=batch or self._batch,
                 lease=self._lease,
                 gated=self._gated,
@@ -161,14 +161,17 @@ class Settler:
         """Commit what the handler wrote so far, fenced; of the segment, what came before is acknowledged."""
         try:
             connection = await scope.leave_role()
-            await calls.checkpoint(connection, _settlement([segment], [True]))
+            await calls.checkpoint(connection, settlement([segment], [True]))
         except asyncpg.PostgresError as error:
             raise _ours(error) or error from None
         await scope.commit()
         _count([segment])
 
-    async def abandon(self, runs: Sequence[Run], *, interrupted: bool, reason: str | None) -> None:
-        """Give leases back unsettled; tries until the server answers, or the lease or the drain is over."""
+    async def abandon(
+        self, runs: Sequence[Run], *, interrupted: bool, reason: str | None, refused: bool = False
+    ) -> None:
+        """Give leases back unsettled; tries until the server answers, or the lease or the drain is over.
+        ``refused``: their settlement was, and perhaps will be each time."""
         tenants = [run.tenant_id for run in runs]
         ids = [run.run_id for run in runs]
         reason = None if reason is None else storable(reason)
@@ -176,13 +179,16 @@ class Settler:
         while True:
             try:
                 async with borrow(self._pool) as connection:
-                    await calls.abandon(connection, tenants, ids, interrupted=interrupted, reason=reason)
+                    if refused:
+                        await calls.suspend(connection, tenants, ids, reason=reason)
+                    else:
+                        await calls.abandon(connection, tenants, ids, interrupted=interrupted, reason=reason)
             except LOST as error:
-                if isinstance(error, asyncpg.PostgresError) and not is_servers(error):
+                if is_refusal(error):
                     if len(runs) > 1:
                         # It is one of them, and the others must not bear it.
                         for run in runs:
-                            await self.abandon([run], interrupted=interrupted, reason=reason)
+                            await self.abandon([run], interrupted=interrupted, reason=reason, refused=refused)
                         return
                     until = min(until, asyncio.get_running_loop().time() + _REFUSED)
                 if asyncio.get_running_loop().time() + wait > min(until, self.until):
@@ -263,7 +269,7 @@ class Settler:
                 async with held.use() as connection:
                     rows = await calls.settle(
                         connection,
-                        _settlement(
+                        settlement(
                             [waiting.segment for waiting in group],
                             [waiting.more for waiting in group],
                             [row["id"] for waiting in group for row in waiting.ahead],
@@ -294,7 +300,7 @@ class Settler:
                 await self._fail(group, error)
                 return
             except Exception as error:
-                unsayable = [waiting for waiting in group if not _is_sayable(waiting)]
+                unsayable = [waiting for waiting in group if not is_sayable(waiting.segment)]
                 if not unsayable:
                     raise
                 # Nothing was sent, and the others must not bear it.
@@ -327,58 +333,13 @@ class Settler:
             log.warning(names.RUN_INTERRUPTED, runs=len(handed_over), error=text_of(error))
             # Whoever holds a row of theirs holds up giving them back as well: their leases run out.
             if not isinstance(error, asyncpg.LockNotAvailableError):
-                await self.abandon(handed_over, interrupted=True, reason=text_of(error) or kind_of(error))
+                told = text_of(error) or kind_of(error)
+                await self.abandon(handed_over, interrupted=True, reason=told, refused=is_refusal(error))
 
 
 def _weight(waiting: _Waiting) -> int:
     """Its events; where somebody waits for the next ones, as many as it takes."""
     return len(waiting.segment.done) if waiting.future is None else _ENOUGH
-
-
-def _settlement(segments: Sequence[Segment], more: list[bool], ahead: Sequence[int] = ()) -> calls.Settlement:
-    done: list[int] = []
-    verdicts = []
-    counts = []
-    for segment in segments:
-        done += segment.done
-        if segment.outcomes:
-            verdicts += [outcome.as_json() for outcome in segment.outcomes]
-        counters = segment.counters
-        failed = (
-            next((o.reason for o in segment.outcomes if o.is_failure), None) if segment.outcomes else None
-        )
-        if counters or failed:
-            counts.append(
-                {
-                    "run": segment.run.run_id,
-                    "planned": counters.planned,
-                    "executed": counters.executed,
-                    "blocked": counters.blocked,
-                    "emails_sent": counters.emails_sent,
-                    "cards_created": counters.cards_created,
-                    "phase": counters.phase,
-                    "error": failed,
-                }
-            )
-    return calls.Settlement(
-        tenants=[segment.run.tenant_id for segment in segments],
-        runs=[segment.run.run_id for segment in segments],
-        more=more,
-        done=done,
-        verdicts=verdicts,
-        counts=counts,
-        ahead=ahead,
-    )
-
-
-def _is_sayable(waiting: _Waiting) -> bool:
-    """Whether it can be written as JSON, which a settlement is sent as."""
-    said = _settlement([waiting.segment], [waiting.more])
-    try:
-        orjson.dumps([said.verdicts, said.counts], default=str)
-    except Exception:
-        return False
-    return True
 
 
 def _lost_runs(error: asyncpg.PostgresError) -> set[UUID]:

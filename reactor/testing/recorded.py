@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from reactor.asked import Asked
 from reactor.context import Context, TenantDb, payload_json
 from reactor.errors import BadArgument, ReactorError
 from reactor.events import Event
@@ -49,7 +50,7 @@ class RecordedContext(Context):
         resources: Any = None,
         handler: str = "",
     ) -> None:
-        def open_db(_handler: str) -> TenantDb:
+        def open_db(_handler: str, _asked: Asked) -> TenantDb:
             if db is None:
                 raise ReactorError(
                     "this context has no database",

@@ -1,9 +1,9 @@
 """Periodic jobs: each is run by the leader, once in the fleet, in a transaction that its term fences."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 from structlog.typing import FilteringBoundLogger
 
+from reactor.asked import Asked
 from reactor.context import payload_json
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
@@ -52,8 +53,9 @@ class JobContext:
     due_at: datetime
     resources: Any
     term: int
+    asked: Asked = field(default_factory=Asked, repr=False)
 
-    async def emit(
+    def emit(
         self,
         tenant_id: UUID,
         event_type: str,
@@ -63,17 +65,18 @@ class JobContext:
         delay: timedelta = timedelta(0),
         priority: int = 0,
         dedup_key: str | None = None,
-    ) -> int:
+    ) -> Coroutine[Any, Any, int]:
         """Emit an event for a tenant, in the job's transaction; returns its id."""
+        given = (subject_id, delay, priority, dedup_key)
+        return self.asked.note("ctx.emit()", self._emit(tenant_id, event_type, payload, *given))
+
+    async def _emit(self, tenant_id: UUID, event_type: str, payload: Any, *given: Any) -> int:
         emitted: int = await self.db.fetchval(
             "select reactor.emit($1, $2, $3::text::jsonb, $4, $5, $6, $7)",
             tenant_id,
             event_type,
             payload_json(payload),
-            subject_id,
-            delay,
-            priority,
-            dedup_key,
+            *given,
         )
         return emitted
 
@@ -165,6 +168,7 @@ class Schedule:
 
     async def _call(self, job: Job, ctx: JobContext) -> None:
         refuse_unawaited(f"job {job.name}", await job.function(ctx))
+        ctx.asked.refuse_unawaited(f"job {job.name}")
 
     async def _note_failure(self, job: Job, told: str) -> None:
         """Until it is accepted: a job that is not noted as ended would not be run again in this term.

@@ -13,11 +13,11 @@ declare
 begin
     update public.agent_autonomous_runs r
     set
-        actions_planned = least(r.actions_planned::bigint + coalesce(c.planned, 0), 2147483647)::int,
-        actions_executed = least(r.actions_executed::bigint + coalesce(c.executed, 0), 2147483647)::int,
-        actions_blocked = least(r.actions_blocked::bigint + coalesce(c.blocked, 0), 2147483647)::int,
-        emails_sent = least(r.emails_sent::bigint + coalesce(c.emails_sent, 0), 2147483647)::int,
-        cards_created = least(r.cards_created::bigint + coalesce(c.cards_created, 0), 2147483647)::int,
+        actions_planned = greatest(least(r.actions_planned::bigint + coalesce(c.planned, 0), 2147483647), -2147483648)::int,
+        actions_executed = greatest(least(r.actions_executed::bigint + coalesce(c.executed, 0), 2147483647), -2147483648)::int,
+        actions_blocked = greatest(least(r.actions_blocked::bigint + coalesce(c.blocked, 0), 2147483647), -2147483648)::int,
+        emails_sent = greatest(least(r.emails_sent::bigint + coalesce(c.emails_sent, 0), 2147483647), -2147483648)::int,
+        cards_created = greatest(least(r.cards_created::bigint + coalesce(c.cards_created, 0), 2147483647), -2147483648)::int,
         error_message = coalesce(c.error, r.error_message),
         phase = case
             when not c.ends or r.completed_at is not null then coalesce(c.phase, r.phase)
@@ -28,6 +28,8 @@ begin
         completed_at = case when c.ends then coalesce(r.completed_at, v_now) else r.completed_at end,
         duration_ms = case
             when not c.ends or r.completed_at is not null then r.duration_ms
+            -- It may have begun at any time: a tenant's users may write their own runs.
+            when not isfinite(r.started_at) then null
             else least(extract(epoch from greatest(v_now - r.started_at, interval '0')) * 1000, 2147483647)::int end
     from (
         select x.id, e.id is not null as ends, n.*

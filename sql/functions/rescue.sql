@@ -8,8 +8,10 @@
 -- tries events of several tenants. One with two such marks was the only one of its kind in the replica
 -- (see reactor.claim): it did it, an attempt failed.
 --
--- Rows that a settling transaction holds are skipped: that commit wins or loses by itself. So is a lease whose run
--- somebody updates in a transaction that goes on: a timer that waited for it would serve nobody meanwhile.
+-- Rows that a settling transaction holds are skipped: that commit wins or loses by itself. (An event that it has
+-- acknowledged and whose lease it has not come to is as it was: the settlement will be refused, and its handler lived.)
+-- So is a lease whose run somebody updates in a transaction that goes on: a timer that waited for it would serve nobody
+-- meanwhile.
 --
 -- A tenant's users may write their own lease and runs: a lease may name the run of another tenant, which is left as it
 -- is, and a run may have begun at any time.
@@ -76,11 +78,13 @@ begin
             then e.errors else e.errors - 0 end || jsonb_build_object(
             'at', reactor.now(), 'kind', 'killed', 'run_id', v_runs[array_position(v_tenants, e.tenant_id)],
             'error', 'the replica died while it handled this event alone') end
-    where e.id = any (v_alone);
+    where e.id = any (array(
+        select w.id from reactor.events w where w.id = any (v_alone) for update skip locked));
 
     update reactor.events e
     set interruptions = e.interruptions + 1
-    where e.id = any (v_group);
+    where e.id = any (array(
+        select w.id from reactor.events w where w.id = any (v_group) for update skip locked));
 
     update public.agent_autonomous_runs r
     set

@@ -9,12 +9,13 @@ as $$
 begin
     delete from reactor.replicas r
     where r.replica = p_replica and (p_process is null or r.info ->> 'process' is not distinct from p_process);
-    -- Not one by which a successor sleeps, that has its slot since it fell silent.
-    perform reactor.still_bell();
-    -- Events that came while it held their tenant's lease rang in vain.
-    perform reactor.ring();
+    -- Before the doorbell is taken: what the leader is at may hold this for long.
     update reactor.leadership l set expires_at = '-infinity'
     where l.leader = p_replica and not exists (select from reactor.replicas r where r.replica = p_replica);
+    -- Events that came while it held their tenant's lease rang in vain.
+    perform reactor.ring();
+    -- Not one by which a successor sleeps, that has its slot since it fell silent.
+    perform reactor.still_bell();
 end;
 $$;
 

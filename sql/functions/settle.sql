@@ -175,7 +175,9 @@ begin
         status = case when r.error_message is null then 'completed' else 'failed' end,
         phase = case when r.error_message is null then 'completed' else 'failed' end,
         completed_at = v_now,
-        duration_ms = least(extract(epoch from greatest(v_now - r.started_at, interval '0')) * 1000, 2147483647)::int
+        -- It may have begun at any time: a tenant's users may write their own runs.
+        duration_ms = case when isfinite(r.started_at) then
+            least(extract(epoch from greatest(v_now - r.started_at, interval '0')) * 1000, 2147483647)::int end
     where r.id = any (v_released) and r.completed_at is null;
 end;
 $$;

@@ -5,7 +5,7 @@
 --
 -- A row that cannot be updated, because a trigger of the application refuses it, is its own tenant's trouble: the others
 -- are done one by one. It stays due, and is tried again a minute later; reactor.set_aside remembers the place up
--- to which that is so.
+-- to which that is so. What is slow to be updated, because of such a trigger, is done as far as the caller's patience goes.
 create or replace function reactor.sweep(p_term bigint, p_limit int default 1000)
 returns table (clocks int, events int, leases int)
 language plpgsql security definer set search_path = ''
@@ -17,6 +17,9 @@ as $$
 declare
     -- Fewer at once: each brings all that it had in flight.
     c_leases constant int := least(p_limit, 200);
+    -- So many in one statement, and so long for those of a kind: what the caller does not wait for is undone.
+    c_clocks constant int := 100;
+    c_patience constant interval := '2 seconds';
     -- A variable, because a volatile function in a condition is no key for an index: every clock and every
     -- delayed event would be read.
     v_now timestamptz := reactor.now();
@@ -26,6 +29,8 @@ declare
     c_passes constant text := '^(55P03|40...|53...)$';
     v_refused boolean;
     v_tried int;
+    v_until timestamptz;
+    v_more boolean;
     v_row record;
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -56,6 +61,8 @@ begin
         leases := 0;
         v_tried := 0;
         v_refused := false;
+        v_more := false;
+        v_until := clock_timestamp() + c_patience;
         perform set_config('lock_timeout', '100ms', true);
         for v_row in
             select l.tenant_id, l.expires_at from public.agent_tenant_locks l
@@ -70,24 +77,32 @@ begin
                 v_refused := v_refused or sqlstate !~ c_passes;
                 raise warning 'the lease of tenant % cannot be ended: %', v_row.tenant_id, sqlerrm;
             end;
+            v_more := v_tried = c_leases or clock_timestamp() > v_until;
+            exit when v_more;
         end loop;
         if v_refused then
-            perform reactor.set_aside('lease', v_row.expires_at, v_row.tenant_id, v_tried = c_leases);
+            perform reactor.set_aside('lease', v_row.expires_at, v_row.tenant_id, v_more);
         end if;
     end if;
 
     select a.due, a.id, a.again_at is not null into v_due, v_place, v_refused from reactor.place_of('clock') a;
+    clocks := 0;
+    v_until := clock_timestamp() + c_patience;
     if not v_refused then
         begin
-            update public.engagement_clocks c
-            set evaluated_at = reactor.now()
-            where c.id = any (array(
-                select d.id from public.engagement_clocks d
-                where d.is_compliant and d.next_touch_due <= v_now
-                order by d.next_touch_due
-                limit p_limit
-                for update skip locked));
-            get diagnostics clocks = row_count;
+            loop
+                update public.engagement_clocks c
+                set evaluated_at = reactor.now()
+                where c.id = any (array(
+                    select d.id from public.engagement_clocks d
+                    where d.is_compliant and d.next_touch_due <= v_now
+                    order by d.next_touch_due
+                    limit least(c_clocks, p_limit - clocks)
+                    for update skip locked));
+                get diagnostics v_tried = row_count;
+                clocks := clocks + v_tried;
+                exit when v_tried < c_clocks or clocks >= p_limit or clock_timestamp() > v_until;
+            end loop;
         exception when others then
             v_refused := true;
         end;
@@ -96,6 +111,8 @@ begin
         clocks := 0;
         v_tried := 0;
         v_refused := false;
+        v_more := false;
+        v_until := clock_timestamp() + c_patience;
         perform set_config('lock_timeout', '100ms', true);
         for v_row in
             select d.id, d.tenant_id, d.next_touch_due from public.engagement_clocks d
@@ -122,9 +139,11 @@ begin
                     null;
                 end;
             end;
+            v_more := v_tried = p_limit or clock_timestamp() > v_until;
+            exit when v_more;
         end loop;
         if v_refused then
-            perform reactor.set_aside('clock', v_row.next_touch_due, v_row.id, v_tried = p_limit);
+            perform reactor.set_aside('clock', v_row.next_touch_due, v_row.id, v_more);
         end if;
     end if;
 

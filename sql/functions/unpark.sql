@@ -31,6 +31,8 @@ begin
             select p.tenant_id from parked p
             where exists (
                 select from public.tenants t where t.id = p.tenant_id and t.is_active and t.agent_enabled offset 0)
+                -- Of a tenant that was deleted: a claim buries them.
+                or not exists (select from public.tenants t where t.id = p.tenant_id offset 0)
             offset 0) o
         cross join lateral (
             select x.id from reactor.events x

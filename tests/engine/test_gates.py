@@ -110,3 +110,16 @@ async def test_what_is_not_gated_waits_for_no_poll_behind_a_long_gated_backlog(w
         await world.until("select exists (select from reactor.history where id = $1)", free, within=10)
         await world.until("select not exists (select from reactor.events where available_at is null)")
     assert handled == []
+
+
+async def test_what_was_set_aside_of_a_tenant_that_is_deleted_is_dead_and_does_not_lie_there_for_ever(
+    world: World,
+) -> None:
+    tenant = await world.tenant(enabled=False)
+    await world.open_gates()
+    await world.flood(tenant, "gated", 3)
+    async with world.running(gated_app([]), notify="off"):
+        await world.until("select count(*) = 3 from reactor.events where available_at = 'infinity'")
+        await world.conn.execute("delete from public.tenants where id = $1", tenant)
+        await world.until("select count(*) = 3 from reactor.dead_events where reason ~ 'no such tenant'")
+    assert await world.count("reactor.events") == 0

@@ -52,3 +52,23 @@ async def test_alerts_are_left_to_a_replica_that_delivers_them(world: World, loo
         for tenant in tenants:
             await world.emit(tenant, "alert.created")
         await world.until(DONE, 10, "alert.created", within=40)
+
+
+async def test_an_older_replica_lets_go_of_a_backlog_that_only_a_newer_one_handles(world: World) -> None:
+    """It went through all of it again and again, and kept the lease from whoever could have handled it."""
+    tenant, count = await world.tenant(), 5000
+    # A newer one lives, and has not come to this tenant yet.
+    await world.conn.execute(
+        "insert into reactor.replicas (replica, slot, patience, info) values "
+        """('late', 40, '1 hour', '{"types": ["old", "new"], "process": "another"}')"""
+    )
+    with capture_logs() as said:
+        async with world.running(version("old"), replica="old", lease_seconds=6):
+            await world.flood(tenant, "old", 1, priority=-1)
+            await world.flood(tenant, "new", count)
+            await world.until(DONE, 1, "old")
+            await world.until("select not exists (select from public.agent_tenant_locks)")
+            async with world.running(version("old", "new"), replica="new", lease_seconds=6):
+                await world.until(DONE, count, "new", within=40)
+    postponed = [line for line in said if line["event"] == "event_postponed"]
+    assert len(postponed) < count / 2, "each several times"

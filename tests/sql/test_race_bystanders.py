@@ -334,3 +334,77 @@ async def test_a_replay_meets_an_event_with_the_same_key_that_is_just_being_emit
     keys = await stage.admin.fetch("select dedup_key from reactor.events order by id")
     # The younger one has it.
     assert [row["dedup_key"] for row in keys] == [None, "other", "same"]
+
+
+async def test_a_lease_that_runs_out_while_its_run_settles_is_waited_for_by_nobody(stage: Stage) -> None:
+    tenant = await stage.tenant(events=3)
+    replica, other = await stage.replica(), await stage.replica()
+    rows = await replica.claim()
+    free = await stage.tenant(events=1)
+    # A settlement stands still between its acknowledgement and its fence.
+    await stage.admin.execute(
+        """
+        create function public.stand() returns trigger language plpgsql as $$ begin
+            perform pg_advisory_xact_lock_shared(42);
+            return null;
+        end $$;
+        create trigger stand after delete on reactor.events for each statement execute function public.stand()
+        """
+    )
+    await stage.admin.execute("select pg_advisory_lock(42)")
+    await replica.begin()
+    await replica.handle(rows[0])
+    settling = await stage.blocked(replica, replica.settle(rows))
+    await stage.clock.advance(timedelta(hours=1))
+    claimed = await asyncio.wait_for(other.claim(), 5)
+    await stage.admin.execute("select pg_advisory_unlock(42)")
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await asyncio.wait_for(settling, 5)
+    assert refused.value.sqlstate == "RX001"
+    assert {row["tenant_id"] for row in claimed} == {tenant, free}
+    # Its events are not to blame: the replica lives, and the handlers had ended.
+    assert await stage.admin.fetchval("select count(*) from reactor.events where interruptions = 0") == 4
+
+
+async def test_a_leader_that_signs_off_while_its_term_is_held_keeps_nobody_from_going_to_sleep(
+    stage: Stage,
+) -> None:
+    leader, job, sleeper = [await stage.replica() for _ in range(3)]
+    for one in (leader, sleeper):
+        await calls.enlist(
+            one.connection, one.name, patience=timedelta(hours=1), version="", info={"types": []}
+        )
+    term = await _lead(stage, leader.name)
+    await job.begin()
+    await job.connection.execute("select reactor.require_leader($1)", term)
+    signs_off = await stage.blocked(leader, calls.retire(leader.connection, leader.name))
+    await asyncio.wait_for(calls.arm(sleeper.connection, 2, armed=True), 5)
+    await job.commit()
+    await asyncio.wait_for(signs_off, 5)
+    assert await stage.admin.fetchval("select last_value from reactor.doorbell") == 1 | 1 << 2
+
+
+async def test_a_run_that_cannot_be_settled_is_nobodys_for_longer_each_time(stage: Stage) -> None:
+    tenant = await stage.tenant(events=1)
+    replica = await stage.replica()
+    pauses = []
+    for turn in range(12):
+        [row] = await replica.claim()
+        assert await calls.suspend(replica.connection, [tenant], [row["run_id"]], reason="x") == 1
+        assert await stage.admin.fetchval("select interruptions from reactor.events") == turn + 1
+        pause = await stage.admin.fetchval(
+            "select expires_at - locked_at from agent_tenant_locks where run_id is null"
+        )
+        pauses.append(pause)
+        if pause is not None:
+            assert await replica.claim() == []
+            assert await calls.next_deadline(stage.admin, timedelta(hours=1), []) <= pause
+            await stage.clock.advance(pause)
+    assert pauses[0] is None, "once is no reason to wait"
+    assert pauses[1:4] == [timedelta(seconds=0.1 * 2**n) for n in (1, 2, 3)]
+    assert pauses[-1] == timedelta(seconds=30)
+    # Of a run that was settled all the same nothing is left.
+    [row] = await replica.claim()
+    await replica.settle([row], scoped=False)
+    assert await calls.suspend(replica.connection, [tenant], [row["run_id"]], reason="x") == 0
+    assert await stage.holders() == {}

@@ -107,6 +107,28 @@ async def test_a_run_that_began_at_any_time_can_be_ended(
     assert await _status(rolled_back, runs[ours.id]) in ("timeout", "failed", "completed")
 
 
+@pytest.mark.parametrize("counts", [None, '[{{"run": "{0}", "planned": -5, "executed": 5}}]'])
+@pytest.mark.parametrize("began", AWAY)
+async def test_a_run_with_any_values_of_its_users_can_be_settled(
+    rolled_back: pool.Connection, two: tuple[Tenant, Tenant], began: str, counts: str | None
+) -> None:
+    ours, theirs = two
+    runs = await _claimed(rolled_back, ours, theirs)
+    await _writes(
+        rolled_back,
+        ours,
+        f"update agent_autonomous_runs set started_at = '{began}', actions_planned = -2147483648, "
+        "actions_executed = 2147483647",
+    )
+    await rolled_back.execute(
+        "select reactor.settle($1, $2, '{f,f}', '{}', null, $3::text::jsonb, 10, '1 hour', '{}')",
+        [ours.id, theirs.id],
+        [runs[ours.id], runs[theirs.id]],
+        None if counts is None else counts.format(runs[ours.id]),
+    )
+    assert [await _status(rolled_back, run) for run in runs.values()] == ["completed", "completed"]
+
+
 @pytest.mark.parametrize("ends", AWAY)
 async def test_the_deadline_timer_knows_its_next_moment_whenever_a_lease_ends(
     rolled_back: pool.Connection, two: tuple[Tenant, Tenant], ends: str

@@ -392,3 +392,64 @@ async def test_a_run_that_something_old_will_not_let_go_of_keeps_no_other_tables
     assert {row["relation"]: row["removed"] for row in rows}["agent_alerts"] == 1
     assert not any(row["more"] for row in rows)
     assert await conn.fetchval("select count(*) from agent_autonomous_runs") == 1
+
+
+async def test_what_was_left_alone_until_a_moment_that_the_server_will_not_come_to_soon_is_due(
+    conn: Connection,
+) -> None:
+    """Its clock was set back since."""
+    one = await tenant(conn)
+    await clock(conn, one)
+    await conn.execute(
+        "insert into reactor.set_aside select kind, now(), 'ffffffff-ffff-ffff-ffff-ffffffffffff', "
+        "now() + interval '2 days' from unnest('{clock,lease}'::text[]) as kind"
+    )
+    await conn.fetchval("select public.acquire_tenant_lock($1, 'gone')", one)
+    await conn.execute("update agent_tenant_locks set expires_at = now() - interval '1 second'")
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) == timedelta(0)
+    swept = await sweep(conn)
+    assert (swept.clocks, swept.leases) == (1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["raise division_by_zero", "return new"])
+async def test_clocks_that_take_long_to_be_judged_keep_the_timer_from_nothing_else(
+    conn: Connection, then: str
+) -> None:
+    """A sweep that is not over in time is undone, and so was the next one, which met the same clocks."""
+    slow, other = await tenant(conn), await tenant(conn)
+    await conn.execute(
+        """
+        with made as (
+            insert into clients (tenant_id, company_name)
+            select $1, 'c' || n from generate_series(1, 900) n returning id)
+        insert into engagement_clocks (tenant_id, client_id, next_touch_due, evaluated_at)
+        select $1, id, now() - interval '1 minute', now() - interval '1 hour' from made
+        """,
+        slow,
+    )
+    last = await clock(conn, other)
+    await conn.execute(
+        "update engagement_clocks set next_touch_due = now() - interval '1 second', "
+        "evaluated_at = now() - interval '1 hour' where id = $1",
+        last,
+    )
+    await conn.execute(
+        f"""
+        create function public.tarry() returns trigger language plpgsql as $$
+        begin
+            if new.tenant_id = '{slow}' then
+                perform pg_sleep(0.012);
+                {then};
+            end if;
+            return new;
+        end $$;
+        create trigger tarry before update on engagement_clocks for each row execute function public.tarry()
+        """
+    )
+    await conn.execute("set local client_min_messages = error")
+    for _ in range(20):
+        await sweep(conn)
+        if not await conn.fetchval("select is_compliant from engagement_clocks where id = $1", last):
+            return
+    raise AssertionError("the other tenant's clock was not judged in twenty sweeps")

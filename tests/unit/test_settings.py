@@ -74,6 +74,25 @@ def test_without_any_database_the_error_names_the_variable():
         _ = load().dsn
 
 
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ["postgres://a/x", "postgres://b/x"],
+        ["postgres://me:it@one:5432,two:5433/x?target_session_attrs=primary", "postgres://b/x"],
+        ["postgres://b/x", "postgresql://one,two,three/x"],
+        ["postgres:///x?host=one,two&port=1,2", "postgres://b/x"],
+        ["postgres://me:a,b@one/x", "postgres://b/x"],
+        ["postgres://a", "postgres://b"],
+    ],
+)
+@pytest.mark.parametrize("comma", [",", " , ", ",,"])
+def test_several_databases_may_each_be_on_several_servers(
+    monkeypatch: pytest.MonkeyPatch, urls: list[str], comma: str
+) -> None:
+    monkeypatch.setenv("REACTOR_DATABASES", comma.join(urls) + ",")
+    assert list(load().dsns) == urls
+
+
 def test_several_servers_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("REACTOR_DATABASES", "postgres://a/x, postgres://b/x")
     assert load().dsns == ("postgres://a/x", "postgres://b/x")

@@ -1,0 +1,123 @@
+"""What a handler asks for without awaiting it is never done, so its event is not acknowledged."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from reactor import Context, Event, JobContext, Reactor
+from tests.engine.conftest import World, enter
+
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+
+Call = Callable[[Context], Any]
+
+FORGOTTEN: dict[str, tuple[str, Call]] = {
+    "execute": ("ctx.db.execute()", lambda ctx: ctx.db.execute("insert into public.nowhere values (1)")),
+    "executemany": ("ctx.db.executemany()", lambda ctx: ctx.db.executemany("select $1::int", [(1,)])),
+    "fetchval": ("ctx.db.fetchval()", lambda ctx: ctx.db.fetchval("select public.pay()")),
+    "emit": ("ctx.emit()", lambda ctx: ctx.emit("never")),
+    "checkpoint": ("ctx.checkpoint()", lambda ctx: ctx.checkpoint()),
+    "task": ("ctx.db.fetchrow()", lambda ctx: asyncio.create_task(ctx.db.fetchrow("select 1"))),
+}
+
+
+async def test_a_handler_that_does_not_await_what_it_asked_for_has_failed(world: World) -> None:
+    app = Reactor()
+    tenant = await world.tenant()
+
+    def register(kind: str, call: Call) -> None:
+        @app.on(kind, max_attempts=1, name=kind)
+        async def forgetful(event: Event[Any], ctx: Context) -> None:
+            await enter(event, ctx)
+            call(ctx)
+
+    for kind, (_, call) in FORGOTTEN.items():
+        register(kind, call)
+        await world.emit(tenant, kind)
+    await world.drain(app)
+
+    assert await world.notes() == []
+    dead = {row["event_type"]: row["reason"] for row in await world.dead()}
+    assert dead.keys() == FORGOTTEN.keys()
+    for kind, (called, _) in FORGOTTEN.items():
+        assert f"{kind} did not await {called}" in dead[kind]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+async def test_so_has_one_of_a_batch_or_behind_a_middleware(world: World) -> None:
+    app = Reactor()
+
+    @app.middleware
+    async def layer(events: Any, ctx: Context, call_next: Callable[[], Awaitable[None]]) -> None:
+        await call_next()
+        if events[0].type == "layered":
+            ctx.emit("never")
+
+    @app.on("layered", max_attempts=1)
+    async def layered(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    @app.on("batch", batch=10, max_attempts=1)
+    async def batch(events: list[Event[Any]], ctx: Context) -> None:
+        for event in events:
+            await enter(event, ctx)
+        if len(events) > 1 or events[0].payload["n"] == 1:
+            ctx.emit("never")
+
+    tenant = await world.tenant()
+    await world.emit(tenant, "layered")
+    for n in range(3):
+        await world.emit(tenant, "batch", {"n": n})
+    await world.drain(app)
+
+    # A batch that failed is done again one by one.
+    assert await world.notes() == ["batch", "batch"]
+    assert sorted(row["event_type"] for row in await world.dead()) == ["batch", "layered"]
+
+
+async def test_what_was_begun_or_given_up_is_no_mistake(world: World) -> None:
+    app = Reactor()
+
+    @app.on("sound", max_attempts=1)
+    async def sound(event: Event[Any], ctx: Context) -> None:
+        # More of them at once than are looked through one by one, and awaited only later.
+        several = [ctx.emit("heard", {"n": n}) for n in range(100)]
+        later = ctx.db.fetchval("select 1")
+        for one in several:
+            await one
+        assert await later == 1
+        given_up = asyncio.create_task(ctx.db.execute("insert into public.nowhere values (1)"))
+        given_up.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await given_up
+        closed = ctx.emit("never")
+        closed.close()
+        await enter(event, ctx)
+
+    heard: list[int] = []
+
+    @app.on("heard")
+    async def hear(event: Event[Any], ctx: Context) -> None:
+        heard.append(event.payload["n"])
+
+    await world.emit(await world.tenant(), "sound")
+    await world.drain(app)
+    assert await world.dead() == []
+    assert await world.notes() == ["sound"]
+    assert heard == list(range(100))
+
+
+async def test_a_job_that_does_not_await_what_it_emits_has_failed(world: World) -> None:
+    app = Reactor()
+    tenant = await world.tenant()
+
+    @app.every("100ms", name="forgetful")
+    async def forgetful(ctx: JobContext) -> None:
+        ctx.emit(tenant, "never")
+
+    async with world.running(app):
+        told = await world.until("select last_error from reactor.schedules where name = 'forgetful'")
+    assert "job forgetful did not await ctx.emit()" in told

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
+        # A secret that was made of a file ends with its last line's end.
+        str_strip_whitespace=True,
     )
 
     # libpq URL for the pool; may point at PgBouncer in transaction mode. DATABASE_URL is read when
@@ -183,7 +185,7 @@ class Settings(BaseSettings):
     @field_validator("log_level", "log_format", "notify", "pooler", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+        return value.strip().lower() if isinstance(value, str) else value
 
     @field_validator("database_url", "listen_url")
     @classmethod

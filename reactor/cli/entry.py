@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import NoReturn
 
 import anyio
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
@@ -47,7 +48,7 @@ def build(chosen: str | None = None) -> App:
     return app
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Never returns: exits with the command's code, or that of its error."""
     streams.prepare()
     sys.exit(run(sys.argv[1:] if argv is None else argv))

@@ -102,15 +102,19 @@ class Drain:
             with clean_up:
                 await self._finish(given_back)
             group.cancel_scope.cancel()
+        answered = True
         try:
             async with asyncio.timeout(_FAREWELL):
                 await self._leave_behind()
                 async with borrow(self.own) as connection:
                     await calls.retire(connection, self.replica, self.process)
         except LOST as error:
+            answered = False
             log.warning(names.HEARTBEAT_FAILED, error=str(error) or type(error).__name__)
-        if self.dispatcher.active or not (self.claiming.ended.is_set() and self.leading.ended.is_set()):
-            # Whatever they still do, they do without a connection.
+        ended = self.claiming.ended.is_set() and self.leading.ended.is_set()
+        if self.dispatcher.active or not ended or not answered:
+            # Whatever they still do, they do without a connection. And nobody takes leave of a server that is
+            # silent: it would last until the process is ended hard.
             self.own.terminate()
             self.handlers.terminate()
 

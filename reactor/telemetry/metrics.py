@@ -80,3 +80,16 @@ ALERTS_ESCALATED = Counter(
     "Repetitions of critical alerts that nobody acknowledged.",
     registry=REGISTRY,
 )
+
+# A series that comes into being with its first count has no increase for Prometheus: an alert about the first
+# dead event would not fire. So each whose label is known beforehand is there from the start, at 0.
+for _counter, _values in (
+    (EVENTS_SETTLED, ("handled", "retry", "dead", "discard")),
+    (CLAIMS, ("yes", "no")),
+    (ROTATIONS, ("rotated", "held", "backlog", "published")),
+    (ALERTS_CREATED, ("info", "warning", "critical")),
+    (ALERTS_DELIVERED, ("webhook", "email")),
+    (ALERTS_FAILED, ("webhook", "email")),
+):
+    for _value in _values:
+        _counter.labels(_value)

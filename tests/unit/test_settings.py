@@ -98,6 +98,18 @@ def test_several_servers_are_separated_by_commas(monkeypatch):
     assert load().dsns == ("postgres://a/x", "postgres://b/x")
 
 
+def test_the_line_end_of_a_secret_that_was_made_of_a_file_is_no_part_of_it(monkeypatch):
+    monkeypatch.setenv("REACTOR_DATABASE_URL", "postgresql://u:p@db/crm?sslmode=require\n")
+    monkeypatch.setenv("REACTOR_DASHBOARD_TOKEN", "a-token-of-some-length\r\n")
+    monkeypatch.setenv("REACTOR_LOG_LEVEL", "debug\n")
+    monkeypatch.setenv("REACTOR_REPLICA", "one\n")
+    chosen = load()
+    assert chosen.dsn == "postgresql://u:p@db/crm?sslmode=require"
+    assert chosen.dashboard_token is not None
+    assert chosen.dashboard_token.get_secret_value() == "a-token-of-some-length"
+    assert (chosen.log_level, chosen.replica) == ("debug", "one")
+
+
 def test_an_empty_variable_counts_as_absent(monkeypatch):
     monkeypatch.setenv("REACTOR_HTTP_PORT", "")
     assert load().http_port == 8080

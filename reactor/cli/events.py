@@ -1,18 +1,18 @@
 """``reactor events``."""
 
 from datetime import datetime
-from typing import Annotated, Any, LiteralString
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from reactor.cli.arguments import event_number, group, no_event
+from reactor.cli.arguments import group
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
-from reactor.cli.story import outcome, print_errors, print_facts
-from reactor.cli.tenant_names import tenant_label
-from reactor.cli.words import ago, lasting, moment
-
-_TRACE: LiteralString = "select reactor.trace_event($1)"
+from reactor.cli.story import print_errors, print_facts
+from reactor.db import operations
+from reactor.db.named import event_number, no_event, tenant_label
+from reactor.telemetry.story import outcome
+from reactor.telemetry.words import ago, lasting, moment
 
 app = group("events", "The life of one event: trace.", "reactor events trace 4711")
 
@@ -34,8 +34,8 @@ async def trace(
     """
     async with session("events trace") as connection:
         number = await event_number(connection, event)
-        found = await connection.fetchval(_TRACE, number)
-        now: datetime = await connection.fetchval("select reactor.now()")
+        found = await operations.trace_event(connection, number)
+        now = await operations.now(connection)
         if found is None:
             raise no_event(event)
         tenant = await tenant_label(connection, found["event"]["tenant_id"])

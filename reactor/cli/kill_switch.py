@@ -7,9 +7,9 @@ from cyclopts import Parameter
 from reactor.cli.arguments import group
 from reactor.cli.output import print_json, say
 from reactor.cli.session import session
-from reactor.cli.words import many
 from reactor.db import operations
 from reactor.db.pool import Connection
+from reactor.telemetry.words import many
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 

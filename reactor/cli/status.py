@@ -15,9 +15,9 @@ from rich.text import Text
 from reactor.cli.arguments import Duration
 from reactor.cli.output import cell, print_json
 from reactor.cli.session import session
-from reactor.cli.words import ago, lasting, many, moment
 from reactor.db import operations
 from reactor.errors import BadArgument
+from reactor.telemetry.words import ago, lasting, many, moment
 
 
 async def status(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.")] = False) -> int:

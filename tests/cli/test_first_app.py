@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "first-app.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 #: What is different on every machine.
 LEFT_OUT = ("docker run ", "export REACTOR_DATABASE_URL=")
-#: All that reactor.cli.words says of a time: ``now``, ``850 ms``, ``1.1 s``, ``2 min 5 s ago``, ``in 20 s``.
+#: All that telemetry.words says of a time: ``now``, ``850 ms``, ``1.1 s``, ``2 min 5 s ago``, ``in 20 s``.
 TIME = re.compile(r"(in )?\d+(\.\d+)? (ms|s|min|h|d)\b( \d+ (s|min|h)\b)?( ago)?|\bnow\b")
 
 

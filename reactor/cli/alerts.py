@@ -12,7 +12,8 @@ from reactor.cli.session import session
 from reactor.db import operations
 from reactor.db.named import tenant_id
 from reactor.errors import BadArgument
-from reactor.telemetry.words import ago, many, shorten
+from reactor.telemetry import deeds
+from reactor.telemetry.words import ago, shorten
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -102,6 +103,5 @@ async def ack(*alerts: UUID, by: UUID | None = None, json: Json = False) -> int:
     if json:
         print_json({"acknowledged": done, "before": [alert for alert in alerts if alert not in done]})
     else:
-        before = f" {len(alerts) - len(done)} had been before." if len(done) < len(alerts) else ""
-        print(f"{many(len(done), 'alert')} acknowledged.{before}")
+        print(deeds.alerts(len(done), len(alerts) - len(done)))
     return 0 if done else 1

@@ -13,10 +13,9 @@ from reactor.db.named import dead_numbers, dead_tenant_id, event_number, not_dea
 from reactor.db.operations import Chosen
 from reactor.db.pool import Connection
 from reactor.errors import BadArgument
-from reactor.telemetry.words import ago, many, shorten
-
-#: So many are done without asking.
-_FEW = 20
+from reactor.telemetry import deeds
+from reactor.telemetry.deeds import FEW
+from reactor.telemetry.words import ago, shorten
 
 Type = Annotated[str | None, Parameter(name="--type", help="Only events of this type.")]
 Tenant = Annotated[
@@ -24,7 +23,7 @@ Tenant = Annotated[
 ]
 Since = Annotated[Duration | None, Parameter(help="Only those that died since then, e.g. 30m, 1h, 2d.")]
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
-Yes = Annotated[bool, Parameter(help=f"Do not ask, however many. More than {_FEW} are asked about.")]
+Yes = Annotated[bool, Parameter(help=f"Do not ask, however many. More than {FEW} are asked about.")]
 AtMost = Annotated[int, Parameter(name="--limit", help="At most so many, the oldest first.")]
 
 app = group(
@@ -193,17 +192,12 @@ async def _choose(
 
 def _go_on(verb: str, count: int, limit: int, *, yes: bool) -> bool:
     in_range("--limit", limit, 1)
-    return count <= _FEW or agreed(f"{verb} {count:,} dead events?", yes=yes)
+    return count <= FEW or agreed(f"{verb} {count:,} dead events?", yes=yes)
 
 
 def _report(what: str, done: list[int], left: int, *, json: bool) -> int:
     if json:
         print_json({what: done, "left": left})
-    elif done:
-        few = f": {', '.join(map(str, done))}" if len(done) <= _FEW else ""
-        print(f"{many(len(done), 'event')} {what}{few}.")
-        if left:
-            print(f"{left:,} more fit; run it again, or raise --limit.")
     else:
-        print("No dead event fits.")
+        print("\n".join(deeds.dead(what, done, left)))
     return 0 if done else 1

@@ -10,7 +10,8 @@ from reactor.cli.session import session
 from reactor.db import operations
 from reactor.db.named import as_uuid, tenant_id
 from reactor.errors import BadArgument, ReactorError
-from reactor.telemetry.words import ago, many
+from reactor.telemetry import deeds
+from reactor.telemetry.words import ago
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -83,8 +84,7 @@ async def release(lock: str, /, *, force: bool = False, json: Json = False) -> i
     if json:
         print_json(dict(row))
     else:
-        again = f"; {many(row['in_flight'], 'event')} will be tried again" if row["in_flight"] else ""
-        say(f"Tenant {row['tenant_id']} is free; {row['lock_holder']} held it{again}.")
+        say(deeds.lock(dict(row)))
     return 0
 
 

@@ -1,6 +1,5 @@
 """``reactor tenants``: for whom the built-in automations may act."""
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,6 +11,7 @@ from reactor.cli.tenant_check import check
 from reactor.db import operations
 from reactor.db.named import tenant_ids
 from reactor.errors import BadArgument
+from reactor.telemetry import deeds
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -105,16 +105,13 @@ async def _set(tenants: tuple[str, ...], *, enabled: bool, json: bool) -> int:
         raise BadArgument(f"which tenants should I {word}?", hint="`reactor tenants list` shows them")
     async with session(f"tenants {word}") as connection:
         ids = await tenant_ids(connection, tenants)
-        rows = await operations.set_tenant_enabled(connection, ids, enabled=enabled)
+        rows = [dict(row) for row in await operations.set_tenant_enabled(connection, ids, enabled=enabled)]
         gate = (await operations.status(connection))["gate"] if enabled and not json else {"open": True}
     if json:
-        print_json([dict(row) for row in rows])
+        print_json(rows)
         return 0
-    for row in rows:
-        already = "already " if row["was_enabled"] == enabled else ""
-        say(f"{row['name']} ({row['tenant_id']}) is {already}{word}d.")
-        if enabled and not row["is_active"]:
-            say(f"{row['name']} is not active, so nothing is done for it yet.", aside=True)
-    if not gate["open"]:
-        print("The kill switch is on, so nothing is done yet: see `reactor kill-switch`.", file=sys.stderr)
+    for line in deeds.tenants(rows, enabled=enabled):
+        say(line)
+    for line in deeds.in_the_way(rows, gate) if enabled else ():
+        say(line, aside=True)
     return 0

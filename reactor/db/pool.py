@@ -8,7 +8,7 @@ import json
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
@@ -101,11 +101,14 @@ async def create_pool(
     keep_session: bool = False,
     ready: int = 1,
     first: Connection | None = None,
+    prepare: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
 ) -> Pool:
     """A pool of at most ``size`` connections, opened as needed, the first ``ready`` of them at once.
 
     ``keep_session`` saves the round trip that cleans a connection when it is given back; whoever takes it
     cleans it then.
+
+    ``prepare`` gives each connection other codecs than :func:`init` does.
 
     ``pooler`` and ``first`` are what :func:`connect_first` gave; the connection is the pool's from here on.
     With ``pooler="auto"`` that is called first.
@@ -127,7 +130,7 @@ async def create_pool(
         max_size=size,
         max_inactive_connection_lifetime=300,
         connect=connect_one,
-        init=init,
+        init=prepare or init,
         reset=_leave_as_it_is if keep_session else None,
     )
 

@@ -199,5 +199,5 @@ def _report(what: str, done: list[int], left: int, *, json: bool) -> int:
     if json:
         print_json({what: done, "left": left})
     else:
-        print("\n".join(deeds.dead(what, done, left)))
+        print("\n".join(deeds.dead(what, done, left, again="run it again, or raise --limit")))
     return 0 if done else 1

@@ -5,7 +5,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from reactor.db import operations
-from reactor.db.pool import Connection
+from reactor.db.calls import Connection
 from reactor.errors import BadArgument
 
 _HINT = "`reactor tenants list` shows them"

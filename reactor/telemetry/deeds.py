@@ -9,15 +9,15 @@ from reactor.telemetry.words import many
 FEW = 20
 
 
-def dead(what: str, done: Sequence[int], left: int) -> Iterator[str]:
-    """``what``: replayed or discarded. ``left``: more that fit."""
+def dead(what: str, done: Sequence[int], left: int, *, again: str) -> Iterator[str]:
+    """``what``: replayed or discarded. ``left``: more that fit, and what to do ``again`` for them."""
     if not done:
         yield "No dead event fits."
         return
     few = f": {', '.join(map(str, done))}" if len(done) <= FEW else ""
     yield f"{many(len(done), 'event')} {what}{few}."
     if left:
-        yield f"{left:,} more fit; run it again, or raise --limit."
+        yield f"{left:,} more fit; {again}."
 
 
 def alerts(done: int, before: int) -> str:

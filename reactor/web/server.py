@@ -38,7 +38,7 @@ def bind(settings: Settings) -> socket.socket | None:
             names.HTTP_UNAVAILABLE,
             address=where,
             error=error.strerror,
-            hint="this process has no probes and no metrics: set REACTOR_HTTP_PORT=0 for any free port",
+            hint="it has no probes, metrics and dashboard now: set REACTOR_HTTP_PORT=0 for any free port",
         )
         return None
     return listening
@@ -52,8 +52,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(listening: socket.socket, routes: Sequence[BaseRoute]) -> None:
-    """Serve until cancelled."""
+def address_of(listening: socket.socket) -> str:
+    """Where a browser of this machine finds it."""
+    host, port = listening.getsockname()[:2]
+    return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(listening: socket.socket, routes: Sequence[BaseRoute], **also: str) -> None:
+    """Serve until cancelled. ``also`` goes into the line of the log that says where."""
     server = _Server(
         uvicorn.Config(
             Starlette(routes=list(routes)),
@@ -65,8 +75,7 @@ async def serve(listening: socket.socket, routes: Sequence[BaseRoute]) -> None:
             timeout_graceful_shutdown=2,
         )
     )
-    host, port = listening.getsockname()[:2]
-    log.info(names.HTTP_LISTENING, address=f"http://{host}:{port}")
+    log.info(names.HTTP_LISTENING, address=_url(*listening.getsockname()[:2]), **also)
     try:
         await server.serve([listening])
     finally:

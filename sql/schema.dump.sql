@@ -669,7 +669,7 @@ CREATE FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_lim
 
 ALTER FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.list_dead(p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 100, p_died_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_id_before bigint DEFAULT NULL::bigint) RETURNS TABLE(id bigint, event_id uuid, tenant_id uuid, event_type text, subject_id uuid, attempts integer, interruptions integer, created_at timestamp with time zone, died_at timestamp with time zone, reason text)
+CREATE FUNCTION reactor.list_dead(p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 100, p_died_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_id_before bigint DEFAULT NULL::bigint) RETURNS TABLE(id bigint, event_id uuid, tenant_id uuid, tenant_name text, event_type text, subject_id uuid, attempts integer, interruptions integer, created_at timestamp with time zone, died_at timestamp with time zone, reason text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     SET plan_cache_mode TO 'force_custom_plan'

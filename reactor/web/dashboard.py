@@ -3,17 +3,13 @@
 import socket
 from collections.abc import Callable, Iterable
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 
 from reactor.settings import Settings
 from reactor.web.api import Api
 from reactor.web.door import Door
 from reactor.web.health import Health, routes
 from reactor.web.pages import Pages
-from reactor.web.refusal import Refused
 from reactor.web.server import serve
 from reactor.web.site import Site
 
@@ -36,17 +32,5 @@ async def serve_site(
 
 def mounted(site: Site) -> Mount:
     """Everything that is not a probe."""
-    app = Starlette(
-        routes=[Mount("/api", routes=Api(site).routes()), *Pages(site).routes()],
-        exception_handlers={404: _unknown, 405: _no_such_method},
-    )
-    return Mount("/", app=Door(app, site))
-
-
-async def _unknown(request: Request, _: Exception) -> Response:
-    # For the door, which knows whether a person or a program asks.
-    raise Refused(404, f"there is no {request.url.path[:200]}")
-
-
-async def _no_such_method(request: Request, _: Exception) -> Response:
-    raise Refused(405, f"{request.method} is not for {request.url.path[:200]}")
+    router = Router([Mount("/api", routes=Api(site).routes()), *Pages(site).routes()])
+    return Mount("/", app=Door(router, site))

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reactor.errors import redact
+from reactor.errors import ReactorError, redact
 from reactor.telemetry import names
 from reactor.web import api
 from reactor.web.access import COOKIE, SESSION, Caller, is_of_another_site
@@ -56,7 +57,9 @@ class Door:
         try:
             response = await self._before(request)
             if response is None:
-                await self._app(scope, receive, noting)
+                # What is raised inside is answered here: a person gets a page, a program JSON.
+                inside = {**scope, "starlette.exception_handlers": ({}, {})}
+                await self._app(inside, receive, noting)
                 return
         except Exception as error:
             if began:
@@ -125,7 +128,7 @@ class Door:
         return self._page_of(_WHY[why], None, status, headers)
 
     def _failed(self, request: Request, error: Exception) -> Response:
-        known = as_refusal(error)
+        known = _as_refusal(request, error)
         if known is None:
             log.error(names.DASHBOARD_FAILED, what=request.url.path, exc_info=error)
             known = Refused(
@@ -154,6 +157,16 @@ def _without_session(request: Request) -> Response:
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=is_secure(request))
     return response
+
+
+def _as_refusal(request: Request, error: Exception) -> ReactorError | None:
+    if not isinstance(error, HTTPException):
+        return as_refusal(error)
+    path = request.url.path[:200]
+    is_unknown = error.status_code == 404
+    return Refused(
+        error.status_code, f"there is no {path}" if is_unknown else f"{request.method} is not for {path}"
+    )
 
 
 def _is_api(request: Request) -> bool:

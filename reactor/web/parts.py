@@ -36,7 +36,7 @@ def seen(look: Look, database: int) -> Mapping[str, Any]:
     top = max((max(pair) for pair in look.curve), default=0.0)
     return facts | {
         "now": moment(status["at"]),
-        "facts": [fact for fact in overview.facts(status, look.before) if fact[0] != "events"],
+        "facts": [fact for fact in overview.facts(status, look.before) if fact[0] not in ("events", "rate")],
         "needs": list(overview.needs(status)),
         "rate": overview.rates(status, look.before) if look.before else None,
         "curves": [curve([pair[n] for pair in look.curve], top) for n in (0, 1)]

@@ -12,6 +12,7 @@ create or replace function reactor.list_dead(
     id bigint,
     event_id uuid,
     tenant_id uuid,
+    tenant_name text,
     event_type text,
     subject_id uuid,
     attempts int,
@@ -28,9 +29,10 @@ as $$
 #variable_conflict use_column
 begin
     return query
-    select d.id, d.event_id, d.tenant_id, d.event_type, d.subject_id, d.attempts, d.interruptions,
+    select d.id, d.event_id, d.tenant_id, t.name::text, d.event_type, d.subject_id, d.attempts, d.interruptions,
         d.created_at, d.died_at, d.reason
     from reactor.dead_events d
+    left join public.tenants t on t.id = d.tenant_id
     where (p_type is null or d.event_type = p_type)
         and (p_tenant is null or d.tenant_id = p_tenant)
         and (p_since is null or d.died_at >= reactor.now() - p_since)

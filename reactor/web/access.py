@@ -127,6 +127,8 @@ def _is_straight(request: Request) -> bool:
 
 
 def _is_name_of_loopback(host: str) -> bool:
+    if "@" in host:
+        return False
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -44,6 +44,18 @@ def bind(settings: Settings) -> socket.socket | None:
     return listening
 
 
+def is_free(settings: Settings) -> bool:
+    """Whether the address can be listened on."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((settings.http_host, settings.http_port))
+        except OSError:
+            return False
+    return True
+
+
 class _Server(uvicorn.Server):
     """Leaves the signals to the app."""
 

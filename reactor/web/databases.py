@@ -14,7 +14,7 @@ import asyncpg
 from reactor.db import pool
 from reactor.db.borrow import Borrowed, borrow
 from reactor.db.odd_values import show_anything
-from reactor.errors import ReactorError
+from reactor.errors import ConnectError, ReactorError, redact
 from reactor.settings import Settings
 from reactor.web.refusal import Busy
 
@@ -65,17 +65,26 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, begin: LiteralString) -> AsyncIterator[Borrowed]:
         refused: ReactorError | asyncpg.PostgresError | None = None
-        async with self._turn(), borrow(await self._opened(), within=_CONNECT) as connection:
-            async with asyncio.timeout(_ANSWER):
-                await connection.execute(begin)
-                try:
-                    yield connection
-                except (ReactorError, asyncpg.PostgresError) as error:
-                    # The connection is as good as before, so it is not given up with the look.
-                    refused = error
-                    await connection.execute("rollback")
-                else:
-                    await connection.execute("commit")
+        is_in = False
+        try:
+            async with self._turn(), borrow(await self._opened(), within=_CONNECT) as connection:
+                is_in = True
+                async with asyncio.timeout(_ANSWER):
+                    await connection.execute(begin)
+                    try:
+                        yield connection
+                    except (ReactorError, asyncpg.PostgresError) as error:
+                        # The connection is as good as before, so it is not given up with the look.
+                        refused = error
+                        await connection.execute("rollback")
+                    else:
+                        await connection.execute("commit")
+        except asyncpg.PostgresError as error:
+            if is_in:
+                raise
+            raise pool.explain(error, self._dsn) or ConnectError(
+                "the database lets nobody in", detail=redact(error)
+            ) from None
         if refused is not None:
             raise refused
 

@@ -84,7 +84,7 @@ begin
             limit v_limit + 1);
     else
         -- Most pages are full after a short walk.
-        foreach v_most in array array[20 * v_limit, 200000] loop
+        foreach v_most in array array[20 * v_limit, 20000, 200000] loop
             v_end := (select e.id from reactor.events e where e.id > v_after order by e.id offset v_most limit 1);
             v_found := array(
                 select e.id from reactor.events e

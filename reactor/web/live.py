@@ -27,7 +27,7 @@ log = structlog.get_logger("reactor.web")
 #: reads the outbox once, and with a million events in it that is work.
 PACE = 2.0
 _REST = 20
-_LONGEST = 30.0
+_LONGEST = 20.0
 #: Rates that are kept for the curve, and after how many seconds without a look it begins anew.
 _CURVE = 90
 _STALE = 90.0

@@ -18,6 +18,8 @@ from reactor.web.live import Live, Look
 MOST = 40
 #: Seconds for which one stream lasts, until the browser asks anew and with it is looked at anew.
 _LASTS = 600.0
+#: Seconds until something is said, if only that there is nothing to say.
+_SILENCE = 10.0
 #: Seconds that a browser may leave what was sent to it unread.
 _PATIENCE = 30.0
 
@@ -91,7 +93,8 @@ class _Stream(Response):
             told = look.number
             with anyio.fail_after(_PATIENCE):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-            await anyio.sleep(max(self._live.pause, 0.05))
+            # Proxies and browsers take a long silence for the end.
+            await anyio.sleep(min(max(self._live.pause, 0.05), _SILENCE))
 
     @staticmethod
     async def _until(what: Awaitable[object], scope: anyio.CancelScope) -> None:

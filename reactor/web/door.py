@@ -136,7 +136,9 @@ class Door:
             )
         if _is_api(request):
             return api.refusal(known)
-        return self._page_of(known.message, known.hint, status_of(known), detail=known.detail)
+        status = status_of(known)
+        again = status == 503 and request.method == "GET"
+        return self._page_of(known.message, known.hint, status, detail=known.detail, again=again)
 
     def _page_of(
         self,
@@ -146,9 +148,11 @@ class Door:
         headers: dict[str, str] | None = None,
         *,
         detail: str | None = None,
+        again: bool = False,
     ) -> Response:
-        facts = {"message": redact(message), "hint": hint, "detail": redact(detail or ""), "status": status}
-        response = self._site.render.page("refused.html", facts, status)
+        """``again``: the page asks again by itself, which helps where only time does."""
+        facts = {"message": redact(message), "hint": hint, "detail": redact(detail or "")}
+        response = self._site.render.page("refused.html", {**facts, "status": status, "again": again}, status)
         response.headers.update(headers or {})
         return response
 

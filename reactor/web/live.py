@@ -28,6 +28,8 @@ log = structlog.get_logger("reactor.web")
 PACE = 2.0
 _REST = 20
 _LONGEST = 20.0
+#: … and after one that failed, which took nobody's time.
+_AWAY = 5.0
 #: Rates that are kept for the curve, and after how many seconds without a look it begins anew.
 _CURVE = 90
 _STALE = 90.0
@@ -89,7 +91,8 @@ class Live:
         else:
             self._note_rates(look, last.status)
         took = self._clock() - began
-        self._due = self._clock() + min(max(PACE, _REST * took), _LONGEST)
+        pause = _AWAY if look.error is not None else min(max(PACE, _REST * took), _LONGEST)
+        self._due = self._clock() + pause
         return look
 
     def _note_rates(self, look: Look, before: dict[str, Any] | None) -> None:

@@ -91,8 +91,9 @@ async def serve(listening: socket.socket, routes: Sequence[BaseRoute], **also: s
     try:
         await server.serve([listening])
     finally:
-        # Its own end waits for whoever reads slowly. A server that is only left stays in the event loop, which
-        # takes the next one, with the same file number, for it: that one would never hear of a connection.
+        # Its own end waits for whoever reads slowly. A server that is only left stays in the event loop,
+        # which takes the next one, with the same file number, for it: that one would never hear of a
+        # connection.
         for each in getattr(server, "servers", ()):
             each.close()
         for connection in list(server.server_state.connections):

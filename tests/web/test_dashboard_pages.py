@@ -250,6 +250,7 @@ async def test_a_database_that_is_away_is_said_and_the_next_page_finds_it_again(
                     while (answer := await here.get(path)).status_code != 503:
                         await asyncio.sleep(0.1)
                 assert "database" in answer.text
+                assert 'http-equiv="refresh"' in answer.text
             answer = await here.get("/api/events")
             assert answer.status_code == 503
             assert set(answer.json()) == {"error", "hint", "detail"}

@@ -27,6 +27,8 @@ class Asked:
             return None
         if not isinstance(value, str):
             raise BadArgument(f"{name} is text, not {value!r:.60}")
+        if "\0" in value:
+            raise BadArgument(f"{name} is text without NUL, which no database can hold")
         return value.strip() or None
 
     def one_of(self, name: str, *words: str) -> str | None:

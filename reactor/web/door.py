@@ -20,7 +20,8 @@ from reactor.web.headers import adding_headers
 from reactor.web.notes import is_secure, note_of
 from reactor.web.pages import local_path
 from reactor.web.refusal import Refused, as_refusal, status_of
-from reactor.web.site import Site
+from reactor.web.render import address
+from reactor.web.site import Site, here
 
 log = structlog.get_logger("reactor.web")
 
@@ -123,8 +124,8 @@ class Door:
             if request.headers.get("sec-fetch-site") == "cross-site":
                 # A link from elsewhere comes without our cookie, which is strict. From here it goes with it.
                 return HTMLResponse(_ONCE_MORE)
-            back = request.url.path
-            return RedirectResponse("/login" if back == "/" else f"/login?back={back}", 303)
+            back = here(request)
+            return RedirectResponse(address("/login", {"back": "" if back == "/" else back}), 303)
         return self._page_of(_WHY[why], None, status, headers)
 
     def _failed(self, request: Request, error: Exception) -> Response:

@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 _COOKIE = "reactor_note"
-_LONGEST = 600
+#: A browser drops a cookie of more than 4096 bytes.
+_LONGEST = 3500
 
 
 def note_of(request: Request) -> str:
@@ -16,9 +17,12 @@ def note_of(request: Request) -> str:
 
 def with_note(response: Response, note: str, request: Request) -> Response:
     """The next page says this."""
-    text = note if len(note) <= _LONGEST else note[: _LONGEST - 1] + "…"
+    text = quote(note)
+    while len(text) > _LONGEST:
+        note = note[: len(note) * 9 // 10]
+        text = quote(f"{note}…")
     response.set_cookie(
-        _COOKIE, quote(text), max_age=60, httponly=True, samesite="strict", secure=is_secure(request)
+        _COOKIE, text, max_age=60, httponly=True, samesite="strict", secure=is_secure(request)
     )
     return response
 

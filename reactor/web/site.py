@@ -54,7 +54,7 @@ class Site:
                 {
                     "look": look,
                     "status": look.status,
-                    "here": _here(request),
+                    "here": here(request),
                     "current": request.url.path,
                     "link": lambda path, **more: self.address(request, path, **more),
                     "databases": self.databases,
@@ -81,7 +81,8 @@ class Site:
             database.close()
 
 
-def _here(request: Request) -> str:
+def here(request: Request) -> str:
+    """The page that was asked for, with what it was asked."""
     return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
 
 

@@ -78,8 +78,11 @@ async def test_with_a_token_a_program_sends_it_and_a_person_logs_in(operator_url
         assert (await client.get("/api/status", headers=bearer)).status_code == 200
         assert (await client.get("/", headers=bearer)).status_code == 200
 
-        answer = await client.get("/events")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login?back=/events")
+        answer = await client.get("/events?state=ready")
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            "/login?back=%2Fevents%3Fstate%3Dready",
+        )
         assert (await client.get("/login")).status_code == 200
         with capture_logs() as said:
             answer = await client.post("/login", data={"token": "not-the-token", "back": "/events"})
@@ -88,8 +91,8 @@ async def test_with_a_token_a_program_sends_it_and_a_person_logs_in(operator_url
         assert [line["event"] for line in said] == [names.DASHBOARD_REFUSED]
         assert "not-the-token" not in str(said)
 
-        answer = await client.post("/login", data={"token": TOKEN, "back": "/events"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/events")
+        answer = await client.post("/login", data={"token": TOKEN, "back": "/events?state=ready"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/events?state=ready")
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
@@ -159,7 +162,7 @@ async def test_a_link_from_elsewhere_is_followed_once_more_so_that_the_cookie_go
         assert answer.status_code == 200
         assert 'http-equiv="refresh"' in answer.text
         again = await client.get("/events/1", headers={"Sec-Fetch-Site": "same-origin"})
-        assert again.headers["location"] == "/login?back=/events/1"
+        assert again.headers["location"] == "/login?back=%2Fevents%2F1"
 
 
 OTHER_SITES = [

@@ -318,6 +318,8 @@ async def test_what_makes_no_sense_is_said_and_is_no_mistake_of_ours(operator_ur
     async with served(operator_url) as here:
         for path in ("/api/events?limit=0", "/api/dead?limit=x", "/events?state=flying", "/?database=x"):
             assert (await here.get(path)).status_code in (400, 404), path
+        for path in ("/api/dead?type=a%00", "/tenants?name=%00", "/dead?since=%00"):
+            assert (await here.get(path)).status_code == 400, path
         for path in ("/api/dead?after=1", "/api/alerts?after=x~y", "/api/tenants?after=z", "/dead?after=~"):
             assert (await here.get(path)).status_code == 400, path
 
@@ -330,3 +332,11 @@ async def test_times_of_pages_are_those_of_the_server(operator_url, db):
     found = re.search(r'<time datetime="(2020[^"]*)"', page)
     assert found is not None
     assert datetime.fromisoformat(found[1]).timestamp() == 1580702706
+
+
+async def test_what_was_done_is_said_however_long_it_is(operator_url, db):
+    tenants = [db.tenant("Überaus langer Name " * 20 + str(n)) for n in range(30)]
+    async with served(operator_url) as here:
+        answer = await here.do("/tenants/enable", {"tenants": tenants}, on="/tenants")
+        assert f"({tenants[0]}) is already enabled." in text_of(answer.text)
+        assert "…" in text_of(answer.text)

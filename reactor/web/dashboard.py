@@ -13,6 +13,8 @@ from reactor.web.pages import Pages
 from reactor.web.server import serve
 from reactor.web.site import Site
 
+_OTHERS_TOO = "for this machine, and whoever has REACTOR_DASHBOARD_TOKEN"
+
 
 async def serve_site(
     listening: socket.socket, settings: Settings, health: Callable[[], Iterable[Health]]
@@ -24,7 +26,7 @@ async def serve_site(
         await serve(
             listening,
             [*probes, mounted(site)],
-            dashboard="with REACTOR_DASHBOARD_TOKEN" if site.access.has_token else "for this machine only",
+            dashboard=_OTHERS_TOO if site.access.has_token else "for this machine only",
         )
     finally:
         site.close()

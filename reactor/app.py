@@ -23,8 +23,8 @@ from reactor.lifespans import Lifespan, check_lifespan, entered
 from reactor.replica import Replica
 from reactor.settings import Settings, load
 from reactor.telemetry import names
-from reactor.web.health import routes
-from reactor.web.server import bind, serve
+from reactor.web.dashboard import serve_site
+from reactor.web.server import address_of, bind
 
 log = structlog.get_logger("reactor.app")
 
@@ -47,6 +47,7 @@ class Reactor:
         self._lifespans: list[Lifespan] = [lifespan] if lifespan is not None else []
         self._replicas: list[Replica] = []
         self._running = 0
+        self._http_address: str | None = None
 
     def on(
         self,
@@ -182,7 +183,7 @@ class Reactor:
         """Run until SIGTERM or SIGINT (or :meth:`drain`), then drain. With ``handle_signals`` the process
         ends four seconds after the drain's time, or one after a second signal, whatever will not end before.
 
-        With ``serve_http``, probes and metrics answer on REACTOR_HTTP_HOST:REACTOR_HTTP_PORT.
+        With ``serve_http``, probes, metrics and the dashboard answer on REACTOR_HTTP_HOST:REACTOR_HTTP_PORT.
 
         Raises SettingError, ConnectError or NotMigrated when it cannot start; afterwards nothing that the
         database does ends it. Of several databases one that cannot be reached is tried again until it can.
@@ -216,12 +217,14 @@ class Reactor:
                         )
                     listening = bind(settings) if serve_http else None
                     if listening is not None:
-                        probes = routes(
+                        self._http_address = address_of(listening)
+                        group.start_soon(
+                            serve_site,
+                            listening,
+                            settings,
                             lambda: [replica.health for replica in replicas],
-                            listens=settings.notify != "off",
-                            token=settings.dashboard_token,
+                            name="http",
                         )
-                        group.start_soon(serve, listening, probes, name="http")
                     await run_each(replicas, settings.dsns, task_status=task_status)
                     group.cancel_scope.cancel()
             except BaseExceptionGroup as errors:
@@ -248,6 +251,11 @@ class Reactor:
     def replicas(self) -> Iterable[Replica]:
         """The replicas of this process, one a database; for its health."""
         return tuple(self._replicas)
+
+    @property
+    def http_address(self) -> str | None:
+        """Where probes, metrics and the dashboard answer, for a browser of this machine."""
+        return self._http_address
 
     def _say_what_is_missing(self) -> None:
         """Once, instead of at every event that nobody handles."""

@@ -100,11 +100,12 @@ class Settings(BaseSettings):
     # Name of this replica, as shown in locks and logs. Default host-pid-random.
     replica: str = Field(default_factory=_replica_name, min_length=1, max_length=200)
 
-    # Address of probes and metrics. Default 127.0.0.1: this machine only.
+    # Address of probes, metrics and the dashboard. Default 127.0.0.1: this machine only.
     http_host: str = Field("127.0.0.1", min_length=1)
     # Its port. 0: any free one. Default 8080.
     http_port: int = Field(8080, ge=0, le=65535)
-    # Bearer token with which /metrics may be read from other machines. Default none: from this one only.
+    # Bearer token, or login, with which other machines may see the dashboard, its API and /metrics.
+    # Default none: only this machine may.
     dashboard_token: SecretStr | None = Field(None, min_length=8)
 
     # json or console. Default: console on a terminal, else json.

@@ -669,12 +669,27 @@ CREATE FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_lim
 
 ALTER FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) OWNER TO reactor_owner;
 
-CREATE FUNCTION reactor.list_dead(p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 100) RETURNS TABLE(id bigint, event_id uuid, tenant_id uuid, event_type text, subject_id uuid, attempts integer, interruptions integer, created_at timestamp with time zone, died_at timestamp with time zone, reason text)
+CREATE FUNCTION reactor.list_dead(p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 100, p_died_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_id_before bigint DEFAULT NULL::bigint) RETURNS TABLE(id bigint, event_id uuid, tenant_id uuid, tenant_name text, event_type text, subject_id uuid, attempts integer, interruptions integer, created_at timestamp with time zone, died_at timestamp with time zone, reason text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
     AS '…';
 
-ALTER FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer, p_died_before timestamp with time zone, p_id_before bigint) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.list_events(p_state text DEFAULT NULL::text, p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_after bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 50) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.list_events(p_state text, p_type text, p_tenant uuid, p_after bigint, p_limit integer) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.list_locks(p_limit integer DEFAULT 100) RETURNS TABLE(tenant_id uuid, tenant_name text, run_id uuid, lock_holder text, locked_at timestamp with time zone, expires_at timestamp with time zone, in_flight integer, is_expired boolean, by_replica boolean, holder_alive boolean)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1688,6 +1703,8 @@ CREATE INDEX alert_deliveries_dedup ON reactor.alert_deliveries USING btree (ten
 
 CREATE INDEX dead_events_cause ON reactor.dead_events USING btree (cause_id) WHERE (cause_id IS NOT NULL);
 
+CREATE INDEX dead_events_died ON reactor.dead_events USING btree (died_at DESC, id DESC);
+
 CREATE INDEX dead_events_tenant ON reactor.dead_events USING btree (tenant_id, died_at DESC);
 
 CREATE INDEX dead_events_type ON reactor.dead_events USING btree (event_type, died_at DESC);
@@ -2360,8 +2377,11 @@ GRANT ALL ON FUNCTION reactor.leaseless(p_runs uuid[]) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.let_go(p_parent regclass, p_low uuid, p_high uuid, p_limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer) TO reactor;
+REVOKE ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer, p_died_before timestamp with time zone, p_id_before bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.list_dead(p_type text, p_tenant uuid, p_since interval, p_limit integer, p_died_before timestamp with time zone, p_id_before bigint) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.list_events(p_state text, p_type text, p_tenant uuid, p_after bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.list_events(p_state text, p_type text, p_tenant uuid, p_after bigint, p_limit integer) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.list_locks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.list_locks(p_limit integer) TO reactor;

@@ -23,7 +23,7 @@ from reactor.automation.resources import BuiltinResources, resources_of
 from reactor.automation.tenant import Tenant, load_tenant, raise_alert
 from reactor.automation.tenant_settings import AlertSettings
 from reactor.context import Context
-from reactor.db.pool import to_json
+from reactor.db.json_text import to_json
 from reactor.errors import Discard, Retry
 from reactor.events import Event
 from reactor.outbound import intents

@@ -17,7 +17,7 @@ from reactor.automation.resources import resources_of
 from reactor.automation.tenant import Tenant, load_tenant, say_broken
 from reactor.automation.tenant_settings import Severity
 from reactor.context import Context, TenantDb
-from reactor.db.pool import read_exactly
+from reactor.db.json_text import read_exactly
 from reactor.errors import Discard, Retry
 from reactor.events import Event
 from reactor.telemetry import metrics

@@ -1,7 +1,6 @@
 """``reactor alerts``."""
 
-from datetime import datetime
-from typing import Annotated, Literal, LiteralString
+from typing import Annotated, Literal
 from uuid import UUID
 
 from cyclopts import Parameter
@@ -10,22 +9,11 @@ from reactor.cli.arguments import group, in_range
 from reactor.cli.channels import channels, enable_channel
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
-from reactor.cli.tenant_names import tenant_id
-from reactor.cli.words import ago, many, shorten
 from reactor.db import operations
+from reactor.db.named import tenant_id
 from reactor.errors import BadArgument
-
-_ALERTS: LiteralString = """
-select a.id, a.tenant_id, t.name as tenant_name, a.alert_type, a.severity, a.message, a.metadata,
-    a.acknowledged, a.acknowledged_at, a.acknowledged_by, a.created_at
-from public.agent_alerts a
-left join public.tenants t on t.id = a.tenant_id
-where (not a.acknowledged or $1)
-  and ($2::uuid is null or a.tenant_id = $2)
-  and ($3::text is null or a.severity = $3)
-order by a.created_at desc, a.id desc
-limit $4
-"""
+from reactor.telemetry import deeds
+from reactor.telemetry.words import ago, shorten
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -65,8 +53,13 @@ async def list_(
     in_range("--limit", limit, 1)
     async with session("alerts list") as connection:
         of = await tenant_id(connection, tenant) if tenant is not None else None
-        rows = [dict(row) for row in await connection.fetch(_ALERTS, all_, of, severity, limit)]
-        now: datetime = await connection.fetchval("select reactor.now()")
+        rows = [
+            dict(row)
+            for row in await operations.list_alerts(
+                connection, limit, acknowledged=all_, tenant=of, severity=severity
+            )
+        ]
+        now = await operations.now(connection)
     if json:
         print_json(rows)
         return 0
@@ -110,6 +103,5 @@ async def ack(*alerts: UUID, by: UUID | None = None, json: Json = False) -> int:
     if json:
         print_json({"acknowledged": done, "before": [alert for alert in alerts if alert not in done]})
     else:
-        before = f" {len(alerts) - len(done)} had been before." if len(done) < len(alerts) else ""
-        print(f"{many(len(done), 'alert')} acknowledged.{before}")
+        print(deeds.alerts(len(done), len(alerts) - len(done)))
     return 0 if done else 1

@@ -1,16 +1,13 @@
-"""What the commands' arguments have in common: groups, durations, ids of events, asking before doing."""
+"""What the commands' arguments have in common: groups, durations, asking before doing."""
 
 import signal
 import sys
 from datetime import timedelta
 from typing import Annotated
-from uuid import UUID
 
 from cyclopts import App, Parameter
 
 from reactor.cli.registry import ALL
-from reactor.db import operations
-from reactor.db.pool import Connection
 from reactor.errors import BadArgument
 from reactor.handlers import parse_duration
 
@@ -45,31 +42,6 @@ def in_range(option: str, value: int, least: int, most: int = 2**31 - 1) -> None
         raise BadArgument(f"{option} must be at least {least}, not {value}")
     if value > most:
         raise BadArgument(f"{option} must be at most {most}, not {value}")
-
-
-async def event_number(connection: Connection, text: str) -> int:
-    """The id of an event that a person named, by its number or its event_id. It may not exist."""
-    if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63:
-        return int(text)
-    try:
-        event_id = UUID(text)
-    except ValueError:
-        raise BadArgument(
-            f"'{text}' is no id of an event", hint="it is a number, as `reactor emit` prints it, or a UUID"
-        ) from None
-    found = await operations.find_event(connection, event_id)
-    if found is None:
-        raise no_event(text)
-    return found
-
-
-def no_event(name: object) -> BadArgument:
-    """Nobody knows this event."""
-    return BadArgument(
-        f"there is no event {name}",
-        hint="finished events are kept for REACTOR_RETENTION_EVENTS_DAYS (7) days; "
-        "one whose transaction was rolled back never existed",
-    )
 
 
 def agreed(question: str, *, yes: bool) -> bool:

@@ -11,9 +11,9 @@ from reactor.automation.alert_channels import Channel, ChannelKind, channels_of
 from reactor.automation.tenant_settings import parse_settings
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
-from reactor.cli.tenant_names import tenant_id
-from reactor.cli.words import ago, many
+from reactor.db.named import tenant_id
 from reactor.db.pool import Connection
+from reactor.telemetry.words import ago, many
 
 # The application may have made the column json or text: as text, it is looked through in any of them.
 _TENANTS: LiteralString = """

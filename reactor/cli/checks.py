@@ -8,11 +8,11 @@ from typing import Literal, LiteralString
 
 import asyncpg
 
-from reactor.cli.words import many
 from reactor.db import operations, pool
 from reactor.db.pool import Connection
 from reactor.errors import ReactorError, redact
 from reactor.settings import Settings
+from reactor.telemetry.words import many
 
 Level = Literal["ok", "remark", "wrong"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import LiteralString
 
 from reactor.cli.checks import Finding
-from reactor.cli.words import many
 from reactor.db import migrate, ownership
 from reactor.db.pool import Connection
 from reactor.db.sqlfiles import sql_dir
+from reactor.telemetry.words import many
 
 _RELATION = re.compile(r"^CREATE (?:UNLOGGED )?(TABLE|SEQUENCE) reactor\.(\w+)", re.MULTILINE)
 _INDEX = re.compile(r"^(CREATE (?:UNIQUE )?INDEX (\w+) ON (?:ONLY )?reactor\..*);$", re.MULTILINE)

@@ -3,8 +3,8 @@
 from typing import LiteralString
 
 from reactor.cli.checks import Finding
-from reactor.cli.words import many
 from reactor.db.pool import Connection
+from reactor.telemetry.words import many
 
 #: Bytes of WAL that a slot may keep before it is worth a remark: a reader's restart takes less.
 _KEPT = 1 << 30

@@ -4,9 +4,9 @@ from typing import LiteralString
 
 from reactor.cli.checks import Finding
 from reactor.cli.watch import unwatch_command
-from reactor.cli.words import many
 from reactor.db import migrate, operations
 from reactor.db.pool import Connection
+from reactor.telemetry.words import many
 
 # Triggers that are not made by reactor.watch(): without them the kill switch is slow, or deadlines are late.
 _TRIGGERS: LiteralString = """

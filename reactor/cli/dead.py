@@ -1,26 +1,21 @@
 """``reactor dead``: events that will not be tried again by themselves."""
 
-from datetime import datetime
-from typing import Annotated, LiteralString
-from uuid import UUID
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from reactor.cli.arguments import Duration, agreed, event_number, group, in_range
+from reactor.cli.arguments import Duration, agreed, group, in_range
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
 from reactor.cli.story import print_errors, print_facts
-from reactor.cli.tenant_names import as_uuid, tenant_id, tenant_label
-from reactor.cli.words import ago, many, shorten
 from reactor.db import operations
+from reactor.db.named import dead_numbers, dead_tenant_id, event_number, not_dead, tenant_label
 from reactor.db.operations import Chosen
 from reactor.db.pool import Connection
 from reactor.errors import BadArgument
-
-_READ: LiteralString = "select reactor.read_event($1)"
-
-#: So many are done without asking.
-_FEW = 20
+from reactor.telemetry import deeds
+from reactor.telemetry.deeds import FEW
+from reactor.telemetry.words import ago, shorten
 
 Type = Annotated[str | None, Parameter(name="--type", help="Only events of this type.")]
 Tenant = Annotated[
@@ -28,7 +23,7 @@ Tenant = Annotated[
 ]
 Since = Annotated[Duration | None, Parameter(help="Only those that died since then, e.g. 30m, 1h, 2d.")]
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
-Yes = Annotated[bool, Parameter(help=f"Do not ask, however many. More than {_FEW} are asked about.")]
+Yes = Annotated[bool, Parameter(help=f"Do not ask, however many. More than {FEW} are asked about.")]
 AtMost = Annotated[int, Parameter(name="--limit", help="At most so many, the oldest first.")]
 
 app = group(
@@ -60,9 +55,9 @@ async def list_(
     """
     in_range("--limit", limit, 1)
     async with session("dead list") as connection:
-        chosen = Chosen(None, event_type, await _tenant(connection, tenant), since)
+        chosen = Chosen(None, event_type, await dead_tenant_id(connection, tenant), since)
         rows = [dict(row) for row in await operations.list_dead(connection, chosen, limit)]
-        now: datetime = await connection.fetchval("select reactor.now()")
+        now = await operations.now(connection)
     if json:
         print_json(rows)
         return 0
@@ -91,10 +86,10 @@ async def show(event: str, /, *, json: Json = False) -> int:
     """
     async with session("dead show") as connection:
         number = await event_number(connection, event)
-        found = await connection.fetchval(_READ, number)
-        now: datetime = await connection.fetchval("select reactor.now()")
+        found = await operations.read_event(connection, number)
+        now = await operations.now(connection)
         if found is None or found["state"] != "dead":
-            raise _not_dead([number])
+            raise not_dead([number])
         tenant = await tenant_label(connection, found["tenant_id"])
     if json:
         print_json(found)
@@ -191,51 +186,18 @@ async def _choose(
         raise BadArgument(
             "which dead events?", hint="name their ids, or choose by --type, --tenant and --since"
         )
-    of = await _tenant(connection, tenant)
-    if not events:
-        return Chosen(None, event_type, of, since)
-    ids = sorted({await event_number(connection, text) for text in events})
-    rows = await connection.fetch("select c.id from reactor.choose_dead($1) c", ids)
-    missing = set(ids) - {row["id"] for row in rows}
-    if missing:
-        raise _not_dead(sorted(missing))
-    return Chosen(ids, event_type, of, since)
-
-
-async def _tenant(connection: Connection, named: str | None) -> UUID | None:
-    """One that is gone may have left dead events."""
-    if named is None:
-        return None
-    try:
-        return await tenant_id(connection, named)
-    except BadArgument:
-        gone = as_uuid(named)
-        if gone is None or not await operations.count_dead(connection, Chosen(tenant_id=gone)):
-            raise
-        return gone
+    of = await dead_tenant_id(connection, tenant)
+    return Chosen(await dead_numbers(connection, events) if events else None, event_type, of, since)
 
 
 def _go_on(verb: str, count: int, limit: int, *, yes: bool) -> bool:
     in_range("--limit", limit, 1)
-    return count <= _FEW or agreed(f"{verb} {count:,} dead events?", yes=yes)
+    return count <= FEW or agreed(f"{verb} {count:,} dead events?", yes=yes)
 
 
 def _report(what: str, done: list[int], left: int, *, json: bool) -> int:
     if json:
         print_json({what: done, "left": left})
-    elif done:
-        few = f": {', '.join(map(str, done))}" if len(done) <= _FEW else ""
-        print(f"{many(len(done), 'event')} {what}{few}.")
-        if left:
-            print(f"{left:,} more fit; run it again, or raise --limit.")
     else:
-        print("No dead event fits.")
+        print("\n".join(deeds.dead(what, done, left, again="run it again, or raise --limit")))
     return 0 if done else 1
-
-
-def _not_dead(ids: list[int]) -> BadArgument:
-    names = ", ".join(map(str, ids))
-    return BadArgument(
-        f"event {names} is not dead" if len(ids) == 1 else f"events {names} are not dead",
-        hint=f"`reactor explain {ids[0]}` says what became of it",
-    )

@@ -9,11 +9,11 @@ from reactor import settings
 from reactor.cli import checks, checks_objects, checks_replication, checks_schema
 from reactor.cli.checks import Finding
 from reactor.cli.output import plain, print_json
-from reactor.cli.words import many
 from reactor.db import pool
 from reactor.db.pool import Connection
 from reactor.errors import ReactorError, taken_apart
 from reactor.settings import Settings
+from reactor.telemetry.words import many
 
 _MARKS = {"ok": "[green]ok[/]", "remark": "[yellow]remark[/]", "wrong": "[red]wrong[/]"}
 

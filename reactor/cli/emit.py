@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from reactor.cli.arguments import Duration, in_range
 from reactor.cli.output import print_json
 from reactor.cli.session import session
-from reactor.cli.tenant_names import tenant_id
 from reactor.db import operations
+from reactor.db.named import tenant_id
 from reactor.errors import BadArgument, taken_apart
 
 

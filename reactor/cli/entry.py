@@ -13,14 +13,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensErr
 
 from reactor.cli import streams
 from reactor.cli.registry import ALL, COMMANDS
-from reactor.errors import (
-    ConnectError,
-    MissingPrivilege,
-    NotMigrated,
-    ReactorError,
-    from_sqlstate,
-    taken_apart,
-)
+from reactor.errors import ReactorError
 
 _FAILED = 1
 _USAGE = 2
@@ -82,7 +75,9 @@ def run(argv: Sequence[str]) -> int:
             return _say_unwritten(unwritten)
         if isinstance(error, SystemExit):
             raise
-        known = _known(error)
+        from reactor.db.refusals import known_as
+
+        known = known_as(error)
         if known is None:
             raise
         return _complain(known.message, known.hint, known.exit_code, detail=known.detail)
@@ -132,40 +127,3 @@ def _complain(message: str, hint: str | None, code: int, *, detail: str | None =
         for line in text.split("\n") if text else ():
             say(f"  {line}", aside=True)
     return code
-
-
-def _known(error: Exception) -> ReactorError | None:
-    """What the database said, as an error for people; None for what is a defect of ours."""
-    import asyncpg
-
-    from reactor.db.pool import explain, missing_privilege
-
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        inner = error.exceptions[0]
-        if isinstance(inner, ReactorError):
-            return inner
-        return _known(inner) if isinstance(inner, Exception) else None
-    match error:
-        case UnicodeEncodeError() | asyncpg.DataError(__cause__=UnicodeEncodeError()):
-            # The shell hands bytes over as they are; no text of the database can hold these.
-            return ReactorError("an argument is not UTF-8 text", exit_code=_USAGE)
-        case asyncpg.InsufficientPrivilegeError():
-            refused: MissingPrivilege = missing_privilege(error)
-            refused.hint = getattr(error, "hint", None) or refused.hint
-            return refused
-        case (
-            asyncpg.InvalidSchemaNameError()
-            | asyncpg.UndefinedFunctionError()
-            | asyncpg.UndefinedTableError()
-        ):
-            return NotMigrated(taken_apart(str(error))[0], hint="run `reactor migrate`")
-        case asyncpg.PostgresError():
-            ours = from_sqlstate(error.sqlstate, str(error)) or explain(error, "")
-            if ours is not None:
-                return ours
-            message, detail, hint = taken_apart(str(error))
-            return ReactorError(f"the database says: {message}", detail=detail, hint=hint)
-        case asyncpg.InterfaceError() | ConnectionError():
-            return ConnectError(f"the connection to the database was lost: {error}", hint="run it again")
-        case _:
-            return None

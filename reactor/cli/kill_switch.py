@@ -7,9 +7,9 @@ from cyclopts import Parameter
 from reactor.cli.arguments import group
 from reactor.cli.output import print_json, say
 from reactor.cli.session import session
-from reactor.cli.words import many
 from reactor.db import operations
 from reactor.db.pool import Connection
+from reactor.telemetry import deeds
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -64,12 +64,10 @@ async def status(*, json: Json = False) -> int:
 
 async def _tell(connection: Connection, *, json: bool) -> int:
     found = await operations.status(connection)
-    gate, tenants, parked = found["gate"], found["tenants"], found["events"]["parked"]
+    gate, parked = found["gate"], found["events"]["parked"]
     if json:
         print_json({"on": not gate["open"], "reason": gate["reason"], "parked": parked})
-    elif gate["open"]:
-        print(f"The kill switch is off: {tenants['enabled']:,} of {tenants['total']:,} tenants are served.")
     else:
-        say(f"The kill switch is on: {gate['reason'] or 'it was never switched off'}.")
-        print(f"{many(parked, 'event')} parked. `reactor kill-switch off` lets what is parked go on.")
+        for line in deeds.kill_switch(found):
+            say(line)
     return 0

@@ -1,6 +1,5 @@
 """``reactor locks``: who works for which tenant."""
 
-from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -8,10 +7,11 @@ from cyclopts import Parameter
 from reactor.cli.arguments import group, in_range
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
-from reactor.cli.tenant_names import as_uuid, tenant_id
-from reactor.cli.words import ago, many
 from reactor.db import operations
+from reactor.db.named import as_uuid, tenant_id
 from reactor.errors import BadArgument, ReactorError
+from reactor.telemetry import deeds
+from reactor.telemetry.words import ago
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -32,7 +32,7 @@ async def list_(*, limit: int = 100, json: Json = False) -> int:
     in_range("--limit", limit, 1)
     async with session("locks list") as connection:
         rows = [dict(row) for row in await operations.list_locks(connection, limit)]
-        now: datetime = await connection.fetchval("select reactor.now()")
+        now = await operations.now(connection)
     if json:
         print_json(rows)
         return 0
@@ -84,8 +84,7 @@ async def release(lock: str, /, *, force: bool = False, json: Json = False) -> i
     if json:
         print_json(dict(row))
     else:
-        again = f"; {many(row['in_flight'], 'event')} will be tried again" if row["in_flight"] else ""
-        say(f"Tenant {row['tenant_id']} is free; {row['lock_holder']} held it{again}.")
+        say(deeds.lock(dict(row)))
     return 0
 
 

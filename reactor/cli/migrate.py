@@ -4,11 +4,11 @@ import sys
 
 from reactor import settings
 from reactor.cli.output import print_json, print_rows, say
-from reactor.cli.words import many
 from reactor.db import migrate as migrations
 from reactor.db import pool
 from reactor.db.adoption import Obstacle
 from reactor.db.migrate import Pending, Report, Step
+from reactor.telemetry.words import many
 
 _UP_TO_DATE = "The database is up to date."
 

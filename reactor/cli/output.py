@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reactor.db.pool import to_json
+from reactor.db.json_text import to_json
 
 #: Columns narrower than this cut most words.
 _WORD = 8

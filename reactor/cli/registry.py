@@ -50,7 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("kill-switch", "reactor.cli.kill_switch:app", "Stops or lets go all automation."),
     Command("alerts", "reactor.cli.alerts:app", "Alerts: list, acknowledge; their channels."),
     Command("locks", "reactor.cli.locks:app", "Tenant locks: list, release."),
-    Command("events", "reactor.cli.events:app", "The life of one event."),
+    Command("events", "reactor.cli.events:app", "Events that wait, and the life of one."),
     Command("explain", "reactor.cli.explain:explain", "Why an event waits."),
     Command("health", "reactor.cli.health:health", "The probes without curl, for a container."),
 )

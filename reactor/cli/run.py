@@ -23,9 +23,9 @@ async def run(*, app: str = BUILTIN) -> int:
     leases and exits 0. What has not ended four seconds later (a thread, a handler or job that swallows its
     cancellation) ends with the process, which then exits 4. A second signal ends it within a second, with 4
     when a handler was cut short; the log names what was.
-    Probes and metrics answer on http://REACTOR_HTTP_HOST:REACTOR_HTTP_PORT (/livez, /readyz, /startupz,
-    /metrics). Exits 2 when a setting or the app is wrong, 3 when the database cannot be reached or is not
-    migrated.
+    Probes, metrics and the dashboard answer on http://REACTOR_HTTP_HOST:REACTOR_HTTP_PORT (/livez, /readyz,
+    /startupz, /metrics, /). Exits 2 when a setting or the app is wrong, 3 when the database cannot be
+    reached or is not migrated.
     It logs to stderr.
 
     Example: ``REACTOR_DATABASE_URL=postgresql://replica@db/crm reactor run --app shop.events:app``

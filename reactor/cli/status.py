@@ -15,9 +15,10 @@ from rich.text import Text
 from reactor.cli.arguments import Duration
 from reactor.cli.output import cell, print_json
 from reactor.cli.session import session
-from reactor.cli.words import ago, lasting, many, moment
 from reactor.db import operations
 from reactor.errors import BadArgument
+from reactor.telemetry import overview
+from reactor.telemetry.words import ago, lasting, many, moment
 
 
 async def status(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.")] = False) -> int:
@@ -92,60 +93,13 @@ def _shown(first: dict[str, Any], *, once: bool) -> Iterator[Callable[[Group], N
 def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
     """All of it for a terminal; with an earlier look, rates as well."""
     now = moment(found["at"])
-    events, tenants = found["events"], found["tenants"]
-    runs, alerts, leader = found["runs_last_hour"], found["alerts"], found["leader"]
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("kill switch", cell(_gate(found["gate"])))
-    facts.add_row("tenants", f"{tenants['enabled']:,} of {tenants['total']:,} enabled")
-    facts.add_row(
-        "events",
-        f"{events['ready']:,} ready, {events['in_flight']:,} in flight, {events['delayed']:,} delayed, "
-        f"{events['parked']:,} parked, {events['dead']:,} dead",
-    )
-    facts.add_row("oldest ready", lasting(events["oldest_seconds"]))
-    facts.add_row("next due", ago(events["next_due_at"], now))
-    if before is not None:
-        facts.add_row("rate", _rate(found, before))
-    facts.add_row(
-        "runs, last hour",
-        f"{runs['completed']:,} completed, {runs['failed']:,} failed, {runs['timeout']:,} timed out, "
-        f"{runs['running']:,} running",
-    )
-    facts.add_row(
-        "alerts", f"{alerts['critical']:,} critical, {alerts['warning']:,} warning, {alerts['info']:,} info"
-    )
-    facts.add_row(
-        "leader",
-        cell(f"{leader['replica']} (term {leader['term']})")
-        if leader["leads"]
-        else "none: nothing happens on time",
-    )
-    facts.add_row("canary", _canary(found["canary"], now))
+    for name, said in overview.facts(found, before):
+        facts.add_row(name, cell(said))
     parts: list[Table | Text] = [facts, Text(), _replicas(found, now)]
     if found["types"]:
         parts += [Text(), _types(found["types"])]
     return Group(*parts)
-
-
-def _gate(gate: dict[str, Any]) -> str:
-    return "off" if gate["open"] else f"ON: {gate['reason'] or 'it was never switched off'}"
-
-
-def _canary(canary: dict[str, Any], now: Any) -> str:
-    """The event that shows that events are handled, see docs/telemetry.md."""
-    if canary["sent_at"] is None:
-        return "none was sent"
-    last = "none came through"
-    if canary["heard_at"] is not None:
-        last = f"the last took {lasting(canary['seconds'])}, {ago(canary['heard_at'], now)}"
-    waits = canary["silent_seconds"]
-    return last if waits is None else f"{last}; none for {lasting(waits)}"
-
-
-def _rate(found: dict[str, Any], before: dict[str, Any]) -> str:
-    seconds = (moment(found["at"]) - moment(before["at"])).total_seconds()
-    rates = [(found["totals"][name] - before["totals"][name]) / seconds for name in ("emitted", "finished")]
-    return f"{max(0.0, rates[0]):,.0f} emitted/s, {max(0.0, rates[1]):,.0f} finished/s"
 
 
 def _replicas(found: dict[str, Any], now: Any) -> Table | Text:

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from reactor.automation.tenant_settings import check_settings, parse_settings
 from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
-from reactor.cli.tenant_names import tenant_ids
-from reactor.cli.words import many
+from reactor.db.named import tenant_ids
 from reactor.errors import BadArgument
+from reactor.telemetry.words import many
 
 _SETTINGS: LiteralString = """
 select t.id, t.name, t.agent_settings

@@ -1,7 +1,6 @@
 """``reactor tenants``: for whom the built-in automations may act."""
 
-import sys
-from typing import Annotated, LiteralString
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -9,28 +8,10 @@ from reactor.cli.arguments import group, in_range
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
 from reactor.cli.tenant_check import check
-from reactor.cli.tenant_names import tenant_ids
 from reactor.db import operations
+from reactor.db.named import tenant_ids
 from reactor.errors import BadArgument
-
-# What waits is counted in one pass: the outbox has no index by which all of one tenant's events are found.
-_TENANTS: LiteralString = """
-with shown as materialized (
-    select t.id, t.name, t.is_active, t.agent_enabled
-    from public.tenants t
-    where ($1::boolean is null or (t.agent_enabled and t.is_active) = $1)
-      and ($2::text is null or pg_catalog.strpos(pg_catalog.lower(t.name), pg_catalog.lower($2)) > 0)
-    order by t.name, t.id
-    limit $3
-)
-select t.id, t.name, t.is_active, t.agent_enabled, coalesce(w.waiting, 0) as waiting,
-    (select count(*) from reactor.dead_events d where d.tenant_id = t.id) as dead,
-    (select count(*) from public.agent_alerts a where a.tenant_id = t.id and not a.acknowledged) as alerts
-from shown t
-left join (select e.tenant_id, count(*) as waiting from reactor.events e group by e.tenant_id) w
-    on w.tenant_id = t.id
-order by t.name, t.id
-"""
+from reactor.telemetry import deeds
 
 Json = Annotated[bool, Parameter(help="Write JSON to stdout.")]
 
@@ -73,7 +54,8 @@ async def list_(
     in_range("--limit", limit, 1)
     which = True if enabled else False if disabled else None
     async with session("tenants list") as connection:
-        rows = [dict(row) for row in await connection.fetch(_TENANTS, which, name, limit)]
+        found = await operations.list_tenants(connection, limit, enabled=which, name=name)
+        rows = [dict(row) for row in found]
     if json:
         print_json(rows)
         return 0
@@ -123,16 +105,13 @@ async def _set(tenants: tuple[str, ...], *, enabled: bool, json: bool) -> int:
         raise BadArgument(f"which tenants should I {word}?", hint="`reactor tenants list` shows them")
     async with session(f"tenants {word}") as connection:
         ids = await tenant_ids(connection, tenants)
-        rows = await operations.set_tenant_enabled(connection, ids, enabled=enabled)
+        rows = [dict(row) for row in await operations.set_tenant_enabled(connection, ids, enabled=enabled)]
         gate = (await operations.status(connection))["gate"] if enabled and not json else {"open": True}
     if json:
-        print_json([dict(row) for row in rows])
+        print_json(rows)
         return 0
-    for row in rows:
-        already = "already " if row["was_enabled"] == enabled else ""
-        say(f"{row['name']} ({row['tenant_id']}) is {already}{word}d.")
-        if enabled and not row["is_active"]:
-            say(f"{row['name']} is not active, so nothing is done for it yet.", aside=True)
-    if not gate["open"]:
-        print("The kill switch is on, so nothing is done yet: see `reactor kill-switch`.", file=sys.stderr)
+    for line in deeds.tenants(rows, enabled=enabled):
+        say(line)
+    for line in deeds.in_the_way(rows, gate) if enabled else ():
+        say(line, aside=True)
     return 0

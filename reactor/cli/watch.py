@@ -10,10 +10,10 @@ from cyclopts import Parameter
 
 from reactor.cli.output import print_json, print_rows, say
 from reactor.cli.session import session
-from reactor.cli.words import ago
 from reactor.db import operations
 from reactor.db.pool import Connection
 from reactor.errors import BadArgument, MissingPrivilege
+from reactor.telemetry.words import ago
 
 _TABLE: LiteralString = """
 select pg_catalog.format('%I.%I', n.nspname, c.relname) as name,

@@ -1,17 +1,54 @@
-"""One line of Python for each function of schema reactor that a person's command calls.
+"""What a person's commands and the dashboard ask the database, one call each.
 
-See sql/functions for what each one does.
+See sql/functions for what the functions of schema reactor do.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, LiteralString
 from uuid import UUID
 
 from reactor.db.calls import Connection, Record
 
 Document = dict[str, Any]
+
+_ALERTS: LiteralString = """
+select a.id, a.tenant_id, t.name as tenant_name, a.alert_type, a.severity, a.message, a.metadata,
+    a.acknowledged, a.acknowledged_at, a.acknowledged_by, a.created_at
+from public.agent_alerts a
+left join public.tenants t on t.id = a.tenant_id
+where (not a.acknowledged or $1)
+  and ($2::uuid is null or a.tenant_id = $2)
+  and ($3::text is null or a.severity = $3)
+  and ($5::text is null or (a.created_at, a.id) < ($5::text::timestamptz, $6::uuid))
+order by a.created_at desc, a.id desc
+limit $4
+"""
+
+# What waits is counted in one pass: the outbox has no index by which all of one tenant's events are found.
+# A name may be missing, the table is the application's.
+_TENANTS: LiteralString = """
+with shown as materialized (
+    select t.id, t.name, t.is_active, t.agent_enabled
+    from public.tenants t
+    where ($1::boolean is null or (t.agent_enabled and t.is_active) = $1)
+      and ($2::text is null or pg_catalog.strpos(pg_catalog.lower(t.name), pg_catalog.lower($2)) > 0)
+      and ($4::uuid is null or (t.name is null, coalesce(t.name, ''), t.id) > (
+        select l.name is null, coalesce(l.name, ''), l.id from public.tenants l where l.id = $4))
+    order by t.name, t.id
+    limit $3
+)
+select t.id, t.name, t.is_active, t.agent_enabled, coalesce(w.waiting, 0) as waiting,
+    (select count(*) from reactor.dead_events d where d.tenant_id = t.id) as dead,
+    (select count(*) from public.agent_alerts a where a.tenant_id = t.id and not a.acknowledged) as alerts,
+    l.lock_holder, l.locked_at
+from shown t
+left join (select e.tenant_id, count(*) as waiting from reactor.events e group by e.tenant_id) w
+    on w.tenant_id = t.id
+left join public.agent_tenant_locks l on l.tenant_id = t.id and l.expires_at > reactor.now()
+order by t.name, t.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +64,11 @@ class Chosen:
 async def status(connection: Connection) -> Document:
     found: Document = await connection.fetchval("select reactor.status()")
     return found
+
+
+async def now(connection: Connection) -> datetime:
+    at: datetime = await connection.fetchval("select reactor.now()")
+    return at
 
 
 async def emit(
@@ -54,13 +96,34 @@ async def emit(
     return id_
 
 
-async def list_dead(connection: Connection, chosen: Chosen, limit: int) -> list[Record]:
+async def list_events(
+    connection: Connection,
+    limit: int,
+    *,
+    state: str | None = None,
+    event_type: str | None = None,
+    tenant_id: UUID | None = None,
+    after: int | None = None,
+) -> Document:
+    found: Document = await connection.fetchval(
+        "select reactor.list_events($1, $2, $3, $4, $5)", state, event_type, tenant_id, after, limit
+    )
+    return found
+
+
+async def list_dead(
+    connection: Connection, chosen: Chosen, limit: int, behind: tuple[str, int] | None = None
+) -> list[Record]:
+    """``behind``: when the last one of the page before died, as ISO 8601, and its id."""
+    died_at, id_ = behind or (None, None)
     return await connection.fetch(
-        "select * from reactor.list_dead($1, $2, $3, $4)",
+        "select * from reactor.list_dead($1, $2, $3, $4, $5::text::timestamptz, $6)",
         chosen.event_type,
         chosen.tenant_id,
         chosen.since,
         limit,
+        died_at,
+        id_,
     )
 
 
@@ -107,6 +170,16 @@ async def find_event(connection: Connection, event_id: UUID) -> int | None:
     return found
 
 
+async def read_event(connection: Connection, event: int) -> Document | None:
+    found: Document | None = await connection.fetchval("select reactor.read_event($1)", event)
+    return found
+
+
+async def trace_event(connection: Connection, event: int) -> Document | None:
+    found: Document | None = await connection.fetchval("select reactor.trace_event($1)", event)
+    return found
+
+
 async def explain_event(connection: Connection, event: int) -> Document | None:
     found: Document | None = await connection.fetchval("select reactor.explain_event($1)", event)
     return found
@@ -122,6 +195,33 @@ async def set_tenant_enabled(
     connection: Connection, tenants: Sequence[UUID], *, enabled: bool
 ) -> list[Record]:
     return await connection.fetch("select * from reactor.set_tenant_enabled($1, $2)", tenants, enabled)
+
+
+async def list_tenants(
+    connection: Connection,
+    limit: int,
+    *,
+    enabled: bool | None = None,
+    name: str | None = None,
+    after: UUID | None = None,
+) -> list[Record]:
+    """By name, and behind the one with the id ``after``."""
+    return await connection.fetch(_TENANTS, enabled, name, limit, after)
+
+
+async def list_alerts(
+    connection: Connection,
+    limit: int,
+    *,
+    acknowledged: bool = False,
+    tenant: UUID | None = None,
+    severity: str | None = None,
+    behind: tuple[str, UUID] | None = None,
+) -> list[Record]:
+    """The latest first. ``acknowledged``: those too; ``behind``: when the last one of the page before was
+    raised, as ISO 8601, and its id."""
+    at, id_ = behind or (None, None)
+    return await connection.fetch(_ALERTS, acknowledged, tenant, severity, limit, at, id_)
 
 
 async def acknowledge_alert(connection: Connection, alert: UUID, by: UUID | None = None) -> bool:

@@ -4,23 +4,20 @@ The only startup parameter we send is application_name: poolers refuse most othe
 """
 
 import asyncio
-import json
-import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
-from uuid import UUID
 
 import asyncpg
-import orjson
 from pydantic import SecretStr
 
 from reactor.db.hosts import Hosts
+from reactor.db.json_text import read_json, to_json
 from reactor.db.urls import for_driver, unreadable_file
 from reactor.errors import ConnectError, MissingPrivilege, ReactorError, SettingError, redact
 
@@ -32,11 +29,9 @@ else:  # asyncpg's classes take no parameters when the program runs
     Pool = asyncpg.Pool
 
 Pooler = Literal["auto", "none", "transaction"]
+Prepare = Callable[[Connection], Coroutine[Any, Any, None]]
 
 _CONNECT_SECONDS = 10.0
-# What is nested deeper stays text: Postgres takes thousands of levels, orjson reads 1024 and writes 254.
-_LEVELS = 200
-_JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)', re.DOTALL)
 # What passes by itself when a server, or a proxy before it, is only starting.
 _BUSY = (
     asyncpg.CannotConnectNowError,
@@ -66,7 +61,7 @@ async def connect(
     while True:
         try:
             connection: Connection = await hosts.connect(url, **_options(name, pooler))
-            await _init_soon(connection)
+            await _soon(init, connection)
         except Exception as error:
             refused = explain(error, url)
             if refused is None:
@@ -105,11 +100,14 @@ async def create_pool(
     keep_session: bool = False,
     ready: int = 1,
     first: Connection | None = None,
+    prepare: Prepare | None = None,
 ) -> Pool:
     """A pool of at most ``size`` connections, opened as needed, the first ``ready`` of them at once.
 
     ``keep_session`` saves the round trip that cleans a connection when it is given back; whoever takes it
     cleans it then.
+
+    ``prepare`` gives each connection other codecs than :func:`init` does.
 
     ``pooler`` and ``first`` are what :func:`connect_first` gave; the connection is the pool's from here on.
     With ``pooler="auto"`` that is called first.
@@ -131,7 +129,7 @@ async def create_pool(
         max_size=size,
         max_inactive_connection_lifetime=300,
         connect=connect_one,
-        init=_init_soon,
+        init=partial(_soon, prepare or init),
         reset=_leave_as_it_is if keep_session else None,
     )
     try:
@@ -201,80 +199,14 @@ async def init(connection: Connection) -> None:
         )
 
 
-async def _init_soon(connection: Connection) -> None:
-    """:func:`init`, of a server that may have fallen silent when it had let us in."""
+async def _soon(prepare: Prepare, connection: Connection) -> None:
+    """``prepare``, where the server may have fallen silent when it had let us in."""
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            await init(connection)
+            await prepare(connection)
     except BaseException:
         connection.terminate()
         raise
-
-
-def to_json(value: object, *, indented: bool = False) -> str:
-    """JSON text; Decimal becomes a string, since a float would change the amount."""
-    form = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indented else 0)
-    return orjson.dumps(value, default=_simple, option=form).decode()
-
-
-def read_json(text: str) -> Any:
-    """What a json or jsonb holds. What no reader of ours can hold stays text within it (see read_exactly).
-
-    The driver calls it: an error here would make a whole row unreadable for one odd value in it.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return read_exactly(text)
-
-
-def read_exactly(text: str, *, outer: int = 3) -> Any:
-    """JSON text of the server, of which :func:`to_json` makes the same again.
-
-    A number that a float or a bigint would change, and what is nested deeper than can be read or written,
-    is an ``orjson.Fragment``: its text. ``outer``: so many levels of a deep document are taken apart.
-    """
-    if _depth(text) <= _LEVELS:
-        return json.loads(text, parse_float=_fraction, parse_int=_whole)
-    if not outer:
-        return orjson.Fragment(text.strip())
-    text = text.strip()
-    if text.startswith("["):
-        return [read_exactly(member, outer=outer - 1) for member in _members(text)]
-    found: dict[str, Any] = {}
-    for member in _members(text):
-        key, end = json.JSONDecoder().raw_decode(member.lstrip())
-        found[key] = read_exactly(member.lstrip()[end:].lstrip().removeprefix(":"), outer=outer - 1)
-    return found
-
-
-def _fraction(written: str) -> float | orjson.Fragment:
-    number = float(written)
-    return number if Decimal(repr(number)) == Decimal(written) else orjson.Fragment(written)
-
-
-def _whole(written: str) -> int | orjson.Fragment:
-    # All of a bigint's, and nothing that orjson would refuse.
-    return int(written) if len(written) < 20 and abs(int(written)) < 2**63 else orjson.Fragment(written)
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for token in _JSON_TOKEN.finditer(text):
-        depth += {"open": 1, "close": -1}.get(token.lastgroup or "", 0)
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _members(text: str) -> Iterator[str]:
-    """The texts of the members of one array or object, with their keys."""
-    depth, start = 0, 1
-    for token in _JSON_TOKEN.finditer(text):
-        depth += {"open": 1, "close": -1}.get(token.lastgroup or "", 0)
-        if token.lastgroup == "comma" and depth == 1:
-            yield text[start : token.start()]
-            start = token.end()
-    yield text[start:-1]
 
 
 def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
@@ -387,10 +319,3 @@ def _plain(dsn: str | SecretStr) -> str:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return redact(lines[0]) if lines else type(error).__name__
-
-
-def _simple(value: object) -> str:
-    # The driver's UUID is a class of its own, which orjson does not know.
-    if isinstance(value, Decimal | SecretStr | UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -38,6 +38,7 @@ class Scene:
     tracker: Tracker
     began: float = field(default_factory=monotonic)
     doing: str = ""
+    dashboard: str | None = None
     tenants: list[TenantRow] = field(default_factory=list)
     queue: Queue | None = None
     handled: int = 0
@@ -96,6 +97,11 @@ class Screen:
             finally:
                 self._live = None
 
+    def tell(self, text: str) -> None:
+        """A line for whoever has no screen; on one the scene says it."""
+        if not self._console.is_terminal:
+            self.say(text)
+
     def draw(self, scene: Scene) -> None:
         """Shows the scene as it is now."""
         if self._live is not None:
@@ -112,13 +118,14 @@ class Screen:
 
 def render(scene: Scene, height: int = 50, width: int = 120) -> RenderableType:
     """The whole screen. On a low one some tenants are left out, on a narrow one some columns."""
-    room = max(3, height - (14 if width >= _WIDE else 15))
+    advice = f"Dashboard: {scene.dashboard}\n{scene.advice}" if scene.dashboard else scene.advice
+    room = max(3, height - (12 if width >= _WIDE else 13) - advice.count("\n") - 1)
     parts: list[RenderableType] = [_headline(scene), Text(), _pulse(scene), _table(scene, room, width)]
     hidden = len(scene.tenants) - room
     if hidden > 0:
         parts.append(Text(f"  and {hidden} more tenants", style="dim"))
     parts += [Text.assemble((f"  {_clock(at)}  ", "dim"), (note, "dim")) for at, note in scene.notes]
-    parts.append(Text(f"\n{scene.advice}", style="dim", overflow="fold"))
+    parts.append(Text(f"\n{advice}", style="dim", overflow="fold"))
     return Padding(Group(*parts), (0, 1))
 
 

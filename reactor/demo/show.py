@@ -32,6 +32,7 @@ from reactor.demo.verdict import judge, tally
 from reactor.demo.view import read_queue, read_tenants
 from reactor.settings import Settings
 from reactor.telemetry import metrics
+from reactor.web.server import is_free
 
 _LOOK = 0.5
 
@@ -175,7 +176,10 @@ async def _play(options: Options, screen: Screen, curtain: _Curtain) -> Report:
 async def _perform(stage: Stage, screen: Screen, server: EmbeddedServer) -> None:
     """The replica runs, and beside it the acts, one after the other; the table is drawn all the while."""
     async with anyio.create_task_group() as group:
-        await group.start(_run_app, _settings(server), name="replica")
+        await group.start(_run_app, _settings(server), not stage.bounded, name="replica")
+        if not stage.bounded and app.http_address is not None:
+            stage.scene.dashboard = app.http_address
+            screen.tell(f"Dashboard: {app.http_address}")
         group.start_soon(_draw, stage, screen, server, name="screen")
         await settle_backlog(stage)
         await go_live(stage)
@@ -183,8 +187,8 @@ async def _perform(stage: Stage, screen: Screen, server: EmbeddedServer) -> None
         group.cancel_scope.cancel()
 
 
-async def _run_app(settings: Settings, *, task_status: TaskStatus[None]) -> None:
-    await app.run(settings, handle_signals=False, task_status=task_status)
+async def _run_app(settings: Settings, serve_http: bool, *, task_status: TaskStatus[None]) -> None:
+    await app.run(settings, handle_signals=False, serve_http=serve_http, task_status=task_status)
 
 
 async def _draw(stage: Stage, screen: Screen, server: EmbeddedServer) -> None:
@@ -212,8 +216,9 @@ def _handled() -> float:
 
 
 def _settings(server: EmbeddedServer) -> Settings:
-    """The user's settings, but for everything that leads out of the demo."""
-    return reactor_settings.load(
+    """The user's settings, but for everything that leads out of the demo; its dashboard takes any free port
+    when the usual one is somebody else's."""
+    chosen = reactor_settings.load(
         database_url=server.url(place.DATABASE, user=place.REPLICA_ROLE),
         listen_url=None,
         databases=(),
@@ -225,6 +230,9 @@ def _settings(server: EmbeddedServer) -> Settings:
         drain_seconds=10,
         canary_seconds=0,
     )
+    if "http_port" in chosen.model_fields_set or is_free(chosen):
+        return chosen
+    return chosen.model_copy(update={"http_port": 0})
 
 
 def _address(server: EmbeddedServer) -> str:

@@ -38,10 +38,22 @@ def bind(settings: Settings) -> socket.socket | None:
             names.HTTP_UNAVAILABLE,
             address=where,
             error=error.strerror,
-            hint="this process has no probes and no metrics: set REACTOR_HTTP_PORT=0 for any free port",
+            hint="it has no probes, metrics and dashboard now: set REACTOR_HTTP_PORT=0 for any free port",
         )
         return None
     return listening
+
+
+def is_free(settings: Settings) -> bool:
+    """Whether the address can be listened on."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((settings.http_host, settings.http_port))
+        except OSError:
+            return False
+    return True
 
 
 class _Server(uvicorn.Server):
@@ -52,8 +64,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(listening: socket.socket, routes: Sequence[BaseRoute]) -> None:
-    """Serve until cancelled."""
+def address_of(listening: socket.socket) -> str:
+    """Where a browser of this machine finds it."""
+    host, port = listening.getsockname()[:2]
+    return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(listening: socket.socket, routes: Sequence[BaseRoute], **also: str) -> None:
+    """Serve until cancelled. ``also`` goes into the line of the log that says where."""
     server = _Server(
         uvicorn.Config(
             Starlette(routes=list(routes)),
@@ -65,9 +87,15 @@ async def serve(listening: socket.socket, routes: Sequence[BaseRoute]) -> None:
             timeout_graceful_shutdown=2,
         )
     )
-    host, port = listening.getsockname()[:2]
-    log.info(names.HTTP_LISTENING, address=f"http://{host}:{port}")
+    log.info(names.HTTP_LISTENING, address=_url(*listening.getsockname()[:2]), **also)
     try:
         await server.serve([listening])
     finally:
+        # Its own end waits for whoever reads slowly. A server that is only left stays in the event loop,
+        # which takes the next one, with the same file number, for it: that one would never hear of a
+        # connection.
+        for each in getattr(server, "servers", ()):
+            each.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
         listening.close()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from reactor.cli import entry
@@ -138,6 +139,23 @@ def test_ctrl_c_drains_and_says_goodbye(directory: Path) -> None:
     assert "Goodbye" in out
     assert "handled, 0 left, 0 dead" in out
     assert is_stopped(directory)
+
+
+def test_a_live_demo_serves_its_dashboard_and_says_where(directory: Path) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "reactor", "demo", "--directory", str(directory), "--orders", "30"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    address = next(line.split()[1] for line in demo.stdout if line.startswith("Dashboard: "))
+    page = httpx2.get(address, timeout=30).text
+    demo.send_signal(signal.SIGINT)
+    _, err = demo.communicate(timeout=60)
+
+    assert "<title>Overview · reactor</title>" in page
+    assert (demo.returncode, err) == (0, "")
 
 
 def test_while_a_demo_runs_the_next_one_takes_another_directory(

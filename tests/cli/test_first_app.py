@@ -11,8 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from reactor.cli import words
+from reactor.db.odd_values import EPOCH
 from reactor.db.statements import split
+from reactor.telemetry import words
 from tests.cli.conftest import Cli
 from tests.cli.test_run import Running, replica
 
@@ -20,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "first-app.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 #: What is different on every machine.
 LEFT_OUT = ("docker run ", "export REACTOR_DATABASE_URL=")
-#: All that reactor.cli.words says of a time: ``now``, ``850 ms``, ``1.1 s``, ``2 min 5 s ago``, ``in 20 s``.
+#: All that telemetry.words says of a time: ``now``, ``850 ms``, ``1.1 s``, ``2 min 5 s ago``, ``in 20 s``.
 TIME = re.compile(r"(in )?\d+(\.\d+)? (ms|s|min|h|d)\b( \d+ (s|min|h)\b)?( ago)?|\bnow\b")
 
 
@@ -32,7 +33,7 @@ def like(text: str) -> str:
 @pytest.mark.parametrize("seconds", [0, 0.4, 1.1, 9.96, 41, 60, 61.5, 125, 3_700, 90_061])
 def test_every_time_that_the_page_may_meet_is_passed_over(seconds: float) -> None:
     """The machine decides whether it reads ``41 s`` or ``1.1 s``."""
-    now = words.EPOCH
+    now = EPOCH
     then, due = now - timedelta(seconds=seconds), now + timedelta(seconds=seconds)
     assert like(f"handled {words.ago(then, now)}, after {words.lasting(seconds)}.") == "handled N, after N."
     assert like(f"due {words.ago(due, now)}.") == "due N."

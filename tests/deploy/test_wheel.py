@@ -29,6 +29,10 @@ def test_the_wheel_has_the_sql_and_the_licence(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"reactor/_sql/{file.name}.sql" for file in sqlfiles.load()} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    web = ROOT / "reactor" / "web"
+    pages = [file for folder in ("templates", "static") for file in (web / folder).rglob("*.*")]
+    assert len(pages) > 15
+    assert {str(file.relative_to(ROOT)) for file in pages} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "tools"))]
 
 

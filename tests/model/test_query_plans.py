@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from reactor.db import calls, pool
+from reactor.db import calls, operations, pool
+from reactor.db.operations import Chosen
 from tests.conftest import Server
 
 TENANTS = 2_000
@@ -114,6 +115,64 @@ async def test_claims_settlements_sweeps_and_deadlines_read_what_they_take_and_n
     cost = await spent(full, before)
     assert cost["scanned"] == 0
     assert cost["fetched"] < 50
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
+async def test_a_page_of_the_outbox_reads_little_and_the_worst_one_not_all(full: pool.Connection) -> None:
+    tenant = await full.fetchval("select tenant_id from reactor.events order by id desc limit 1")
+    last = await full.fetchval("select max(id) from reactor.events")
+    cheap = [
+        {},
+        {"after": last - 100},
+        {"state": "ready"},
+        {"state": "in_flight"},
+        {"state": "parked"},
+        {"state": "delayed"},
+        {"tenant_id": tenant},
+        {"tenant_id": tenant, "state": "ready", "event_type": "test.event"},
+        {"tenant_id": tenant, "state": "parked"},
+        {"event_type": "test.event", "after": last // 2},
+    ]
+    for asked in cheap:
+        before = await visited(full)
+        found = await operations.list_events(full, 50, **asked)
+        assert found["complete"]
+        cost = await spent(full, before)
+        assert cost["scanned"] == 0, asked
+        assert cost["fetched"] < 40_000, (asked, cost)
+    before = await visited(full)
+    found = await operations.list_events(full, 50, event_type="nobody.emits.this")
+    assert (found["events"], found["complete"], found["next"] is None) == ([], False, False)
+    cost = await spent(full, before)
+    assert cost["scanned"] == 0
+    assert cost["fetched"] < 600_000
+
+
+@pytest.mark.slow
+async def test_a_page_of_a_hundred_thousand_dead_events_is_read_from_an_index(conn: pool.Connection) -> None:
+    await conn.execute(
+        "insert into public.tenants (name) values ('one'); "
+        "insert into reactor.dead_events (id, event_id, tenant_id, event_type, payload, priority, attempts, "
+        "interruptions, created_at, died_at, reason) "
+        "select n, gen_random_uuid(), t.id, 'test.' || n % 40, '{}', 0, 1, 0, now(), "
+        "now() - n * interval '1 s', 'no money' from generate_series(1, 100000) n, public.tenants t; "
+        "analyze reactor.dead_events"
+    )
+    read = (
+        "select seq_tup_read + idx_tup_fetch from pg_stat_all_tables "
+        "where relid = 'reactor.dead_events'::regclass"
+    )
+    for chosen in (Chosen(), Chosen(event_type="test.7")):
+        behind = None
+        for _ in range(3):
+            await conn.execute("select pg_stat_force_next_flush()")
+            before = await conn.fetchval(read)
+            rows = await operations.list_dead(conn, chosen, 50, behind)
+            await conn.execute("select pg_stat_force_next_flush()")
+            assert await conn.fetchval(read) - before < 5_000
+            assert len(rows) == 50
+            behind = (rows[-1]["died_at"].isoformat(), rows[-1]["id"])
 
 
 @pytest.mark.slow

@@ -8,8 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from reactor.cli import tenants
-from reactor.db import calls
+from reactor.db import calls, operations
 from reactor.db.pool import Connection
 
 WEEK = timedelta(days=7)
@@ -96,7 +95,7 @@ async def test_listing_tenants_reads_the_outbox_once_and_not_once_for_each(conn:
     (idle,) = await conn.fetch("insert into public.tenants (name) values ('the idle one') returning id")
     await conn.execute("vacuum analyze reactor.events, public.tenants")
     before = await read(conn, "reactor.events")
-    rows = await conn.fetch(tenants._TENANTS, None, None, 100)
+    rows = await operations.list_tenants(conn, 100)
     assert {row["waiting"] for row in rows if row["id"] != idle["id"]} == {100}
     assert [row["waiting"] for row in rows if row["id"] == idle["id"]] == [0]
     assert len(rows) == 51

@@ -3,7 +3,8 @@
 import pytest
 from orjson import Fragment
 
-from reactor.db.pool import init, read_exactly, read_json, to_json
+from reactor.db.json_text import read_exactly, read_json, to_json
+from reactor.db.pool import init
 
 HUGE = "1" + "0" * 400
 DEEP = "[" * 3000 + "]" * 3000

@@ -168,3 +168,15 @@ def test_the_default_port_that_is_taken_is_said_with_the_way_to_another() -> Non
     (line,) = said
     assert line["event"] == names.HTTP_UNAVAILABLE
     assert "REACTOR_HTTP_PORT" in line["hint"]
+
+
+async def test_a_server_that_follows_another_one_in_the_same_process_answers() -> None:
+    for _ in range(3):
+        listening = bind(Settings(http_port=0))
+        assert listening is not None
+        listening.listen()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/livez"
+        async with asyncio.timeout(20), anyio.create_task_group() as group, httpx2.AsyncClient() as client:
+            group.start_soon(serve, listening, routes(list, listens=True, token=None))
+            assert (await client.get(url)).status_code == 200
+            group.cancel_scope.cancel()

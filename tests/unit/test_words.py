@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reactor.cli.words import ago, lasting, many, moment, shorten
+from reactor.telemetry.words import ago, lasting, many, moment, shorten
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

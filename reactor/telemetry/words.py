@@ -2,11 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-#: Postgres counts microseconds from here.
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-#: So long is every 400 years, after which the calendar repeats itself.
-_ROUND = 146_097 * 86_400 * 1_000_000
-
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -74,19 +69,6 @@ def _within(text: str) -> datetime | None:
         if text.endswith((" BC", "infinity")) or text.partition("-")[0].isdecimal():
             return None
         raise
-
-
-def instant(microseconds: int) -> datetime | str:
-    """What a timestamptz holds; beyond our calendar its text."""
-    if abs(microseconds) >= 2**63 - 1:
-        return "infinity" if microseconds > 0 else "-infinity"
-    try:
-        return EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        rounds, rest = divmod(microseconds, _ROUND)
-        like = EPOCH + timedelta(microseconds=rest)
-        year, tail = like.year + 400 * rounds, like.isoformat()[4:]
-        return f"{year:04}{tail}" if year > 0 else f"{1 - year:04}{tail} BC"
 
 
 def many(count: int, noun: str) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,14 @@ from tests.engine.conftest import World, enter
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 
 Call = Callable[[Context], Any]
+
+
+@pytest.fixture(autouse=True)
+def warned_of_here() -> Iterator[None]:
+    """Python warns of such a coroutine when it is collected, which may be in another test."""
+    yield
+    gc.collect()
+
 
 FORGOTTEN: dict[str, tuple[str, Call]] = {
     "execute": ("ctx.db.execute()", lambda ctx: ctx.db.execute("insert into public.nowhere values (1)")),

@@ -14,9 +14,9 @@ import structlog
 from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
-from reactor.asked import Asked
 from reactor.errors import ReactorError
 from reactor.events import Event
+from reactor.unawaited import Unawaited
 
 Phase = Literal["plan", "act", "react", "reflect"]
 
@@ -128,13 +128,13 @@ class Context:
     """
 
     __slots__ = (
-        "_asked",
         "_checkpoint",
         "_db",
         "_failures",
         "_log",
         "_open_db",
         "_run",
+        "_unawaited",
         "events",
         "handler",
         "resources",
@@ -146,7 +146,7 @@ class Context:
         self,
         tenant_id: UUID,
         run_id: UUID,
-        open_db: Callable[[str, Asked], TenantDb],
+        open_db: Callable[[str, Unawaited], TenantDb],
         handler: str = "",
         events: Sequence[Event[Any]] = (),
         resources: Any = None,
@@ -161,7 +161,7 @@ class Context:
         self.resources = resources
         self._open_db = open_db
         self._checkpoint = checkpoint
-        self._asked: Asked | None = None
+        self._unawaited: Unawaited | None = None
         self._db: TenantDb | None = None
         self._run: RunCounters | None = None
         self._log: FilteringBoundLogger | None = None
@@ -253,15 +253,15 @@ class Context:
             raise ReactorError("this context was made without an engine, so it has no checkpoint")
         return self._ask().note("ctx.checkpoint()", self._checkpoint(self))
 
-    def _ask(self) -> Asked:
-        if self._asked is None:
-            self._asked = Asked()
-        return self._asked
+    def _ask(self) -> Unawaited:
+        if self._unawaited is None:
+            self._unawaited = Unawaited()
+        return self._unawaited
 
     def refuse_unawaited(self) -> None:
         """Raises ReactorError when the handler returned without awaiting what it asked for here."""
-        if self._asked is not None:
-            self._asked.refuse_unawaited(f"handler {self.handler}")
+        if self._unawaited is not None:
+            self._unawaited.refuse(f"handler {self.handler}")
 
     def fail(self, event: Event[Any], error: BaseException) -> None:
         """In a batch handler: this event failed, and the rest may commit.

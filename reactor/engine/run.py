@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from reactor.asked import Asked
 from reactor.context import Context, RunCounters, TenantDb
 from reactor.engine.outcome import Outcome
 from reactor.events import Event
+from reactor.unawaited import Unawaited
 
 if TYPE_CHECKING:
     from reactor.engine.scope import Scope
@@ -72,7 +72,7 @@ class Run:
     scope: "Scope | None" = None
     #: what is being handled, and what ``ctx.db`` and ``ctx.checkpoint()`` call
     segment: "Segment | None" = None
-    open_db: Callable[[str, Asked], TenantDb] | None = None
+    open_db: Callable[[str, Unawaited], TenantDb] | None = None
     checkpoint: Callable[[Context], Coroutine[Any, Any, None]] | None = None
     #: a settlement that nobody waits for yet: the events that it will bring, and those that it settles
     coming: asyncio.Future[Rows] | None = None

@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from reactor.asked import Asked
 from reactor.engine.forbidden import forbidden_statement
 from reactor.engine.scope import Connection, Scope
 from reactor.errors import ScopeBroken
+from reactor.unawaited import Unawaited
 
 T = TypeVar("T")
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 class ScopedDb:
     """``ctx.db``: asyncpg's calls in the tenant's scope."""
 
-    __slots__ = ("_asked", "_closed", "_handler", "_scope")
+    __slots__ = ("_closed", "_handler", "_scope", "_unawaited")
 
-    def __init__(self, scope: Scope, handler: str, asked: Asked) -> None:
+    def __init__(self, scope: Scope, handler: str, unawaited: Unawaited) -> None:
         self._scope = scope
-        self._asked = asked
+        self._unawaited = unawaited
         self._handler = scope.handler = handler
         self._closed = False
 
@@ -57,7 +57,7 @@ class ScopedDb:
     def _ask(
         self, name: str, query: str, step: Callable[[Connection], Awaitable[T]]
     ) -> Coroutine[Any, Any, T]:
-        return self._asked.note(f"ctx.db.{name}()", self._carry_out(query, step))
+        return self._unawaited.note(f"ctx.db.{name}()", self._carry_out(query, step))
 
     async def _carry_out(self, query: str, step: Callable[[Connection], Awaitable[T]]) -> T:
         connection = await self._ready(query)

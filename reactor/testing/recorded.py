@@ -10,10 +10,10 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from reactor.asked import Asked
 from reactor.context import Context, TenantDb, payload_json
 from reactor.errors import BadArgument, ReactorError
 from reactor.events import Event
+from reactor.unawaited import Unawaited
 
 _numbers = itertools.count(1)
 # As long as reactor.emit() takes one for.
@@ -50,7 +50,7 @@ class RecordedContext(Context):
         resources: Any = None,
         handler: str = "",
     ) -> None:
-        def open_db(_handler: str, _asked: Asked) -> TenantDb:
+        def open_db(_handler: str, _unawaited: Unawaited) -> TenantDb:
             if db is None:
                 raise ReactorError(
                     "this context has no database",

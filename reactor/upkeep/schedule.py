@@ -14,13 +14,13 @@ import structlog
 from anyio.abc import TaskGroup
 from structlog.typing import FilteringBoundLogger
 
-from reactor.asked import Asked
 from reactor.context import payload_json
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
 from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
 from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
+from reactor.unawaited import Unawaited
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -53,7 +53,7 @@ class JobContext:
     due_at: datetime
     resources: Any
     term: int
-    asked: Asked = field(default_factory=Asked, repr=False)
+    unawaited: Unawaited = field(default_factory=Unawaited, repr=False)
 
     def emit(
         self,
@@ -68,7 +68,7 @@ class JobContext:
     ) -> Coroutine[Any, Any, int]:
         """Emit an event for a tenant, in the job's transaction; returns its id."""
         given = (subject_id, delay, priority, dedup_key)
-        return self.asked.note("ctx.emit()", self._emit(tenant_id, event_type, payload, *given))
+        return self.unawaited.note("ctx.emit()", self._emit(tenant_id, event_type, payload, *given))
 
     async def _emit(self, tenant_id: UUID, event_type: str, payload: Any, *given: Any) -> int:
         emitted: int = await self.db.fetchval(
@@ -168,7 +168,7 @@ class Schedule:
 
     async def _call(self, job: Job, ctx: JobContext) -> None:
         refuse_unawaited(f"job {job.name}", await job.function(ctx))
-        ctx.asked.refuse_unawaited(f"job {job.name}")
+        ctx.unawaited.refuse(f"job {job.name}")
 
     async def _note_failure(self, job: Job, told: str) -> None:
         """Until it is accepted: a job that is not noted as ended would not be run again in this term.

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _KEPT = 16
 
 
-class Asked:
+class Unawaited:
     """The coroutines that a handler's context gave out. Those that have begun are forgotten in time."""
 
     __slots__ = ("_most", "_work")
@@ -29,7 +29,7 @@ class Asked:
         self._work.append((name, work))
         return work
 
-    def refuse_unawaited(self, who: str) -> None:
+    def refuse(self, who: str) -> None:
         """Raises ReactorError when something has not begun by now: it would be left out, and acknowledged."""
         for name, _ in self._unbegun():
             raise ReactorError(

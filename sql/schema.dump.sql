@@ -764,6 +764,13 @@ CREATE FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb)
 
 ALTER FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.notifiers_wait() RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.notifiers_wait() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2403,6 +2410,9 @@ REVOKE ALL ON FUNCTION reactor.next_tenant(p_after uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.next_tenant(p_after uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION reactor.notifiers_wait() FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.notifiers_wait() TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) FROM PUBLIC;
 

@@ -297,6 +297,11 @@ async def ring(connection: Connection) -> None:
     await connection.execute("select reactor.ring()", timeout=PATIENCE)
 
 
+async def notifiers_wait(connection: Connection) -> bool:
+    """Whether commits stand in a queue behind one that notifies."""
+    return bool(await connection.fetchval("select reactor.notifiers_wait()", timeout=PATIENCE))
+
+
 async def open_writers(connection: Connection, *, timer: bool = False) -> set[str]:
     return set(await connection.fetchval("select reactor.open_writers($1)", timer, timeout=PATIENCE))
 

@@ -70,7 +70,7 @@ class Pace:
         self.again = math.inf
         self._stream = 0
         self._in_vain = 0
-        self._asked_at = -math.inf
+        self._asked_at = self._ask_at = 0.0
 
     def passed_over(self, some: bool) -> None:
         """Whether a look met tenants that a transaction of the application holds."""
@@ -99,17 +99,17 @@ class Pace:
 
     def suspects(self, now: float) -> bool:
         """Work was found: whether to ask if those who wrote it had to wait for each other's notifications."""
-        if not self._is_close or not self.armed or self.busy or self.mode != "armed":
-            return False
-        if now - self._asked_at < _CLOSE:
+        if not self._is_close or not self.armed or self.busy or self.mode != "armed" or now < self._ask_at:
             return False
         self._asked_at = now
         return True
 
-    def writers_wait(self) -> None:
-        """They had to."""
-        self.busy = True
-        self.hears_all = False
+    def answered(self, now: float, *, they_wait: bool) -> None:
+        """They had to, or not. A server with very many locks takes long to say so and is asked less often."""
+        self._ask_at = max(self._asked_at + _CLOSE, now + 20 * (now - self._asked_at))
+        if they_wait:
+            self.busy = True
+            self.hears_all = False
 
     def woken(self) -> None:
         """The bell rang; found() takes it back when there was something."""

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from reactor.db import operations, pool
 from reactor.telemetry import names, overview
 from reactor.telemetry.story import sentence
-from tests.cli.conftest import as_role, login
+from tests.operators import as_role, login
 from tests.web.conftest import served
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"

@@ -13,6 +13,7 @@ import pytest
 
 from reactor.db import pool
 from tests.conftest import run_async
+from tests.patience import patience
 
 
 def ids(db, table: str) -> list[int]:
@@ -82,7 +83,7 @@ def test_replay_rings_a_replica_that_sleeps(cli, db):
             bell = asyncio.Event()
             await connection.add_listener("reactor", lambda *_: bell.set())
             assert (await asyncio.to_thread(cli, "dead", "replay", event)).code == 0
-            async with asyncio.timeout(10):
+            async with patience(10):
                 await bell.wait()
 
     run_async(listen())

@@ -11,6 +11,7 @@ import httpx2
 from reactor import Reactor, Settings
 from reactor.web.parts import PARTS
 from reactor.web.stream import Streams
+from tests.patience import patience
 from tests.web.conftest import TOKEN, elsewhere, served
 
 
@@ -38,7 +39,9 @@ async def test_all_who_watch_see_the_same_looks(operator_url, db):
         seen: list[list[str]] = []
 
         async def watch():
-            async with httpx2.AsyncClient(base_url=here.address) as client, watching(client) as events:
+            # A look comes when the database has answered.
+            client = httpx2.AsyncClient(base_url=here.address, timeout=60)
+            async with client, watching(client) as events:
                 times = [found["at"] async for _, found in until(events, 3)]
                 seen.append(times)
 
@@ -170,7 +173,7 @@ async def test_those_who_watch_hold_no_drain_up(database_url):
         async with httpx2.AsyncClient(base_url=app.http_address) as client, watching(client) as events:
             await anext(events)
             app.drain()
-            async with asyncio.timeout(8):
+            async with patience(8):
                 await ended.wait()
                 # The browser hears that it is over.
                 async for _ in events:

@@ -21,6 +21,7 @@ from reactor.telemetry import names
 from reactor.web.health import routes
 from reactor.web.server import bind, serve
 from tests.conftest import Server
+from tests.patience import patience
 
 
 @asynccontextmanager
@@ -32,7 +33,7 @@ async def served(app: Reactor, database_url: str) -> AsyncIterator[httpx2.AsyncC
             await app.run(settings, handle_signals=False, serve_http=True, task_status=task_status)
 
         async def address() -> str:
-            async with asyncio.timeout(20):
+            async with patience(20):
                 while True:
                     for line in said:
                         if line["event"] == names.HTTP_LISTENING:
@@ -47,7 +48,7 @@ async def served(app: Reactor, database_url: str) -> AsyncIterator[httpx2.AsyncC
 
 
 async def until(client: httpx2.AsyncClient, path: str, status: int) -> str:
-    async with asyncio.timeout(20):
+    async with patience(20):
         while (answer := await client.get(path)).status_code != status:
             await asyncio.sleep(0.02)
     return answer.text

@@ -89,6 +89,19 @@ def test_replay_rings_a_replica_that_sleeps(cli, db):
     run_async(listen())
 
 
+def test_nobody_is_asked_about_the_few_that_a_limit_leaves(cli, db):
+    tenant = db.tenant()
+    for _ in range(21):
+        db.die(tenant, "a")
+    assert cli("dead", "replay", "--type", "a").code == 2
+    assert cli("dead", "replay", "--type", "a", "--limit", 3).code == 0
+    db.die(tenant, "a")
+    db.die(tenant, "a")
+    db.die(tenant, "a")
+    assert cli("dead", "discard", "--type", "a", "--limit", 3).code == 0
+    assert len(ids(db, "dead_events")) == 18
+
+
 def test_a_dedup_key_that_a_younger_event_has_is_given_up(cli, db):
     tenant = db.tenant()
     one, two, three = (db.die(tenant) for _ in range(3))

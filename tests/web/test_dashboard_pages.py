@@ -53,6 +53,22 @@ async def test_the_overview_says_what_the_status_says(operator_url, db):
         assert count in page
 
 
+async def test_what_waits_for_too_long_needs_a_person_and_is_said_once(operator_url, db):
+    db.emit(db.tenant(), "a")
+    db.run("update reactor.events set created_at = reactor.now() - interval '20 min'")
+    found = await looked(operator_url, operations.status)
+    found["canary"]["silent_seconds"] = 600
+    says = [need.says for need in overview.needs(found)]
+    assert "The oldest ready event waits for 20 min." in says
+    # Without a replica nothing comes through, which is said already.
+    assert any(text.startswith("No replica lives") for text in says)
+    assert not any("canary" in text for text in says)
+    db.enlist("worker-1")
+    found = await looked(operator_url, operations.status)
+    found["canary"]["silent_seconds"] = 600
+    assert "No canary came through for 10 min." in [need.says for need in overview.needs(found)]
+
+
 async def test_a_database_with_nothing_in_it_is_shown_as_that(operator_url, db):
     async with served(operator_url) as here:
         said = [text_of(await here.page(path)) for path in PAGES]
@@ -131,15 +147,17 @@ async def test_events_are_paged_through_without_a_gap(operator_url, db):
 async def test_one_events_page_says_why_it_waits_and_what_became_of_it(operator_url, db):
     tenant = db.tenant("Acme")
     db.enlist("worker-1", "a")
-    waiting, delayed = db.emit(tenant, "a"), db.value("select reactor.emit($1, 'a', delay => '1 h')", tenant)
+    waiting = db.emit(tenant, "a")
+    delayed = db.value("select reactor.emit($1, 'a', delay => '2 h 30 min')", tenant)
     dead = db.die(tenant, "a")
     event_id = db.value("select event_id from reactor.events where id = $1", waiting)
     async with served(operator_url) as here:
         for event in (waiting, delayed, dead):
             page = text_of(await here.page(f"/events/{event}"))
             found = await looked(operator_url, operations.explain_event, event)
-            # Seconds pass between the two.
-            assert re.sub(r"\d+ (ms|s)\b", "…", sentence(found)) in re.sub(r"\d+ (ms|s)\b", "…", page)
+            # Seconds pass between the two, or a minute.
+            said, shown = (re.sub(r"\d+ (ms|s|min)\b", "…", text) for text in (sentence(found), page))
+            assert said in shown
             assert "Acme" in page
         assert "no money" in page
         assert '"n": 1' in page
@@ -317,6 +335,8 @@ async def test_what_the_role_may_not_do_is_one_line(server, database_url):
 async def test_what_makes_no_sense_is_said_and_is_no_mistake_of_ours(operator_url):
     async with served(operator_url) as here:
         for path in ("/api/events?limit=0", "/api/dead?limit=x", "/events?state=flying", "/?database=x"):
+            assert (await here.get(path)).status_code in (400, 404), path
+        for path in ("/api/events?limit=1001", "/api/tenants?limit=1001"):
             assert (await here.get(path)).status_code in (400, 404), path
         for path in ("/api/dead?type=a%00", "/tenants?name=%00", "/dead?since=%00"):
             assert (await here.get(path)).status_code == 400, path

@@ -69,6 +69,14 @@ async def test_what_waits_for_too_long_needs_a_person_and_is_said_once(operator_
     assert "No canary came through for 10 min." in [need.says for need in overview.needs(found)]
 
 
+def test_counters_that_a_failover_set_back_are_no_rate():
+    at = "2026-11-30T10:00:{}+00:00"
+    before = {"at": at.format("00"), "totals": {"emitted": 90, "finished": 50}}
+    found = {"at": at.format("10"), "totals": {"emitted": 20, "finished": 70}}
+    assert overview.rates(found, before) == (0.0, 2.0)
+    assert overview.rates(before, before) == (0.0, 0.0)
+
+
 async def test_a_database_with_nothing_in_it_is_shown_as_that(operator_url, db):
     async with served(operator_url) as here:
         said = [text_of(await here.page(path)) for path in PAGES]

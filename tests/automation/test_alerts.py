@@ -153,6 +153,8 @@ async def test_an_unacknowledged_critical_alert_comes_again_after_15_minutes_the
         assert timedelta(minutes=59) < waiting["wait"] <= timedelta(hours=1)
         assert waiting["attempts"] == 0
     assert [request.json()["data"]["repetition"] for request in receiver.requests] == [0, 1, 2, 3]
+    types = [request.json()["type"] for request in receiver.requests]
+    assert types == ["alert.created", "alert.repeated", "alert.repeated", "alert.repeated"]
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 4
 
     await conn.execute("update agent_alerts set acknowledged = true where id = $1", alert)
@@ -324,6 +326,29 @@ async def test_410_switches_the_channel_off_until_somebody_switches_it_on(conn, 
     await company.alert("third", "warning")
     await drain(automations(), database_url, **PRIVATE)
     assert len(receiver.requests) == 2
+
+
+async def test_what_was_to_be_delivered_when_its_channel_was_switched_off_is_not(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver))
+
+    async def busy(request):
+        return answer(503)
+
+    receiver.respond = busy
+    await company.alert("disk_full", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    await conn.execute(
+        "insert into reactor.alert_channels_off (tenant_id, channel, reason) "
+        "select tenant_id, channel, 'it answered 410' from reactor.alert_deliveries"
+    )
+    receiver.respond = None
+    left = await drain_now(conn, database_url)
+    assert len(receiver.requests) == 1
+    assert (left.delayed, left.dead) == (0, 0)
+    [row] = await deliveries(company)
+    assert row["status"] == "off"
 
 
 async def test_two_channels_that_both_fail_do_not_report_each_other_in_circles(conn, database_url, receiver):

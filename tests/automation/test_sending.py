@@ -9,7 +9,10 @@ from itertools import pairwise
 
 import pytest
 
+from reactor.automation import resources
+from reactor.outbound.circuit import Circuit
 from reactor.outbound.email import Email
+from reactor.outbound.mailer import make_mailer
 from reactor.testing import DatabaseClock, drain, running, settled
 from tests.automation.company import Company, automations, until
 from tests.automation.providers import Postbox, answer, free_port, http_receiver, smtp_server
@@ -308,6 +311,42 @@ async def test_the_circuit_opens_and_what_waits_for_it_keeps_its_tries(conn, dat
     assert len(await company.rows("email_provider_failures")) == 5
 
 
+async def test_a_probe_that_never_reached_the_provider_leaves_the_next_email_to_find_out(
+    conn, database_url, smtp, postbox, monkeypatch
+):
+    """When the circuit's pause is over one email probes, and the others wait for what comes of that."""
+
+    def impatient(url, sender):
+        mailer = make_mailer(url, sender)
+        mailer.circuit = Circuit(threshold=1, first_pause=timedelta(milliseconds=50))
+        return mailer
+
+    monkeypatch.setattr(resources, "make_mailer", impatient)
+    company = await Company.found(conn, email_mode="send")
+    postbox.data["full@people.test"] = "451 4.3.0 try again"
+    await company.overdue(contact=await company.contact("full@people.test"))
+    async with running(automations(), database_url, **smtp):
+        await until(lambda: conn.fetchval("select count(*) = 1 from public.email_provider_failures"))
+        await conn.execute(
+            """
+            create function public.refuse() returns trigger language plpgsql as $$
+            begin
+                raise exception 'not now';
+            end $$;
+            create trigger refuse before update on reactor.email_intents for each row
+            when (new.status = 'sending') execute function public.refuse();
+            """
+        )
+        await company.overdue(contact=await company.contact("ada@people.test"))
+        refused = "select exists (select from reactor.events where errors::text like '%not now%')"
+        await until(lambda: conn.fetchval(refused))
+        postbox.data.clear()
+        await conn.execute("drop trigger refuse on reactor.email_intents")
+        sent = "select count(*) = 2 from reactor.email_intents where status = 'sent'"
+        await until(lambda: conn.fetchval(sent), within=30)
+    assert sorted(postbox.recipients) == ["ada@people.test", "full@people.test"]
+
+
 async def test_smtp_that_breaks_after_the_data_is_never_repeated_in_silence(
     conn, database_url, smtp, postbox
 ):
@@ -490,7 +529,7 @@ async def test_wrong_credentials_open_the_circuit_and_tell_at_once_but_lose_no_e
     assert (alert["alert_type"], alert["severity"]) == ("provider_failure", "critical")
     events = await company.waiting("email.send")
     assert [event["attempts"] for event in events] == [0, 0, 0]
-    assert max(event["wait"] for event in events) > timedelta(minutes=10)
+    assert min(event["wait"] for event in events) > timedelta(minutes=10)
     assert {intent["status"] for intent in await company.intents()} == {"queued"}
 
 

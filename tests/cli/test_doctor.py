@@ -6,7 +6,7 @@ import pytest
 
 from reactor.cli import checks
 from reactor.db import pool
-from tests.cli.conftest import Database, as_role, login
+from tests.operators import Database, as_role, login
 
 
 def findings(said) -> dict[str, list[dict]]:

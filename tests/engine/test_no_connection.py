@@ -22,7 +22,7 @@ async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> 
 
     tenants = [await world.tenant() for _ in range(8)]
     try:
-        async with running(app, url, concurrency=8):
+        async with running(app, url, concurrency=8, lease_seconds=3):
             await world.emit(tenants[0], "work")
             await world.until("select count(*) = 1 from public.ledger")
             await world.conn.execute(f"alter role {role} nologin")

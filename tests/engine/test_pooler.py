@@ -21,6 +21,7 @@ from reactor.testing import running
 from tests.conftest import Server
 from tests.engine.conftest import World, enter, until
 from tests.engine.pgbouncer import PROGRAM, pgbouncer
+from tests.patience import patience
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="no pgbouncer here; Debian: apt-get install pgbouncer"
@@ -273,7 +274,7 @@ async def test_a_listener_that_has_the_only_session_of_a_session_pooler_is_belie
             await until(is_healthy)
             heard.clear()
             await world.conn.execute("select pg_notify('reactor', '')")
-            async with asyncio.timeout(5):
+            async with patience(5):
                 await heard.wait()
         finally:
             listening.cancel()

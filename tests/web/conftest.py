@@ -1,39 +1,19 @@
-"""A dashboard on a real port, on a database of the test's own, as a mere member of role ``reactor``."""
+"""A dashboard on a real port."""
 
-import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 import httpx2
-import pytest
 
 from reactor import Settings
 from reactor.web.dashboard import mounted
 from reactor.web.server import address_of, bind, serve
 from reactor.web.site import Site
-from tests.cli.conftest import as_role, clean, cli, db, login
-from tests.conftest import Server
-
-__all__ = ["clean", "cli", "db"]
 
 TOKEN = "a-token-of-24-characters"
-
-
-@pytest.fixture(scope="session")
-def operator(server: Server, template: str) -> Iterator[str]:
-    """The name of a role that is a member of ``reactor`` and of nothing else."""
-    role = f"dashboard_operator_{os.getpid()}"
-    login(server, role, "in role reactor")
-    yield role
-    server.admin(f"drop role {role}")
-
-
-@pytest.fixture
-def operator_url(database_url: str, operator: str) -> str:
-    return as_role(database_url, operator)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import httpx2
@@ -14,13 +15,14 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
-from reactor import Reactor, Settings
+from reactor import Context, Event, Reactor, Settings
 from reactor.db import pool
 from reactor.errors import SettingError
 from reactor.telemetry import names
 from reactor.web.health import routes
 from reactor.web.server import bind, serve
 from tests.conftest import Server
+from tests.patience import patience
 
 
 @asynccontextmanager
@@ -32,7 +34,7 @@ async def served(app: Reactor, database_url: str) -> AsyncIterator[httpx2.AsyncC
             await app.run(settings, handle_signals=False, serve_http=True, task_status=task_status)
 
         async def address() -> str:
-            async with asyncio.timeout(20):
+            async with patience(20):
                 while True:
                     for line in said:
                         if line["event"] == names.HTTP_LISTENING:
@@ -47,7 +49,7 @@ async def served(app: Reactor, database_url: str) -> AsyncIterator[httpx2.AsyncC
 
 
 async def until(client: httpx2.AsyncClient, path: str, status: int) -> str:
-    async with asyncio.timeout(20):
+    async with patience(20):
         while (answer := await client.get(path)).status_code != status:
             await asyncio.sleep(0.02)
     return answer.text
@@ -61,6 +63,25 @@ async def test_a_replica_says_that_it_lives_has_started_and_is_ready(database_ur
         assert await until(client, "/readyz", 200) == "ok\n"
         metrics = (await client.get("/metrics")).text
         assert "reactor_listener_up 1.0" in metrics
+
+
+async def test_a_replica_that_drains_lives_and_is_not_ready(database_url: str, conn: pool.Connection) -> None:
+    app, inside, go = Reactor(), asyncio.Event(), asyncio.Event()
+
+    @app.on("work")
+    async def work(event: Event[Any], ctx: Context) -> None:
+        inside.set()
+        await go.wait()
+
+    tenant = await conn.fetchval("insert into public.tenants (name) values ('Acme') returning id")
+    async with served(app, database_url) as client:
+        await until(client, "/readyz", 200)
+        await conn.execute("select reactor.emit($1, 'work')", tenant)
+        await inside.wait()
+        app.drain()
+        assert "draining" in await until(client, "/readyz", 503)
+        assert (await client.get("/livez")).status_code == 200
+        go.set()
 
 
 async def test_a_replica_without_its_listener_is_not_ready_and_soon_is_again(

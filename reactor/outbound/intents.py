@@ -167,6 +167,6 @@ async def settle(
 
 async def record_failure(db: TenantDb, tenant_id: UUID, error: SendFailed, provider: str) -> bool:
     """A row of email_provider_failures; True when it raised the alert provider_failure."""
-    at_once = error.verdict is Verdict.PROVIDER or error.opened_circuit
-    alert = await db.fetchval(_FAILURE, tenant_id, error.error_type, str(error), provider, at_once)
+    facts = (error.error_type, str(error), provider, error.began_outage)
+    alert = await db.fetchval(_FAILURE, tenant_id, *facts)
     return alert is not None

@@ -13,7 +13,7 @@ from typing import Literal, LiteralString, get_args
 from uuid import UUID
 
 from reactor.context import TenantDb
-from reactor.outbound.email import Email, SendFailed, Verdict, comparable
+from reactor.outbound.email import Email, SendFailed, comparable
 
 IntentStatus = Literal["queued", "sending", "sent", "failed", "unknown", "blocked", "cancelled", "dry_run"]
 

@@ -99,7 +99,7 @@ class Mailer:
             metrics.EMAILS_FAILED.labels(provider, error.error_type.value).inc()
             # A refused recipient says nothing about the provider's health.
             refuses_all = error.verdict is Verdict.PROVIDER
-            # Each pause ends with one email that finds out: a long outage would be told at a tenant each time.
+            # Each pause ends with one email that finds out: an outage would be told at a tenant each time.
             is_news = self.circuit.state is CircuitState.CLOSED or (refuses_all and not self._refusal_said)
             if error.of_this_email:
                 self._works()

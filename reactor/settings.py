@@ -104,9 +104,11 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", min_length=1)
     # Its port. 0: any free one. Default 8080.
     http_port: int = Field(8080, ge=0, le=65535)
-    # Bearer token, or login, with which other machines may see the dashboard, its API and /metrics.
-    # Default none: only this machine may.
+    # Bearer token, or login, that everybody needs for the dashboard, its API and /metrics.
+    # Default none: only this machine may see them.
     dashboard_token: SecretStr | None = Field(None, min_length=8)
+    # Whether this machine needs no token although there is one. Default false.
+    dashboard_trust_loopback: bool = False
 
     # json or console. Default: console on a terminal, else json.
     log_format: LogFormat = Field(default_factory=lambda: "console" if sys.stderr.isatty() else "json")

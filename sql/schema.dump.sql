@@ -1016,6 +1016,13 @@ CREATE FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_me
 
 ALTER FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.skipped(p_table regclass, p_operation text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.skipped(p_table regclass, p_operation text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2518,6 +2525,11 @@ GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boo
 REVOKE ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor_handler;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO service_role;
 
 REVOKE ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) TO reactor;

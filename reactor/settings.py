@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         if any(
             os.environ.get(name) for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGUSER")
         ):
-            return "postgresql://"  # the driver reads the PG* variables itself
+            return _of_environment()
         raise SettingError(
             "REACTOR_DATABASE_URL is not set",
             hint="set it to postgresql://user:password@host:5432/database, or try `reactor demo` first",
@@ -289,6 +289,16 @@ def _apart(urls: str) -> list[str]:
         else:
             apart[-1] += f",{part.strip()}"
     return [url.rstrip(",") for url in apart if url]
+
+
+def _of_environment() -> str:
+    """A URL for the PG* variables, which the driver reads itself. Several servers must stand in the URL: the
+    driver would give all of them together one limit."""
+    if "," not in os.environ.get("PGHOST", ""):
+        return "postgresql://"
+    names = {"host": "PGHOST", "port": "PGPORT", "target_session_attrs": "PGTARGETSESSIONATTRS"}
+    given = {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
+    return f"postgresql:///?{urlencode(given)}"
 
 
 def _check_url(url: str, schemes: tuple[str, ...]) -> None:

@@ -22,6 +22,8 @@ _OLDEST, _NEWEST = 15, 18
 _QUEUE_REMARK, _QUEUE_WRONG = 0.1, 0.5
 _SKEW_REMARK = 2.0
 _OLD_TRANSACTION = 300
+#: Seconds after which a replica ends idle sessions of its own.
+_IDLE = 300
 #: Seconds without a canary, three of the default intervals; a replica knows its own setting better.
 _SILENT = 180
 
@@ -32,7 +34,9 @@ select pg_catalog.pg_is_in_recovery() as standby,
     pg_catalog.current_setting('row_security') as row_security,
     pg_catalog.current_setting('max_connections')::int
         - pg_catalog.current_setting('superuser_reserved_connections')::int as connections,
-    pg_catalog.current_database() as database,
+    pg_catalog.current_database() as database, current_user as me,
+    (select s.setting::int / 1000.0 from pg_catalog.pg_settings s
+     where s.name = 'idle_session_timeout')::float8 as idle,
     pg_catalog.pg_notification_queue_usage() as queue
 """
 
@@ -123,6 +127,10 @@ async def server(connection: Connection, chosen: Settings) -> list[Finding]:
     if row["row_security"] == "off":
         reset = f'alter database "{row["database"]}" set row_security = on'
         found.append(Finding("row security", "wrong", "off by default: whatever meets a policy fails", reset))
+    if 0 < row["idle"] < _IDLE:
+        why = f"ended after {row['idle']:g} s: calls of a replica that was idle fail, and are tried again"
+        mend = f'alter role "{row["me"]}" set idle_session_timeout = 0'
+        found.append(Finding("idle sessions", "remark", why, mend))
     # Beside those for handlers the engine has up to ten, and one listens.
     needed = (chosen.pool_size or chosen.concurrency) + 11
     if needed > row["connections"]:

@@ -208,6 +208,20 @@ def test_a_default_that_breaks_something_is_wrong_and_the_advice_mends_it(cli, d
     assert cli("doctor").code == 0
 
 
+def test_a_server_that_ends_idle_sessions_is_a_remark_and_the_advice_mends_it(cli, server, db):
+    name = db.value("select current_database()")
+    db.run(f"alter database {name} set idle_session_timeout = '5s'")
+    said = cli("doctor", "--json")
+    assert said.code == 0
+    (remark,) = findings(said)["idle sessions"]
+    assert "after 5 s" in remark["finding"]
+    server.admin(remark["mend"])
+    try:
+        assert "idle sessions" not in findings(cli("doctor", "--json"))
+    finally:
+        server.admin(remark["mend"].replace("set idle_session_timeout = 0", "reset idle_session_timeout"))
+
+
 def test_dead_events_and_a_fleet_without_a_leader_are_remarks(cli, db):
     db.die(db.tenant())
     db.enlist("worker")

@@ -30,6 +30,8 @@ class Health(Protocol):
     @property
     def draining(self) -> bool: ...
     @property
+    def starved(self) -> bool: ...
+    @property
     def silence(self) -> timedelta | None: ...
 
 
@@ -74,6 +76,8 @@ def _reasons(replicas: Iterable[Health], *, listens: bool) -> Iterable[str]:
         yield "the database does not answer"
     if listens and not all(h.listening for h in found):
         yield "notifications do not arrive"
+    if any(h.starved for h in found):
+        yield "handlers get no connection to the database"
     for silence in (h.silence for h in found):
         if silence is not None:
             yield f"no canary event came through for {silence.total_seconds():.0f} s, though slots are free"

@@ -91,9 +91,12 @@ async def ask(
     token: str | None,
     given: str | bytes = "",
     trusted: bool = False,
+    starved: bool = False,
     silence: timedelta | None = None,
 ) -> httpx2.Response:
-    ready = SimpleNamespace(started=True, connected=True, listening=True, draining=False, silence=silence)
+    ready = SimpleNamespace(
+        started=True, connected=True, listening=True, draining=False, starved=starved, silence=silence
+    )
     access = Access(SecretStr(token) if token else None, trusts_loopback=trusted)
     app = Starlette(routes=routes(lambda: [ready], listens=True, access=access))
     transport = httpx2.ASGITransport(app=app, client=client)
@@ -158,6 +161,11 @@ async def test_a_replica_that_should_have_handled_a_canary_and_has_not_is_not_re
     assert answer.status_code == 503
     assert answer.text == "no canary event came through for 200 s, though slots are free\n"
     assert (await ask("/livez", client=("10.1.2.3", 1), token=None)).status_code == 200
+
+
+async def test_a_replica_whose_handlers_get_no_connection_is_not_ready() -> None:
+    answer = await ask("/readyz", client=("10.1.2.3", 1), token=None, starved=True)
+    assert (answer.status_code, answer.text) == (503, "handlers get no connection to the database\n")
 
 
 def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_it() -> None:

@@ -15,6 +15,8 @@ class Health:
     pooled: bool = False
     leading: bool = False
     draining: bool = False
+    #: handlers get no connection, again and again
+    starved: bool = False
     #: for how long no canary came through, when that is too long
     silence: timedelta | None = None
     runs: int = 0

@@ -224,6 +224,7 @@ class Replica:
             pooled=listener.pooled,
             leading=self._duties.leading,
             draining=self._drain_asked.is_set(),
+            starved=dispatcher.is_starved,
             silence=self._canary.silence,
             runs=len(dispatcher.active),
             peers=list(heartbeat.peers),

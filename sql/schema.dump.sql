@@ -134,6 +134,13 @@ CREATE FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) RETURNS boolean
 
 ALTER FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.announce_channels() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.announce_channels() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.announce_clock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -182,6 +189,13 @@ CREATE FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean DEF
     AS '…';
 
 ALTER FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.bring_alerts_again(p_tenant_id uuid) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.bring_alerts_again(p_tenant_id uuid) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1009,6 +1023,13 @@ CREATE FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_me
 
 ALTER FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.skipped(p_table regclass, p_operation text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.skipped(p_table regclass, p_operation text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1708,6 +1729,8 @@ CREATE INDEX alert_deliveries_created ON reactor.alert_deliveries USING btree (c
 
 CREATE INDEX alert_deliveries_dedup ON reactor.alert_deliveries USING btree (tenant_id, alert_type, created_at DESC);
 
+CREATE INDEX alert_deliveries_unheard ON reactor.alert_deliveries USING btree (tenant_id) WHERE ((status = 'no_channel'::text) AND (step = 0));
+
 CREATE INDEX dead_events_cause ON reactor.dead_events USING btree (cause_id) WHERE (cause_id IS NOT NULL);
 
 CREATE INDEX dead_events_died ON reactor.dead_events USING btree (died_at DESC, id DESC);
@@ -1751,6 +1774,8 @@ CREATE TRIGGER reactor_announce_insert AFTER INSERT ON public.engagement_clocks 
 CREATE TRIGGER reactor_announce_update AFTER UPDATE ON public.engagement_clocks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.announce_clock();
 
 CREATE TRIGGER reactor_c43ba20e5d99_insert AFTER INSERT ON public.agent_alerts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.watch_c43ba20e5d99();
+
+CREATE TRIGGER reactor_channels AFTER UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION reactor.announce_channels();
 
 CREATE TRIGGER reactor_gate AFTER INSERT OR UPDATE ON public.system_config FOR EACH ROW EXECUTE FUNCTION reactor.announce_gate();
 
@@ -2187,6 +2212,8 @@ REVOKE ALL ON FUNCTION reactor.alert_dead(p_ids bigint[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.announce_channels() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.announce_clock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.announce_gate() FROM PUBLIC;
@@ -2206,6 +2233,8 @@ GRANT ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) TO rea
 
 REVOKE ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.bring_alerts_again(p_tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) FROM PUBLIC;
 
@@ -2506,6 +2535,11 @@ GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boo
 REVOKE ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor_handler;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO service_role;
 
 REVOKE ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) TO reactor;

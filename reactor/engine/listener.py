@@ -96,6 +96,8 @@ class Listener:
                 await anyio.sleep(60)
                 return
             self.pooled = False
+            # It is meant to be idle; only now is it known to be ours.
+            await connection.execute("set idle_session_timeout = 0", timeout=_PATIENCE)
             self.healthy = True
             self._failures = 0
             metrics.LISTENER_UP.set(1)

@@ -1,23 +1,21 @@
 """The probes and the metrics: /livez, /readyz, /startupz, /metrics.
 
 The probes say one word and why, so they are open to whoever can reach the port. The metrics are
-for this machine, and for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token.
+for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token; where none is set, or loopback is trusted all
+the same, for this machine.
 """
 
-import hmac
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from reactor.telemetry import metrics
-
-_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+from reactor.web.access import Access, comes_from_here
 
 
 class Health(Protocol):
@@ -32,10 +30,12 @@ class Health(Protocol):
     @property
     def draining(self) -> bool: ...
     @property
+    def starved(self) -> bool: ...
+    @property
     def silence(self) -> timedelta | None: ...
 
 
-def routes(health: Callable[[], Iterable[Health]], *, listens: bool, token: SecretStr | None) -> list[Route]:
+def routes(health: Callable[[], Iterable[Health]], *, listens: bool, access: Access) -> list[Route]:
     """``listens``: whether replicas are to hear notifications (not with REACTOR_NOTIFY=off)."""
 
     async def livez(_: Request) -> Response:
@@ -49,12 +49,12 @@ def routes(health: Callable[[], Iterable[Health]], *, listens: bool, token: Secr
         return _answer(list(_reasons(health(), listens=listens)))
 
     async def metrics_(request: Request) -> Response:
-        if not _may_see(request, token):
-            return PlainTextResponse(
-                "metrics are shown to this machine, or with the bearer token of REACTOR_DASHBOARD_TOKEN\n",
-                403 if token is None else 401,
-                {} if token is None else {"WWW-Authenticate": "Bearer"},
-            )
+        if not _may_see(request, access):
+            if access.has_token:
+                why = "metrics are shown with REACTOR_DASHBOARD_TOKEN as bearer token\n"
+                return PlainTextResponse(why, 401, {"WWW-Authenticate": "Bearer"})
+            why = "metrics are shown to this machine only, because REACTOR_DASHBOARD_TOKEN is not set\n"
+            return PlainTextResponse(why, 403)
         return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     return [
@@ -76,6 +76,8 @@ def _reasons(replicas: Iterable[Health], *, listens: bool) -> Iterable[str]:
         yield "the database does not answer"
     if listens and not all(h.listening for h in found):
         yield "notifications do not arrive"
+    if any(h.starved for h in found):
+        yield "handlers get no connection to the database"
     for silence in (h.silence for h in found):
         if silence is not None:
             yield f"no canary event came through for {silence.total_seconds():.0f} s, though slots are free"
@@ -87,9 +89,8 @@ def _answer(reasons: list[str]) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _may_see(request: Request, token: SecretStr | None) -> bool:
-    if request.client is not None and request.client.host in _LOOPBACK:
+def _may_see(request: Request, access: Access) -> bool:
+    """They show nothing that a page of a stranger's could use, so names and proxies are not looked at."""
+    if access.trusts_loopback and comes_from_here(request):
         return True
-    # As bytes: what is compared as text must be ASCII, and whoever asks may send anything.
-    given = request.headers.get("authorization", "").encode("latin-1")
-    return token is not None and hmac.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())
+    return access.is_bearer(request.headers.get("authorization", ""))

@@ -25,7 +25,7 @@ from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.borrow import borrow, warm
-from reactor.db.pool import Pooler
+from reactor.db.pool import Pooler, name_database
 from reactor.db.replica_pools import open_pools, refused
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
@@ -59,8 +59,8 @@ else:
 
 log = structlog.get_logger("reactor.replica")
 
-#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, and the canary for a moment.
-_OWN_CONNECTIONS = 10
+#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, backlog, briefly the canary.
+_OWN_CONNECTIONS = 11
 
 
 class Replica:
@@ -77,6 +77,7 @@ class Replica:
         resources: Any,
     ) -> None:
         self._dsn = dsn
+        self._database = name_database(dsn)
         self._listen_dsn = listen_dsn
         self._settings = settings
         self._canary = Canary(every=settings.canary, is_busy=lambda: not self._dispatcher.has_spare)
@@ -97,7 +98,7 @@ class Replica:
         self.was_cut_short = False
         self._pace = Pace(settings.notify)
         self._started = False
-        self._look_at: Callable[[], Health] = Health
+        self._look_at: Callable[[], Health] = lambda: Health(database=self._database)
         self._active: Callable[[], Iterable[Run]] = tuple
 
     @property
@@ -123,7 +124,9 @@ class Replica:
 
     def put_off(self) -> None:
         """Its database is away, and will be tried again: the process has started, and is not ready."""
-        self._look_at = lambda: Health(started=True, draining=self._drain_asked.is_set())
+        self._look_at = lambda: Health(
+            database=self._database, started=True, draining=self._drain_asked.is_set()
+        )
 
     async def is_asked_to_drain(self, *, within: float) -> bool:
         """Wait for that, so many seconds at most."""
@@ -218,6 +221,7 @@ class Replica:
             on_gate=self._on_gate,
         )
         self._look_at = lambda: Health(
+            database=self._database,
             started=self._started,
             connected=heartbeat.answered,
             listening=listener.healthy,
@@ -252,6 +256,7 @@ class Replica:
             settings=settings,
             jobs=self._jobs,
             replica=self._name,
+            database=self._database,
             resources=self._resources,
             bell=self._timer_bell,
             rotation=rotation,

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from reactor.telemetry.backlog import BacklogGauges
+
 REGISTRY = CollectorRegistry()
 
 EVENTS_SETTLED = Counter(
@@ -35,20 +37,9 @@ CANARY_HEARD = Gauge(
     "When the last canary event that came through was sent, in Unix time.",
     registry=REGISTRY,
 )
-#: By the column of reactor.backlog(). Of each database that this replica leads, and of no other: who leads no
-#: more has no such series.
-BACKLOG = {
-    name: Gauge(f"reactor_{metric}", says, ["database"], registry=REGISTRY)
-    for name, metric, says in (
-        ("ready", "events_ready", "Events that could be handled, and that no run has in hand."),
-        ("in_flight", "events_in_flight", "Events that runs have in hand."),
-        ("delayed", "events_delayed", "Events whose time has not come, those to be tried again among them."),
-        ("parked", "events_parked", "Events of tenants that are switched off."),
-        ("dead", "events_dead", "Events that are not tried again by themselves."),
-        ("oldest_seconds", "events_oldest_seconds", "How long the oldest event waits that may be handled."),
-        ("tenants_waiting", "tenants_waiting", "Tenants with ready events that nobody holds."),
-    )
-}
+#: Of each database that this replica leads, and of no other.
+BACKLOG = BacklogGauges()
+REGISTRY.register(BACKLOG)
 
 EMAILS_SENT = Counter(
     "reactor_emails_sent_total",

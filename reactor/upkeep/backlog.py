@@ -4,8 +4,6 @@ It is one of the leader's duties, so that one replica of a fleet has these serie
 whoever adds up what all replicas say counts nothing twice.
 """
 
-import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,9 +22,8 @@ else:
 
 log = structlog.get_logger("reactor.backlog")
 
-#: Seconds from one measurement to the next, and that one is believed when the next ones fail.
+#: Seconds from one measurement to the next.
 _EVERY = 15.0
-_BELIEVED = 30.0
 
 
 class Backlog:
@@ -38,23 +35,17 @@ class Backlog:
 
     async def run(self) -> None:
         """Until cancelled, which takes the series away. No failure ends the term."""
-        clock = asyncio.get_running_loop().time
-        good_until = clock()
         is_said = False
         try:
             while True:
                 failure = await self._measure()
-                if failure is None:
-                    good_until = clock() + _BELIEVED
-                elif clock() > good_until:
-                    self._forget()
                 # It is tried again and again; it is said once.
                 if failure is not None and not is_said:
                     log.warning(names.BACKLOG_UNKNOWN, error=text_of(failure) or kind_of(failure))
                 is_said = failure is not None
                 await anyio.sleep(_EVERY)
         finally:
-            self._forget()
+            metrics.BACKLOG.forget(self._database)
 
     async def _measure(self) -> Exception | None:
         """None: it was measured. Else what kept it from that."""
@@ -68,11 +59,5 @@ class Backlog:
                     return error
         except LOST as error:
             return error
-        for name, gauge in metrics.BACKLOG.items():
-            gauge.labels(self._database).set(found[name] or 0)
+        metrics.BACKLOG.show(self._database, found)
         return None
-
-    def _forget(self) -> None:
-        for gauge in metrics.BACKLOG.values():
-            with suppress(KeyError):
-                gauge.remove(self._database)

@@ -24,8 +24,8 @@ from tests.conftest import Server
 
 
 @asynccontextmanager
-async def served(app: Reactor, database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
-    settings = Settings(database_url=database_url, http_port=0)
+async def served(app: Reactor, *urls: str) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = Settings(databases=",".join(urls), http_port=0)
     async with anyio.create_task_group() as group:
 
         async def start(*, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -90,9 +90,21 @@ async def ask(
     token: str | None,
     given: str | bytes = "",
     silence: timedelta | None = None,
+    **away: bool,
 ) -> httpx2.Response:
-    ready = SimpleNamespace(started=True, connected=True, listening=True, draining=False, silence=silence)
-    app = Starlette(routes=routes(lambda: [ready], listens=True, token=SecretStr(token) if token else None))
+    """``away``: the databases by their names, and whether one does not answer."""
+    replicas = [
+        SimpleNamespace(
+            database=name,
+            started=True,
+            connected=not is_away,
+            listening=True,
+            draining=False,
+            silence=silence,
+        )
+        for name, is_away in (away or {"only": False}).items()
+    ]
+    app = Starlette(routes=routes(lambda: replicas, listens=True, token=SecretStr(token) if token else None))
     transport = httpx2.ASGITransport(app=app, client=client)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x") as asked:
         return await asked.get(path, headers={"Authorization": given} if given else {})
@@ -147,6 +159,56 @@ async def test_a_replica_that_should_have_handled_a_canary_and_has_not_is_not_re
     assert answer.status_code == 503
     assert answer.text == "no canary event came through for 200 s, though slots are free\n"
     assert (await ask("/livez", client=("10.1.2.3", 1), token=None)).status_code == 200
+
+
+async def test_which_of_several_databases_is_away_is_said_without_its_password(
+    server: Server, template: str, database_url: str
+) -> None:
+    name = server.create(template)
+    url = server.url(name, "postgres", "not-for-everybody")
+    try:
+        async with served(Reactor(), database_url, url) as client:
+            await until(client, "/readyz", 200)
+            await asyncio.to_thread(
+                server.admin,
+                f"alter database {name} allow_connections false",
+                f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
+            )
+            said = await until(client, "/readyz", 503)
+            while "does not answer" not in said:
+                said = (await client.get("/readyz")).text
+            for reason in said.rstrip("\n").split("; "):
+                assert reason.startswith(f"database 2 ({pool.name_database(url)}): "), said
+                assert name in reason
+            assert "not-for-everybody" not in said
+            assert "postgres" not in said
+            assert (await client.get("/startupz")).status_code == 200
+            await asyncio.to_thread(server.admin, f"alter database {name} allow_connections true")
+            await until(client, "/readyz", 200)
+    finally:
+        server.drop(name)
+
+
+@pytest.mark.parametrize(
+    ("client", "given", "said"),
+    [
+        ("127.0.0.1", "", "database 2 (there): the database does not answer\n"),
+        ("10.1.2.3", "", "database 2: the database does not answer\n"),
+        ("10.1.2.3", "Bearer a-long-token", "database 2 (there): the database does not answer\n"),
+    ],
+)
+async def test_where_a_database_is_is_told_to_whom_the_metrics_are(
+    client: str, given: str, said: str
+) -> None:
+    answer = await ask(
+        "/readyz", client=(client, 1), token="a-long-token", given=given, here=False, there=True
+    )
+    assert (answer.status_code, answer.text) == (503, said)
+
+
+async def test_a_single_database_needs_no_name() -> None:
+    answer = await ask("/readyz", client=("127.0.0.1", 1), token=None, only=True)
+    assert answer.text == "the database does not answer\n"
 
 
 def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_it() -> None:

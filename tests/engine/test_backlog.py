@@ -114,44 +114,59 @@ async def measuring(url: str) -> AsyncIterator[asyncpg.Pool]:
         made.terminate()
 
 
-async def test_what_cannot_be_measured_is_shown_no_longer_and_costs_no_connection(
+async def pids_of(engine: asyncpg.Pool) -> set[int]:
+    async with engine.acquire() as one, engine.acquire() as two:
+        return {each.get_server_pid() for each in (one, two)}
+
+
+async def is_said(logged: list[Any], error: str) -> None:
+    async def is_so() -> bool:
+        return bool(logged)
+
+    await until(is_so, what=error)
+    assert [(line["event"], line["log_level"], line["error"]) for line in logged] == [
+        (names.BACKLOG_UNKNOWN, "warning", error)
+    ]
+
+
+async def test_what_cannot_be_measured_is_said_once_and_is_shown_no_longer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gauges, "_BELIEVED", 0.5)
-    with structlog.testing.capture_logs() as logged:
-        async with measuring(world.url) as engine, pool.connected(world.url) as owner:
-            await comes_to(world.url, 0)
-            async with engine.acquire() as one, engine.acquire() as two:
-                pids = {each.get_server_pid() for each in (one, two)}
+    async with measuring(world.url), pool.connected(world.url) as owner:
+        await comes_to(world.url, 0)
+        with structlog.testing.capture_logs() as logged:
             async with owner.transaction():
                 await owner.execute("lock table reactor.events in access exclusive mode")
                 await comes_to(world.url, None)
             await comes_to(world.url, 0)
-            async with engine.acquire() as one, engine.acquire() as two:
-                assert pids == {each.get_server_pid() for each in (one, two)}
-    said = [(line["event"], line["log_level"], line["error"]) for line in logged]
-    assert said == [(names.BACKLOG_UNKNOWN, "warning", "canceling statement due to lock timeout")]
+            await is_said(logged, "canceling statement due to lock timeout")
 
 
-async def test_one_that_takes_too_long_is_ended_by_the_server_and_ends_no_term(
-    world: World,
-) -> None:
-    await world.conn.execute("alter function reactor.backlog(int, int) rename to real_backlog")
-    await world.conn.execute(
-        "create function reactor.backlog(out ready bigint) language plpgsql as "
-        "$$ begin perform pg_sleep(60); end $$"
-    )
-    async with world.running(Reactor()):
-        app_measures = "select count(*) from pg_stat_activity where query = 'select * from reactor.backlog()'"
-        await world.until(app_measures)
-        term = await world.conn.fetchval("select term from reactor.leadership")
-        with structlog.testing.capture_logs() as logged:
-            await until(lambda: _said(logged), what="that it is not measured")
-        await world.conn.execute("drop function reactor.backlog()")
-        await world.conn.execute("alter function reactor.real_backlog(int, int) rename to backlog")
+async def test_one_that_takes_too_long_is_ended_by_the_server_and_costs_no_connection(world: World) -> None:
+    async with measuring(world.url) as engine:
         await comes_to(world.url, 0)
-        assert await world.conn.fetchval("select term from reactor.leadership") == term
+        before = await pids_of(engine)
+        with structlog.testing.capture_logs() as logged:
+            await world.conn.execute(
+                "alter function reactor.backlog(int, int) rename to real_backlog; "
+                "create function reactor.backlog(out ready bigint) language plpgsql as "
+                "$$ begin perform pg_sleep(60); end $$"
+            )
+            await is_said(logged, "canceling statement due to statement timeout")
+        assert await pids_of(engine) == before
 
 
-async def _said(logged: list[Any]) -> bool:
-    return any(line["event"] == names.BACKLOG_UNKNOWN for line in logged)
+async def test_a_measurement_that_fails_ends_no_term(world: World) -> None:
+    await world.conn.execute("alter function reactor.backlog(int, int) rename to real_backlog")
+    with structlog.testing.capture_logs() as logged:
+        async with world.running(Reactor()):
+
+            async def is_unknown() -> bool:
+                return any(line["event"] == names.BACKLOG_UNKNOWN for line in logged)
+
+            await until(is_unknown)
+            await world.conn.execute("alter function reactor.real_backlog(int, int) rename to backlog")
+            await comes_to(world.url, 0)
+            assert [line["term"] for line in logged if line["event"] == names.LEADER_ELECTED] == [1]
+            assert names.LEADER_LOST not in [line["event"] for line in logged]

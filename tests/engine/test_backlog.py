@@ -149,9 +149,8 @@ async def test_one_that_takes_too_long_is_ended_by_the_server_and_costs_no_conne
         before = await pids_of(engine)
         with structlog.testing.capture_logs() as logged:
             await world.conn.execute(
-                "alter function reactor.backlog(int, int) rename to real_backlog; "
-                "create function reactor.backlog(out ready bigint) language plpgsql as "
-                "$$ begin perform pg_sleep(60); end $$"
+                "create or replace function reactor.now() returns timestamptz language plpgsql as "
+                "$$ begin perform pg_sleep(60); return clock_timestamp(); end $$"
             )
             await is_said(logged, "canceling statement due to statement timeout")
         assert await pids_of(engine) == before

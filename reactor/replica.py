@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -80,7 +81,11 @@ class Replica:
         self._database = name_database(dsn)
         self._listen_dsn = listen_dsn
         self._settings = settings
-        self._canary = Canary(every=settings.canary, is_busy=lambda: not self._dispatcher.has_spare)
+        self._canary = Canary(
+            every=settings.canary,
+            database=self._database,
+            is_busy=lambda: not self._dispatcher.has_spare,
+        )
         self._handlers = self._canary.added_to(handlers)
         self._jobs = jobs
         self._resources = resources
@@ -216,6 +221,7 @@ class Replica:
         listener = Listener(
             self._listen_dsn,
             name=self._name,
+            database=self._database,
             on_work=self._work_bell.ring,
             on_timer=self._timer_bell.ring,
             on_gate=self._on_gate,
@@ -268,7 +274,12 @@ class Replica:
             ),
         )
         leader = Leader(
-            pool=own, replica=self._name, process=self._process, lease=self._lease, duties=self._duties.run
+            pool=own,
+            replica=self._name,
+            process=self._process,
+            database=self._database,
+            lease=self._lease,
+            duties=self._duties.run,
         )
         async with anyio.create_task_group() as group:
             self._group = group
@@ -281,7 +292,8 @@ class Replica:
                 Watchdog(runs=lambda: dispatcher.active, give_up=self._give_up).run, name="watchdog"
             )
             group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
-            group.start_soon(self._hand_back, name="hand back")
+            abandon = partial(settler.abandon, interrupted=False, reason=None)
+            group.start_soon(dispatcher.hand_back, abandon, name="hand back")
             group.start_soon(warm, handlers, name="warm")
             claiming, leading = await UntilDrain.within(group), await UntilDrain.within(group)
             claiming.group.start_soon(claimer.run, name="claimer")
@@ -313,14 +325,6 @@ class Replica:
             await drain.run(settings.drain_seconds)
             group.cancel_scope.cancel()
         log.info(names.REPLICA_STOPPED, replica=self._name)
-
-    async def _hand_back(self) -> None:
-        """Claimed runs that wait for a slot too long go to whoever has one."""
-        while True:
-            await anyio.sleep(0.5)
-            late = self._dispatcher.take_waiting()
-            if late:
-                await self._settler.abandon(late, interrupted=False, reason=None)
 
     async def _enlist(self, own: Pool) -> None:
         async with asyncio.timeout(ANSWER_SECONDS), borrow(own) as connection, connection.transaction():

@@ -132,7 +132,7 @@ async def is_said(logged: list[Any], error: str) -> None:
 async def test_what_cannot_be_measured_is_said_once_and_is_shown_no_longer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gauges, "_BELIEVED", 0.5)
+    monkeypatch.setattr(gauges, "_BELIEVED", 1.0)
     async with measuring(world.url), pool.connected(world.url) as owner:
         await comes_to(world.url, 0)
         with structlog.testing.capture_logs() as logged:

@@ -60,7 +60,7 @@ async def test_a_replica_says_that_it_lives_has_started_and_is_ready(database_ur
         assert await until(client, "/startupz", 200) == "ok\n"
         assert await until(client, "/readyz", 200) == "ok\n"
         metrics = (await client.get("/metrics")).text
-        assert "reactor_listener_up 1.0" in metrics
+        assert f'reactor_listener_up{{database="{pool.name_database(database_url)}"}} 1.0' in metrics
 
 
 async def test_a_replica_without_its_listener_is_not_ready_and_soon_is_again(

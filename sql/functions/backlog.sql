@@ -38,6 +38,8 @@ declare
     c_pages constant float8 := 200;
     v_now constant timestamptz := reactor.now();
     v_until timestamptz;
+    v_groups bigint;
+    v_is_long boolean;
     v_flying bigint[];
     v_held uuid[];
     v_all bigint;
@@ -61,27 +63,6 @@ begin
         cross join unnest(f.ids) as i (id)
         where l.expires_at > v_now);
 
-    select count(*) into delayed
-    from (
-        select from reactor.events w where w.available_at < 'infinity' order by w.available_at limit p_most + 1) e;
-    select count(*) into parked
-    from (
-        select from reactor.events w where w.available_at = 'infinity' order by w.available_at limit p_most + 1) e;
-    v_live := pg_stat_get_live_tuples('reactor.events'::regclass);
-    if greatest(delayed, parked) <= p_most and v_live - delayed - parked > 2 * p_most then
-        v_all := v_live - delayed - parked;
-    else
-        select count(*), count(*) filter (where e.id = any (v_flying)), min(e.since)
-        into v_all, in_flight, v_oldest
-        from (
-            select w.id, coalesce(w.ready_at, w.created_at) as since
-            from reactor.events w
-            where w.available_at is null
-            order by w.tenant_id, w.priority, w.id
-            limit p_most + 1) e;
-    end if;
-    select count(*) into dead from (select from reactor.dead_events d order by d.id limit p_most + 1) e;
-
     -- Steps from group to group, as a claim does. Between two of them may lie what was settled lately and no vacuum has
     -- removed, so it ends by the clock, too.
     v_until := clock_timestamp() + interval '0.3 seconds';
@@ -100,9 +81,33 @@ begin
             order by w.tenant_id, w.priority, w.id limit 1) n
         where clock_timestamp() < v_until
     )
-    select count(distinct g.tenant_id) filter (where g.tenant_id <> all (v_held)), min(g.since)
-    into tenants_waiting, v_first
+    select count(*), count(distinct g.tenant_id) filter (where g.tenant_id <> all (v_held)), min(g.since)
+    into v_groups, tenants_waiting, v_first
     from (select s.tenant_id, s.since from step s limit p_groups) g;
+    v_is_long := v_groups >= p_groups or clock_timestamp() > v_until;
+
+    select count(*) into delayed
+    from (
+        select from reactor.events w where w.available_at < 'infinity' order by w.available_at limit p_most + 1) e;
+    select count(*) into parked
+    from (
+        select from reactor.events w where w.available_at = 'infinity' order by w.available_at limit p_most + 1) e;
+    v_live := pg_stat_get_live_tuples('reactor.events'::regclass);
+    -- Many groups, and many events: to count those of the first would be in vain.
+    if v_is_long and greatest(delayed, parked) <= p_most and v_live - delayed - parked > 2 * p_most then
+        v_all := v_live - delayed - parked;
+    else
+        select count(*), count(*) filter (where e.id = any (v_flying)), min(e.since)
+        into v_all, in_flight, v_oldest
+        from (
+            select w.id, coalesce(w.ready_at, w.created_at) as since
+            from reactor.events w
+            where w.available_at is null
+            order by w.tenant_id, w.priority, w.id
+            limit p_most + 1) e;
+    end if;
+    select count(*) into dead from (select from reactor.dead_events d order by d.id limit p_most + 1) e;
+
     v_oldest := least(v_oldest, v_first);
     oldest_seconds := case when v_oldest is not null then greatest(0, extract(epoch from v_now - v_oldest)) end;
 

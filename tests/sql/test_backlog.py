@@ -180,6 +180,9 @@ async def test_more_than_are_counted_are_estimated(conn: pool.Connection, is_cou
     await conn.execute("select pg_stat_force_next_flush()")
     assert (await measured(conn, 1000))["ready"] == 6000
     assert (await measured(conn, 6000))["ready"] == 6000
+    # With more groups than are looked at none is counted.
+    found = await measured(conn, 100, 5)
+    assert (found["ready"], found["tenants_waiting"]) == (6000, 5)
 
 
 async def test_the_oldest_is_found_behind_more_than_are_counted(rolled_back: pool.Connection) -> None:

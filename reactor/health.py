@@ -8,6 +8,8 @@ from datetime import timedelta
 class Health:
     """One replica at one moment."""
 
+    #: which one it works on, without user and password
+    database: str
     started: bool = False
     #: the last heartbeat was answered
     connected: bool = False

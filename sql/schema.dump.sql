@@ -169,6 +169,19 @@ CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text DEFA
 
 ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.backlog(p_most integer DEFAULT 5000, p_groups integer DEFAULT 1000, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text DEFAULT NULL::text) RETURNS TABLE(lost uuid[], peers text[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -409,7 +422,8 @@ CREATE TABLE reactor.events (
     traceparent text,
     cause_id bigint,
     depth integer DEFAULT 0 NOT NULL,
-    dedup_key text
+    dedup_key text,
+    ready_at timestamp with time zone
 )
 WITH (autovacuum_vacuum_threshold='2000', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_threshold='5000');
 
@@ -2223,6 +2237,9 @@ GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_
 
 REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) TO reactor;

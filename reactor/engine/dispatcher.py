@@ -162,6 +162,14 @@ class Dispatcher:
         self._queue = deque(run for run in self._queue if now - run.claimed_at < longer_than)
         return late
 
+    async def hand_back(self, abandon: Callable[[list[Run]], Awaitable[None]]) -> None:
+        """Claimed runs that wait for a slot too long go to whoever has one. Until cancelled."""
+        while True:
+            await asyncio.sleep(0.5)
+            late = self.take_waiting()
+            if late:
+                await abandon(late)
+
     def drop(self, run: Run) -> None:
         """A waiting run lost its lease."""
         if run in self._queue:

@@ -1,8 +1,8 @@
 """The probes and the metrics: /livez, /readyz, /startupz, /metrics.
 
-The probes say one word and why, so they are open to whoever can reach the port. The metrics are
-for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token; where none is set, or loopback is trusted all
-the same, for this machine.
+The probes say one word and why, so they are open to whoever can reach the port. The metrics, and where a
+database is, are for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token; where none is set, or loopback
+is trusted all the same, for this machine.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,6 +21,8 @@ from reactor.web.access import Access, comes_from_here
 class Health(Protocol):
     """What a replica says of itself, for one database."""
 
+    @property
+    def database(self) -> str: ...
     @property
     def started(self) -> bool: ...
     @property
@@ -45,8 +47,9 @@ def routes(health: Callable[[], Iterable[Health]], *, listens: bool, access: Acc
     async def startupz(_: Request) -> Response:
         return _answer([] if all(h.started for h in health()) and any(health()) else ["not started yet"])
 
-    async def readyz(_: Request) -> Response:
-        return _answer(list(_reasons(health(), listens=listens)))
+    async def readyz(request: Request) -> Response:
+        named = _may_see(request, access)
+        return _answer(list(_reasons(list(health()), listens=listens, named=named)))
 
     async def metrics_(request: Request) -> Response:
         if not _may_see(request, access):
@@ -65,22 +68,33 @@ def routes(health: Callable[[], Iterable[Health]], *, listens: bool, access: Acc
     ]
 
 
-def _reasons(replicas: Iterable[Health], *, listens: bool) -> Iterable[str]:
-    found = list(replicas)
-    if not found or not all(h.started for h in found):
+def _reasons(replicas: list[Health], *, listens: bool, named: bool) -> Iterable[str]:
+    """One of several databases is called by its place in REACTOR_DATABASES; ``named``: and by what it is."""
+    if not replicas:
+        yield "not started yet"
+    if any(each.draining for each in replicas):
+        yield "draining"
+    for number, each in enumerate(replicas, 1):
+        about = ""
+        if len(replicas) > 1:
+            about = f"database {number} ({each.database}): " if named else f"database {number}: "
+        for reason in _reasons_of(each, listens=listens):
+            yield about + reason
+
+
+def _reasons_of(replica: Health, *, listens: bool) -> Iterable[str]:
+    if not replica.started:
         yield "not started yet"
         return
-    if any(h.draining for h in found):
-        yield "draining"
-    if not all(h.connected for h in found):
+    if not replica.connected:
         yield "the database does not answer"
-    if listens and not all(h.listening for h in found):
+    if listens and not replica.listening:
         yield "notifications do not arrive"
-    if any(h.starved for h in found):
+    if replica.starved:
         yield "handlers get no connection to the database"
-    for silence in (h.silence for h in found):
-        if silence is not None:
-            yield f"no canary event came through for {silence.total_seconds():.0f} s, though slots are free"
+    if replica.silence is not None:
+        seconds = replica.silence.total_seconds()
+        yield f"no canary event came through for {seconds:.0f} s, though slots are free"
 
 
 def _answer(reasons: list[str]) -> Response:

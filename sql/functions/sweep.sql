@@ -39,8 +39,9 @@ begin
 
     -- Arrays, because a limit that the planner does not know is a tenth of the table to it: a hash of so many would be
     -- made ready in each sweep, also when nothing is due.
+    -- Ready since it was due: a leader that comes late to it is a part of the wait.
     update reactor.events e
-    set available_at = null
+    set available_at = null, ready_at = e.available_at
     where e.id = any (array(
         select d.id from reactor.events d
         where d.available_at <= v_now

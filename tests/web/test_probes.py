@@ -27,8 +27,8 @@ from tests.patience import patience
 
 
 @asynccontextmanager
-async def served(app: Reactor, database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
-    settings = Settings(database_url=database_url, http_port=0)
+async def served(app: Reactor, *urls: str) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = Settings(databases=",".join(urls), http_port=0)
     async with anyio.create_task_group() as group:
 
         async def start(*, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -63,7 +63,7 @@ async def test_a_replica_says_that_it_lives_has_started_and_is_ready(database_ur
         assert await until(client, "/startupz", 200) == "ok\n"
         assert await until(client, "/readyz", 200) == "ok\n"
         metrics = (await client.get("/metrics")).text
-        assert "reactor_listener_up 1.0" in metrics
+        assert f'reactor_listener_up{{database="{pool.name_database(database_url)}"}} 1.0' in metrics
 
 
 async def test_a_replica_that_drains_lives_and_is_not_ready(database_url: str, conn: pool.Connection) -> None:
@@ -114,12 +114,23 @@ async def ask(
     trusted: bool = False,
     starved: bool = False,
     silence: timedelta | None = None,
+    **away: bool,
 ) -> httpx2.Response:
-    ready = SimpleNamespace(
-        started=True, connected=True, listening=True, draining=False, starved=starved, silence=silence
-    )
+    """``away``: the databases by their names, and whether one does not answer."""
+    replicas = [
+        SimpleNamespace(
+            database=name,
+            started=True,
+            connected=not is_away,
+            listening=True,
+            draining=False,
+            starved=starved,
+            silence=silence,
+        )
+        for name, is_away in (away or {"only": False}).items()
+    ]
     access = Access(SecretStr(token) if token else None, trusts_loopback=trusted)
-    app = Starlette(routes=routes(lambda: [ready], listens=True, access=access))
+    app = Starlette(routes=routes(lambda: replicas, listens=True, access=access))
     transport = httpx2.ASGITransport(app=app, client=client)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x") as asked:
         return await asked.get(path, headers={"Authorization": given} if given else {})
@@ -187,6 +198,57 @@ async def test_a_replica_that_should_have_handled_a_canary_and_has_not_is_not_re
 async def test_a_replica_whose_handlers_get_no_connection_is_not_ready() -> None:
     answer = await ask("/readyz", client=("10.1.2.3", 1), token=None, starved=True)
     assert (answer.status_code, answer.text) == (503, "handlers get no connection to the database\n")
+
+
+async def test_which_of_several_databases_is_away_is_said_without_its_password(
+    server: Server, template: str, database_url: str
+) -> None:
+    name = server.create(template)
+    url = server.url(name, "postgres", "not-for-everybody")
+    try:
+        async with served(Reactor(), database_url, url) as client:
+            await until(client, "/readyz", 200)
+            await asyncio.to_thread(
+                server.admin,
+                f"alter database {name} allow_connections false",
+                f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
+            )
+            said = await until(client, "/readyz", 503)
+            while "does not answer" not in said:
+                said = (await client.get("/readyz")).text
+            for reason in said.rstrip("\n").split("; "):
+                assert reason.startswith(f"database 2 ({pool.name_database(url)}): "), said
+                assert name in reason
+            assert "not-for-everybody" not in said
+            assert "postgres" not in said
+            assert (await client.get("/startupz")).status_code == 200
+            await asyncio.to_thread(server.admin, f"alter database {name} allow_connections true")
+            await until(client, "/readyz", 200)
+    finally:
+        server.drop(name)
+
+
+@pytest.mark.parametrize(
+    ("client", "given", "said"),
+    [
+        ("127.0.0.1", "", "database 2: the database does not answer\n"),
+        ("127.0.0.1", "Bearer a-long-token", "database 2 (there): the database does not answer\n"),
+        ("10.1.2.3", "", "database 2: the database does not answer\n"),
+        ("10.1.2.3", "Bearer a-long-token", "database 2 (there): the database does not answer\n"),
+    ],
+)
+async def test_where_a_database_is_is_told_to_whom_the_metrics_are(
+    client: str, given: str, said: str
+) -> None:
+    answer = await ask(
+        "/readyz", client=(client, 1), token="a-long-token", given=given, here=False, there=True
+    )
+    assert (answer.status_code, answer.text) == (503, said)
+
+
+async def test_a_single_database_needs_no_name() -> None:
+    answer = await ask("/readyz", client=("127.0.0.1", 1), token=None, only=True)
+    assert answer.text == "the database does not answer\n"
 
 
 def test_a_port_that_was_set_and_is_taken_is_an_error_that_names_it() -> None:

@@ -46,7 +46,7 @@ class Listener:
     ) -> None:
         self._url = url
         self._name = name
-        self._up = metrics.LISTENER_UP.labels(database)
+        self._database = database
         self._on_work = on_work
         self._on_timer = on_timer
         self._on_gate = on_gate
@@ -58,6 +58,7 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled; reconnect with backoff and full jitter."""
+        self._show(0)
         while True:
             try:
                 await self._listen()
@@ -70,9 +71,13 @@ class Listener:
             if self._failures > 1:
                 await anyio.sleep(random.uniform(0, min(5.0, 0.1 * 2 ** min(self._failures, 10))))
 
+    def _show(self, up: int) -> None:
+        # Not before it is to listen: where it is not, nothing is missing.
+        metrics.LISTENER_UP.labels(self._database).set(up)
+
     def _down(self) -> None:
         self.healthy = False
-        self._up.set(0)
+        self._show(0)
         # Whoever sleeps must stop relying on us.
         self._on_work()
         self._on_timer()
@@ -102,7 +107,7 @@ class Listener:
             await connection.execute("set idle_session_timeout = 0", timeout=_PATIENCE)
             self.healthy = True
             self._failures = 0
-            self._up.set(1)
+            self._show(1)
             log.info(names.LISTENER_CONNECTED)
             self._on_gate()
             self._on_work()

@@ -106,6 +106,13 @@ async def test_what_is_wrong_in_one_is_not_hidden_by_the_other_in_the_metrics(
         await there.close()
 
 
+async def test_who_is_not_to_listen_does_not_show_that_it_hears_nothing(world: World) -> None:
+    label = {"database": pool.name_database(world.url)}
+    async with world.running(app, notify="off"):
+        assert metrics.REGISTRY.get_sample_value("reactor_leader", label) is not None
+        assert metrics.REGISTRY.get_sample_value("reactor_listener_up", label) is None
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_one_that_is_away_at_the_start_is_served_when_it_is_back(
     world: World, server: Any, other: str, is_first: bool, monkeypatch: pytest.MonkeyPatch

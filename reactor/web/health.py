@@ -16,8 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from reactor.telemetry import metrics
-
-_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+from reactor.web.access import LOOPBACK
 
 
 class Health(Protocol):
@@ -88,7 +87,7 @@ def _answer(reasons: list[str]) -> Response:
 
 
 def _may_see(request: Request, token: SecretStr | None) -> bool:
-    if request.client is not None and request.client.host in _LOOPBACK:
+    if request.client is not None and request.client.host in LOOPBACK:
         return True
     # As bytes: what is compared as text must be ASCII, and whoever asks may send anything.
     given = request.headers.get("authorization", "").encode("latin-1")

@@ -670,14 +670,21 @@ async def test_of_a_message_that_cannot_be_written_a_person_is_told_that_it_was_
     assert postbox.messages == []
 
 
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [
+        ("raise exception 'timestamp out of range' using errcode = '22008';", "timestamp out of range"),
+        ("return null;", "left out without an error, by trigger refuse_touch"),
+    ],
+)
 async def test_an_email_whose_clock_cannot_be_wound_up_is_sent_once_and_a_person_hears_of_the_clock(
-    conn, database_url, smtp, postbox
+    conn, database_url, smtp, postbox, refuses, told
 ):
     company = await Company.found(conn, email_mode="send")
     clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
-    await conn.execute("""
+    await conn.execute(f"""
         create function refuse_touch() returns trigger language plpgsql as
-            $$ begin raise exception 'timestamp out of range' using errcode = '22008'; end $$;
+            $$ begin {refuses} end $$;
         create trigger refuse_touch before update of last_touch_at on engagement_clocks
             for each row execute function refuse_touch()
     """)
@@ -691,4 +698,56 @@ async def test_an_email_whose_clock_cannot_be_wound_up_is_sent_once_and_a_person
     [alert] = await company.rows("agent_alerts")
     assert (alert["alert_type"], alert["severity"]) == ("touch_refused", "warning")
     assert alert["metadata"]["clock_id"] == str(clock)
-    assert alert["message"].endswith("timestamp out of range")
+    assert alert["message"].endswith(told)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        answer(200, b"<!doctype html><title>Log in</title>", Content_Type="text/html; charset=utf-8"),
+        answer(200, b"\n <html><body>It works!</body></html>"),
+    ],
+)
+async def test_a_web_page_is_not_taken_for_a_provider_that_took_the_email(conn, database_url, resend, page):
+    company = await Company.found(conn, email_mode="send")
+    clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    async def gate(request):
+        return page
+
+    resend.respond = gate
+    left = await drain(automations(), database_url, **resend.settings)
+
+    assert (left.delayed, left.dead) == (1, 0)
+    [intent] = await company.intents()
+    assert intent["status"] == "queued"
+    assert not await conn.fetchval("select is_compliant from engagement_clocks where id = $1", clock)
+    [alert] = await company.alerts("provider_failure")
+    assert "not that of an email API" in alert["message"]
+
+
+@pytest.mark.parametrize("taken", [answer(200), answer(202, b""), answer(200, b'["queued"]')])
+async def test_an_answer_without_an_id_says_all_the_same_that_the_email_was_taken(
+    conn, database_url, resend, taken
+):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    async def take(request):
+        return taken
+
+    resend.respond = take
+    await drain(automations(), database_url, **resend.settings)
+    [intent] = await company.intents()
+    assert (intent["status"], intent["provider_message_id"] or "") == ("sent", "")
+    assert len(resend.requests) == 1
+
+
+async def test_a_contact_whose_address_has_letters_outside_of_ascii_is_to_be_called(conn, database_url, smtp):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@bücher.test"))
+    await drain(automations(), database_url, **smtp)
+    assert await company.intents() == []
+    [card] = await company.cards()
+    assert card["type"] == "create_task"
+    assert "ada@bücher.test is no address that we can write to: please call" in card["description"]

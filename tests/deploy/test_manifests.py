@@ -267,6 +267,8 @@ SAMPLES |= {
     "reactor_emails_failed_total": {"provider", "error_type"},
     "reactor_email_send_seconds_bucket": set(),
 }
+# Those of a database, of which none is served here.
+SAMPLES |= {family.name: {"database"} for family in metrics.REGISTRY.collect() if not family.samples}
 #: Given by Prometheus to what it reads from a pod.
 TARGET = {"namespace", "pod"}
 

@@ -237,7 +237,12 @@ async def test_a_listener_that_is_alone_on_a_transaction_pooler_is_not_taken_in(
 ) -> None:
     """With nothing else going on, every statement meets the session that listens, and it looks well."""
     listener = Listener(
-        transactions, name="alone", on_work=lambda: None, on_timer=lambda: None, on_gate=lambda: None
+        transactions,
+        name="alone",
+        database="test",
+        on_work=lambda: None,
+        on_timer=lambda: None,
+        on_gate=lambda: None,
     )
     with capture_logs() as said:
         listening = asyncio.create_task(listener.run())
@@ -261,6 +266,7 @@ async def test_a_listener_that_has_the_only_session_of_a_session_pooler_is_belie
         listener = Listener(
             _through(port, world),
             name="only",
+            database="test",
             on_work=lambda: heard.set() if listener.healthy else None,
             on_timer=lambda: None,
             on_gate=lambda: None,

@@ -5,8 +5,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from reactor import settings
+from reactor.telemetry import metrics
 
 ROOT = Path(__file__).parents[2]
 #: The changes speak of names as they were.
@@ -23,7 +25,8 @@ def words() -> frozenset[str]:
     """All words of the program and its tests, and the names of its files."""
     files = [file for folder in SOURCES for file in (ROOT / folder).rglob("*") if file.suffix in KINDS]
     texts = [file.read_text() for file in (*files, ROOT / "Makefile", ROOT / "Dockerfile")]
-    return frozenset(re.findall(r"\w+", " ".join((*texts, *(file.stem for file in files)))))
+    shown = generate_latest(metrics.REGISTRY).decode()
+    return frozenset(re.findall(r"\w+", " ".join((*texts, shown, *(file.stem for file in files)))))
 
 
 @cache

@@ -49,9 +49,17 @@ def form_token(page: str) -> str:
 
 
 @asynccontextmanager
-async def served(*urls: str, token: str | None = None, host: str = "127.0.0.1") -> AsyncIterator[Served]:
-    """Until the end of the block."""
-    settings = Settings(databases=",".join(urls), http_host=host, http_port=0, dashboard_token=token)
+async def served(
+    *urls: str, token: str | None = None, trusted: bool = False, host: str = "127.0.0.1"
+) -> AsyncIterator[Served]:
+    """Until the end of the block. trusted: this machine needs no token."""
+    settings = Settings(
+        databases=",".join(urls),
+        http_host=host,
+        http_port=0,
+        dashboard_token=token,
+        dashboard_trust_loopback=trusted,
+    )
     listening = bind(settings)
     assert listening is not None
     listening.listen()  # whoever comes before the server is ready waits

@@ -13,12 +13,11 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import anyio
 import anyio.lowlevel
-import asyncpg
 import structlog
 from anyio.abc import TaskStatus
 
@@ -26,7 +25,7 @@ from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.borrow import borrow, warm
-from reactor.db.pool import Pooler, name_database
+from reactor.db.pool import Pool, Pooler, name_database
 from reactor.db.replica_pools import open_pools, refused
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
@@ -52,11 +51,6 @@ from reactor.upkeep.duties import Duties
 from reactor.upkeep.heartbeat import PATIENCE, Heartbeat
 from reactor.upkeep.leader import Leader
 from reactor.upkeep.rotation import Rotation
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.replica")
 

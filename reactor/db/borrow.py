@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from reactor.db.pool import Pool
+
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-    Pool = asyncpg.Pool[asyncpg.Record]
     Borrowed = PoolConnectionProxy[asyncpg.Record]
 else:
-    Pool = asyncpg.Pool
     Borrowed = asyncpg.pool.PoolConnectionProxy
 
 #: Seconds that the server may keep the engine waiting for an answer, before the connection is given up.

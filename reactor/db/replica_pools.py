@@ -4,19 +4,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import asyncpg
 
 from reactor.db import migrate
 from reactor.db.borrow import LOST, PATIENCE, borrow, closing
-from reactor.db.pool import Pooler, connect_first, create_pool, describe, explain
+from reactor.db.pool import Pool, Pooler, connect_first, create_pool, describe, explain
 from reactor.errors import ConnectError
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 
 @dataclass(frozen=True, slots=True)

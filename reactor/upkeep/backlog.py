@@ -4,21 +4,15 @@ It is one of the leader's duties, so that one replica of a fleet has these serie
 whoever adds up what all replicas say counts nothing twice.
 """
 
-from typing import TYPE_CHECKING
-
 import anyio
 import asyncpg
 import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.db.pool import Pool
 from reactor.errors import kind_of, text_of
 from reactor.telemetry import metrics, names
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.backlog")
 

@@ -10,23 +10,18 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import asyncpg
 import structlog
 
 from reactor.bell import Bell
 from reactor.context import Context
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.db.pool import Pool
 from reactor.events import Event
 from reactor.handlers import HandlerSet, Subscription
 from reactor.telemetry import metrics, names
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.canary")
 

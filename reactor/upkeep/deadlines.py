@@ -7,18 +7,11 @@ one is written. It never polls; a long sleep is cut only as a safety net.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
-
-import asyncpg
 
 from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import borrow
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
+from reactor.db.pool import Pool
 
 #: Rows of one kind in one sweep.
 _BATCH = 1000

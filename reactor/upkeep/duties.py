@@ -3,14 +3,14 @@ measuring of the backlog."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
-import asyncpg
 
 from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import borrow
+from reactor.db.pool import Pool
 from reactor.handlers import Job
 from reactor.settings import Settings
 from reactor.upkeep.backlog import Backlog
@@ -18,11 +18,6 @@ from reactor.upkeep.deadlines import Deadlines
 from reactor.upkeep.housekeeping import Housekeeping
 from reactor.upkeep.rotation import Rotation
 from reactor.upkeep.schedule import Schedule
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 
 class Duties:

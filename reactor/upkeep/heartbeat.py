@@ -8,21 +8,16 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 import anyio
-import asyncpg
 import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.db.pool import Pool
 from reactor.telemetry import names
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.heartbeat")
 

@@ -5,21 +5,15 @@ Each job works in small steps, every one fenced by the leader's term and committ
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-import asyncpg
 import structlog
 
 from reactor.db import calls
+from reactor.db.pool import Pool
 from reactor.handlers import Job
 from reactor.settings import Settings
 from reactor.telemetry import names
 from reactor.upkeep.schedule import JobContext
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.housekeeping")
 

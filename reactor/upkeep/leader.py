@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import anyio
 import asyncpg
@@ -16,13 +15,9 @@ import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.db.pool import Pool
 from reactor.errors import kind_of, text_of
 from reactor.telemetry import metrics, names
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.leader")
 

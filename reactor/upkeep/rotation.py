@@ -6,20 +6,15 @@ What reactor.rotate() does about it costs the writers a moment of waiting, so it
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 import anyio
-import asyncpg
 import structlog
 
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
+from reactor.db.pool import Pool
 from reactor.telemetry import metrics, names
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.rotation")
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -17,16 +17,12 @@ from structlog.typing import FilteringBoundLogger
 from reactor.context import payload_json
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
+from reactor.db.pool import Pool
 from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
 from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 from reactor.unawaited import Unawaited
 from reactor.upkeep.job_db import JobDb
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 log = structlog.get_logger("reactor.schedule")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import Server
+from tests.patience import patience
 
 #: Debian puts it where only root's path looks.
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
@@ -56,7 +57,7 @@ async def pgbouncer(server: Server, mode: str, *, size: int = 8) -> AsyncIterato
 
 async def _answers(process: asyncio.subprocess.Process, port: int) -> bool:
     """Whether it listens; False when it ended, because somebody else had taken the port."""
-    async with asyncio.timeout(20):
+    async with patience(20):
         while process.returncode is None:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 
 from tests.engine.conftest import World
+from tests.patience import patience
 
 FINISHED = """
     insert into reactor.history (
@@ -54,7 +55,7 @@ async def test_a_day_with_much_in_no_partition_keeps_it_and_no_settlement_waits_
 
 async def test_an_event_that_is_finished_while_todays_partition_is_made_is_not_refused(world: World) -> None:
     await forget_days(world)
-    async with asyncio.timeout(20):
+    async with patience(20):
         first, second, leader = [await asyncpg.connect(world.url) for _ in range(3)]
         term = await leader.fetchval("select reactor.lead('r', '1 minute')")
         transaction = first.transaction()

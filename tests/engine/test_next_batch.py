@@ -46,7 +46,7 @@ async def test_a_batch_is_handled_while_the_one_before_is_settled(
         if settlement.ahead and not sent.is_set():
             held.update(settlement.ahead)
             sent.set()
-            await asyncio.wait_for(handled.wait(), 10)
+            await asyncio.wait_for(handled.wait(), 60)
             overlapped.append(True)
         return await settle(connection, settlement, **rest)
 
@@ -55,7 +55,7 @@ async def test_a_batch_is_handled_while_the_one_before_is_settled(
         # One batch was claimed, and two came with its settlement: what follows is ahead of the next one, and
         # must not be done before that is on its way.
         if event.payload["n"] > 2 * BATCH:
-            await asyncio.wait_for(sent.wait(), 10)
+            await asyncio.wait_for(sent.wait(), 60)
         if event.id in held:
             handled.set()
 
@@ -127,14 +127,14 @@ async def test_a_checkpoint_that_waited_while_its_handler_returned_commits_nothi
     async def held(connection: calls.Connection, settlement: calls.Settlement, **rest: Any) -> Any:
         if settlement.ahead and not sent.is_set():
             sent.set()
-            await asyncio.wait_for(answer.wait(), 10)
+            await asyncio.wait_for(answer.wait(), 60)
         return await settle(connection, settlement, **rest)
 
     @app.on("step")
     async def step(event: Event[Any], ctx: Context) -> None:
         n = event.payload["n"]
         if n > 2 * BATCH:
-            await asyncio.wait_for(sent.wait(), 10)
+            await asyncio.wait_for(sent.wait(), 60)
         if n == 2 * BATCH + 3:
             await enter(event, ctx, "returned")
             left.append(asyncio.create_task(ctx.checkpoint()))
@@ -169,13 +169,13 @@ async def test_what_a_handler_holds_is_let_go_before_a_lease_is_given_back_that_
         if settlement.ahead and not sent.is_set():
             removed.append(settlement.done[0])
             sent.set()
-            await asyncio.wait_for(answer.wait(), 10)
+            await asyncio.wait_for(answer.wait(), 60)
         return await settle(connection, settlement, **rest)
 
     @app.on("step")
     async def step(event: Event[Any], ctx: Context) -> None:
         if event.payload["n"] > 2 * BATCH and not answer.is_set():
-            await asyncio.wait_for(sent.wait(), 10)
+            await asyncio.wait_for(sent.wait(), 60)
             await enter(event, ctx)
             await ctx.db.execute(
                 "select from public.agent_autonomous_runs where id = $1 for update", ctx.run_id

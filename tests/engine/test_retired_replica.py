@@ -8,6 +8,7 @@ import pytest
 
 from reactor import Context, Event, Reactor, testing
 from reactor.db import calls, pool
+from tests.patience import patience
 
 
 async def test_a_retired_replica_enlists_again_and_hears_the_bell(
@@ -26,17 +27,16 @@ async def test_a_retired_replica_enlists_again_and_hears_the_bell(
     async def armed() -> bool:
         return bool(await conn.fetchval("select last_value > 1 from reactor.doorbell"))
 
-    async with testing.running(app, database_url, lease_seconds=1, poll_seconds=600):
-        async with asyncio.timeout(20):
-            while not await armed():
-                await asyncio.sleep(0.01)
-            await conn.execute("select reactor.retire(replica) from reactor.replicas")
-            while not await conn.fetchval("select exists (select from reactor.replicas)"):
-                await asyncio.sleep(0.01)
-            while not await armed():
-                await asyncio.sleep(0.01)
-            await conn.fetchval("select reactor.emit($1, 'x')", tenant)
-            await handled.wait()
+    async with testing.running(app, database_url, lease_seconds=1, poll_seconds=600), patience(20):
+        while not await armed():
+            await asyncio.sleep(0.01)
+        await conn.execute("select reactor.retire(replica) from reactor.replicas")
+        while not await conn.fetchval("select exists (select from reactor.replicas)"):
+            await asyncio.sleep(0.01)
+        while not await armed():
+            await asyncio.sleep(0.01)
+        await conn.fetchval("select reactor.emit($1, 'x')", tenant)
+        await handled.wait()
 
 
 async def test_the_bell_still_rings_for_the_successor_when_a_dead_replica_is_retired(
@@ -73,14 +73,13 @@ async def test_a_replica_that_is_enlisted_anew_while_it_arms_arms_its_new_bit(
         await arm(connection, slot, armed=armed, process=process)
 
     monkeypatch.setattr(calls, "arm", late)
-    async with testing.running(Reactor(), database_url, lease_seconds=1, poll_seconds=600):
-        async with asyncio.timeout(20):
-            await moved.wait()
-            while not await conn.fetchval(
-                "select d.last_value & (1::bigint << r.slot) > 0 "
-                "from reactor.doorbell d, reactor.replicas r where r.replica <> 'other'"
-            ):
-                await asyncio.sleep(0.01)
+    async with testing.running(Reactor(), database_url, lease_seconds=1, poll_seconds=600), patience(20):
+        await moved.wait()
+        while not await conn.fetchval(
+            "select d.last_value & (1::bigint << r.slot) > 0 "
+            "from reactor.doorbell d, reactor.replicas r where r.replica <> 'other'"
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_replica_that_was_stopped_for_long_leaves_the_bit_to_whoever_has_it_now(

@@ -15,6 +15,7 @@ from reactor.telemetry import metrics, names
 from reactor.upkeep import rotation
 from reactor.upkeep.rotation import Rotation
 from tests.engine.conftest import World
+from tests.patience import patience
 
 Engine = asyncpg.Pool
 
@@ -102,7 +103,7 @@ async def test_events_go_on_while_the_outbox_is_rewritten_again_and_again(
 
 
 async def test_zero_rotates_never_and_does_not_even_wait_for_a_reason(engine: Engine) -> None:
-    async with asyncio.timeout(20):
+    async with patience(20):
         await Rotation(pool=engine, dead_rows=0).run(1)
 
 
@@ -143,12 +144,12 @@ async def test_what_keeps_a_rotation_from_happening_is_said_once(
         await leave_dead_rows(world, 10)
         with structlog.testing.capture_logs() as logged:
             duty = asyncio.create_task(one.run(term))
-            async with asyncio.timeout(20):
+            async with patience(20):
                 while counted("published") < before + 3:
                     await asyncio.sleep(0.01)
             await world.conn.execute("drop publication elsewhere")
             await world.until(ROTATED)
-            async with asyncio.timeout(20):
+            async with patience(20):
                 while not any(entry["event"] == names.OUTBOX_ROTATED for entry in logged):
                     await asyncio.sleep(0.01)
             duty.cancel()
@@ -169,7 +170,7 @@ async def test_a_server_that_refuses_ends_nothing(
         await leave_dead_rows(world, 10)
         with structlog.testing.capture_logs() as logged:
             duty = asyncio.create_task(one.run(term))
-            async with asyncio.timeout(20):
+            async with patience(20):
                 while sum(entry["event"] == names.ROTATION_FAILED for entry in logged) < 2:
                     await asyncio.sleep(0.01)
             assert not duty.done()

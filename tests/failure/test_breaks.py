@@ -4,6 +4,9 @@ import pytest
 
 from tests.failure.breaks import CATCH_UP_LIMIT, breaks, caught_up_within, noticed
 
+# On a busy machine a fleet takes minutes to get through what it was given.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", list(breaks()))

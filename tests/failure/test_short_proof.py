@@ -8,6 +8,9 @@ from rich.console import Console
 from tests.failure.proof import Plan, Result, prove
 from tests.failure.report import print_result
 
+# On a busy machine a fleet takes minutes to get through what it was given.
+pytestmark = pytest.mark.timeout(600)
+
 
 def told(result: Result) -> str:
     """What a person would be shown, for the message of a failing test."""

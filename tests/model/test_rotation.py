@@ -12,6 +12,7 @@ from reactor.db import calls, embedded, pool
 from reactor.db.migrate import migrate
 from tests.conftest import Server, migrate_database
 from tests.model.protocol import Replica, Stage, staged
+from tests.patience import patience
 
 FORCED = "select outcome, live from reactor.rotate($1, 0, 5000)"
 FILE = "select pg_relation_filenode('reactor.events')"
@@ -53,7 +54,7 @@ async def during(stage: Stage, replica: Replica, call: Callable[[], Awaitable[ob
 async def _waits(stage: Stage, replica: Replica, for_what: str) -> None:
     """Until its backend waits for this, by the name in pg_stat_activity."""
     state = "select coalesce(wait_event, '') from pg_stat_activity where pid = $1"
-    async with asyncio.timeout(20):
+    async with patience(20):
         while await stage.admin.fetchval(state, replica.connection.get_server_pid()) != for_what:
             await asyncio.sleep(0.005)
 

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from reactor.db import pool
+from tests.patience import patience
 from tests.sql import people
 
 _EXPIRE = (
@@ -180,7 +181,7 @@ async def test_releasing_rings_the_bell_for_a_replica_that_sleeps(
         rung = asyncio.Event()
         await listener.add_listener("reactor", lambda *_: rung.set())
         await conn.fetchval("select release_tenant_lock($1, $2)", t.id, run)
-        async with asyncio.timeout(10):
+        async with patience(10):
             await rung.wait()
 
 

@@ -1,6 +1,5 @@
 """Retention: what is too old goes, in bounded batches; what is not stays."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
@@ -11,6 +10,7 @@ import pytest
 from reactor.db import pool
 from reactor.settings import Settings
 from reactor.upkeep import housekeeping
+from tests.patience import patience
 from tests.sql import people
 
 _AGED = {
@@ -248,7 +248,7 @@ async def test_a_table_that_somebody_reads_for_hours_is_tried_once_an_hour(
     partition = "select to_regclass('reactor.agent_autonomous_runs_2020_02') is not null"
     async with pool.connected(database_url, name="test") as reader, reader.transaction():
         await reader.fetch("select * from agent_autonomous_runs")
-        async with asyncio.timeout(20):
+        async with patience(20):
             await keeper._retention(SimpleNamespace(db=conn))
         # What nobody reads is all done.
         assert await conn.fetchval("select count(*) from agent_policy_violations") == 0

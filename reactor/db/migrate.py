@@ -242,7 +242,9 @@ class _Runner:
         except asyncpg.InsufficientPrivilegeError as error:
             refused = missing_privilege(error)
             refused.message = f"{file.name}.sql: {refused.message}"
-            refused.hint = "migrate as a superuser, or as a role that may create roles and owns the tables"
+            refused.hint = error.hint or (
+                "migrate as a superuser, or as a role that may create roles and owns the tables"
+            )
             raise refused from error
         except _StatementFailed as failed:
             raise _failed(file, failed.error, failed.line) from failed.error

@@ -159,3 +159,26 @@ async def test_the_migrating_user_may_also_run_the_reactor(supabase: str) -> Non
         assert await conn.fetchval("select check_and_increment_rate_limit($1, 'x', 1)", tenant)
         await conn.execute("reset role")
         assert await conn.fetchval("select reactor.ensure_partitions()") == 0
+
+
+async def test_handlers_and_the_deadline_timer_may_write_where_a_trigger_asks_who_it_was(
+    database_url: str,
+) -> None:
+    async with pool.connected(database_url, name="test") as conn:
+        await conn.execute("""
+            alter table orders add column changed_by uuid default gen_random_uuid();
+            create function note_who() returns trigger language plpgsql as
+                $$ begin new.changed_by = auth.uid(); return new; end $$;
+            create trigger note_who before update on orders for each row execute function note_who();
+            create function see_who() returns trigger language plpgsql as
+                $$ begin perform auth.uid(); return new; end $$;
+            create trigger see_who before update on engagement_clocks for each row execute function see_who();
+        """)
+        one = await people.tenant(conn)
+        await people.agent_data(conn, one)
+        async with people.acting_as(conn, "reactor_handler", tenant=one.id):
+            changed = await conn.fetchval("update orders set tech_fee = 1 returning changed_by is null")
+            assert changed is True
+        for role in ("reactor", "reactor_owner"):
+            async with people.acting_as(conn, role):
+                assert await conn.execute("update engagement_clocks set evaluated_at = now()") == "UPDATE 1"

@@ -133,8 +133,8 @@ async def triggers(connection: Connection) -> list[Finding]:
         if row["tables"]:
             about = f"{row['function']} runs on what handlers write to {row['tables']}"
             mend = (
-                f"alter function {row['function']} security definer; or, as the owner of schema {row['schema']}: "
-                f"grant usage on schema {row['schema']} to reactor_handler, reactor, reactor_owner"
+                f"alter function {row['function']} security definer; or, as the owner of schema"
+                f" {row['schema']}: grant usage on schema {row['schema']} to reactor_handler, reactor, reactor_owner"
             )
             found.append(
                 Finding("triggers", "wrong", f"{about}, and they may not use schema {row['schema']}", mend)

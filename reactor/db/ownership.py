@@ -33,7 +33,8 @@ cross join lateral (
       and pg_catalog.pg_get_userbyid(c.relowner) = 'reactor_owner') t
 cross join lateral (
     select t.done or coalesce(pg_catalog.has_schema_privilege(n.oid, 'create'), true) as mine,
-        t.done or coalesce(pg_catalog.has_schema_privilege(n.oid, 'create with grant option'), true) as passes_on,
+        t.done or coalesce(
+            pg_catalog.has_schema_privilege(n.oid, 'create with grant option'), true) as passes_on,
         t.done or coalesce(
             (select pg_catalog.has_schema_privilege(o.oid, n.oid, 'create')
              from pg_catalog.pg_roles o where o.rolname = 'reactor_owner'),

@@ -89,7 +89,9 @@ def test_a_newer_database_is_not_held_against_an_older_dump(cli, db):
 
 
 @pytest.mark.parametrize("way", [0, 1])
-def test_a_trigger_of_the_application_that_handlers_may_not_run_is_wrong_and_the_advice_mends_it(cli, db, way):
+def test_a_trigger_of_the_application_that_handlers_may_not_run_is_wrong_and_the_advice_mends_it(
+    cli, db, way
+):
     db.run(
         "create function note() returns trigger language plpgsql as"
         " $$ begin new.description = auth.uid()::text; return new; end $$;"

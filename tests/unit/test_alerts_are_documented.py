@@ -1,4 +1,4 @@
-"""docs/alerts.md has every type of alert that the reactor raises: a constraint of the application's must allow all."""
+"""docs/alerts.md has every type of alert that is raised: a constraint on them must allow all."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "alerts.md").read_text()
 #: A type and its severity beside it, in Python and in SQL; or a channel's failure, which has one severity.
 RAISED = re.compile(
-    r"""(["'])(?P<type>[a-z]+(?:_[a-z]+)+)\1,\s*(?:["'](?:info|warning|critical)["']|Severity\.[A-Z]+|tried\.detail)"""
+    r"""(["'])(?P<type>[a-z]+(?:_[a-z]+)+)\1,\s*"""
+    r"""(?:["'](?:info|warning|critical)["']|Severity\.[A-Z]+|tried\.detail)"""
 )
 
 

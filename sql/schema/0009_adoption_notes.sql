@@ -1,5 +1,5 @@
 -- Before older tables are brought to the contract's shape: what their application says of them where the contract says
--- nothing. 0209 puts it back. Where they were adopted before this file was written, it is gone already.
+-- nothing. 0212 puts it back. Where they were adopted before this file was written, it is gone already.
 do $$
 begin
   if to_regprocedure('reactor.adopt_reshape(regclass, regclass)') is null

@@ -6,7 +6,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from tempfile import NamedTemporaryFile
@@ -62,7 +62,7 @@ async def _database(ring: Arena) -> AsyncIterator[tuple[str, pool.Connection]]:
 
 
 async def writers(ring: Arena, contenders: list[str], options: argparse.Namespace, results: Results) -> None:
-    """Single-row INSERTs a second at 1, 8 and 32 clients, by what hangs on the table."""
+    """Single-row INSERTs a second at 1, 8 and 32 clients, by what hangs on the table; and on a slow disk."""
     async with _database(ring) as (url, connection):
         await connection.execute(_TABLES)
         await connection.execute("select reactor.watch('watched', 'noop')")
@@ -72,20 +72,53 @@ async def writers(ring: Arena, contenders: list[str], options: argparse.Namespac
         )
         seconds = max(1, round(3 * options.scale))
         for clients in (1, 8, 32):
-            for label, table, beside in (
-                ("no trigger", "plain", None),
-                ("outbox row", "outboxed", None),
-                ("outbox row, least consumer", "outboxed", held.consumer(url)),
-                ("outbox row a consumer can use", "dispatchable", None),
-                ("row trigger with pg_notify", "notified", None),
-                ("ours, nobody asleep", "watched", None),
-                ("ours, reactor at work", "watched", held.replica(url)),
-            ):
-                await connection.execute("truncate reactor.events, outbox, dispatched")
-                await connection.execute("checkpoint")
-                async with _at_work(beside):
-                    rate = await _write(url, table, clients, seconds)
+            for label, table, beside in _hanging(url):
+                rate = await _beside(url, connection, table, beside, clients, seconds)
                 results.note(f"writers, {clients} clients, inserts/s", label, rate)
+        async with _slow_flush(connection):
+            for label, table, beside in _hanging(url):
+                rate = await _beside(url, connection, table, beside, 32, seconds)
+                results.note("writers, 32 clients, a flush of 2 ms, inserts/s", label, rate)
+
+
+def _hanging(url: str) -> Iterator[tuple[str, str, tuple[str, ...] | None]]:
+    """What may hang on a table: its label, the table, and the process that works meanwhile."""
+    yield "no trigger", "plain", None
+    yield "outbox row", "outboxed", None
+    yield "outbox row, least consumer", "outboxed", held.consumer(url)
+    yield "outbox row a consumer can use", "dispatchable", None
+    yield "row trigger with pg_notify", "notified", None
+    yield "ours, nobody asleep", "watched", None
+    yield "ours, reactor at work", "watched", held.replica(url)
+
+
+@asynccontextmanager
+async def _slow_flush(connection: pool.Connection) -> AsyncIterator[None]:
+    """A disk of two milliseconds, as a network's is: who flushes waits for so long, and others may join."""
+    for setting in ("commit_delay = 2000", "commit_siblings = 0"):
+        await connection.execute(f"alter system set {setting}")
+    await connection.execute("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        await connection.execute("alter system reset commit_delay")
+        await connection.execute("alter system reset commit_siblings")
+        await connection.execute("select pg_reload_conf()")
+
+
+async def _beside(
+    url: str,
+    connection: pool.Connection,
+    table: str,
+    beside: tuple[str, ...] | None,
+    clients: int,
+    seconds: int,
+) -> float:
+    """Inserts a second into an outbox that is empty at first."""
+    await connection.execute("truncate reactor.events, outbox, dispatched")
+    await connection.execute("checkpoint")
+    async with _at_work(beside):
+        return await _write(url, table, clients, seconds)
 
 
 @asynccontextmanager

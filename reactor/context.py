@@ -132,11 +132,11 @@ class Context:
         "_db",
         "_failures",
         "_log",
-        "_open_db",
         "_run",
         "_unawaited",
         "events",
         "handler",
+        "open_db",
         "resources",
         "run_id",
         "tenant_id",
@@ -159,7 +159,8 @@ class Context:
         self.handler = handler
         self.events = events
         self.resources = resources
-        self._open_db = open_db
+        #: what makes ``db`` when it is first asked for; the engine's
+        self.open_db = open_db
         self._checkpoint = checkpoint
         self._unawaited: Unawaited | None = None
         self._db: TenantDb | None = None
@@ -171,7 +172,7 @@ class Context:
     def db(self) -> TenantDb:
         """The tenant's transaction."""
         if self._db is None:
-            self._db = self._open_db(self.handler, self._ask())
+            self._db = self.open_db(self.handler, self._ask())
         return self._db
 
     @property

@@ -8,7 +8,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from reactor.db.pool import describe_database
+from reactor.db.pool import name_database
 from reactor.errors import ConnectError, ReactorError
 from reactor.replica import Replica
 from reactor.telemetry import names
@@ -63,7 +63,7 @@ async def run_each(
 
 async def _run_one_of(replica: Replica, dsn: str, *, task_status: TaskStatus[Any]) -> None:
     """Its log lines, and the error that ends it, say which database they are about."""
-    database = describe_database(dsn).removeprefix("the database server ")
+    database = name_database(dsn)
     # In the context of this task, which all tasks of the replica and its handlers inherit.
     structlog.contextvars.bind_contextvars(database=database)
     pause, was_away = _PAUSE, False

@@ -92,6 +92,10 @@ class NotLeader(ReactorError):
     """Another replica leads now; the work of the former leader is refused."""
 
 
+class WriteSkipped(ReactorError):
+    """Rows that were to be written were left out in silence, by a trigger or rule of the application's."""
+
+
 class Retry(Exception):
     """Raised by a handler: try this event again, after ``after`` (``None``: the usual backoff).
 
@@ -135,6 +139,7 @@ SQLSTATES: dict[str, type[ReactorError]] = {
     "RX003": BadArgument,
     "RX004": ScopeBroken,
     "RX005": NotLeader,
+    "RX006": WriteSkipped,
 }
 
 

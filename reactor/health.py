@@ -8,6 +8,8 @@ from datetime import timedelta
 class Health:
     """One replica at one moment."""
 
+    #: which one it works on, without user and password
+    database: str
     started: bool = False
     #: the last heartbeat was answered
     connected: bool = False
@@ -15,6 +17,8 @@ class Health:
     pooled: bool = False
     leading: bool = False
     draining: bool = False
+    #: handlers get no connection, again and again
+    starved: bool = False
     #: for how long no canary came through, when that is too long
     silence: timedelta | None = None
     runs: int = 0

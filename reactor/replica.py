@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -25,7 +26,7 @@ from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.borrow import borrow, warm
-from reactor.db.pool import Pooler
+from reactor.db.pool import Pooler, name_database
 from reactor.db.replica_pools import home, open_pools, refused
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
@@ -59,8 +60,8 @@ else:
 
 log = structlog.get_logger("reactor.replica")
 
-#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, and the canary for a moment.
-_OWN_CONNECTIONS = 10
+#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, backlog, briefly the canary.
+_OWN_CONNECTIONS = 11
 
 
 class Replica:
@@ -77,9 +78,14 @@ class Replica:
         resources: Any,
     ) -> None:
         self._dsn = dsn
+        self._database = name_database(dsn)
         self._listen_dsn = listen_dsn
         self._settings = settings
-        self._canary = Canary(every=settings.canary, is_busy=lambda: not self._dispatcher.has_spare)
+        self._canary = Canary(
+            every=settings.canary,
+            database=self._database,
+            is_busy=lambda: not self._dispatcher.has_spare,
+        )
         self._handlers = self._canary.added_to(handlers)
         self._jobs = jobs
         self._resources = resources
@@ -97,7 +103,7 @@ class Replica:
         self.was_cut_short = False
         self._pace = Pace(settings.notify)
         self._started = False
-        self._look_at: Callable[[], Health] = Health
+        self._look_at: Callable[[], Health] = lambda: Health(database=self._database)
         self._active: Callable[[], Iterable[Run]] = tuple
 
     @property
@@ -123,7 +129,9 @@ class Replica:
 
     def put_off(self) -> None:
         """Its database is away, and will be tried again: the process has started, and is not ready."""
-        self._look_at = lambda: Health(started=True, draining=self._drain_asked.is_set())
+        self._look_at = lambda: Health(
+            database=self._database, started=True, draining=self._drain_asked.is_set()
+        )
 
     async def is_asked_to_drain(self, *, within: float) -> bool:
         """Wait for that, so many seconds at most."""
@@ -213,18 +221,21 @@ class Replica:
         listener = Listener(
             self._listen_dsn,
             name=self._name,
+            database=self._database,
             on_work=self._work_bell.ring,
             on_timer=self._timer_bell.ring,
             on_gate=self._on_gate,
             home=None if self._listen_dsn == self._dsn else lambda: home(own),
         )
         self._look_at = lambda: Health(
+            database=self._database,
             started=self._started,
             connected=heartbeat.answered,
             listening=listener.healthy,
             pooled=listener.pooled,
             leading=self._duties.leading,
             draining=self._drain_asked.is_set(),
+            starved=dispatcher.is_starved,
             silence=self._canary.silence,
             runs=len(dispatcher.active),
             peers=list(heartbeat.peers),
@@ -253,6 +264,7 @@ class Replica:
             settings=settings,
             jobs=self._jobs,
             replica=self._name,
+            database=self._database,
             resources=self._resources,
             bell=self._timer_bell,
             rotation=rotation,
@@ -264,7 +276,12 @@ class Replica:
             ),
         )
         leader = Leader(
-            pool=own, replica=self._name, process=self._process, lease=self._lease, duties=self._duties.run
+            pool=own,
+            replica=self._name,
+            process=self._process,
+            database=self._database,
+            lease=self._lease,
+            duties=self._duties.run,
         )
         async with anyio.create_task_group() as group:
             self._group = group
@@ -277,7 +294,8 @@ class Replica:
                 Watchdog(runs=lambda: dispatcher.active, give_up=self._give_up).run, name="watchdog"
             )
             group.start_soon(Silence(pool=own, runs=lambda: dispatcher.active).run, name="silence")
-            group.start_soon(self._hand_back, name="hand back")
+            abandon = partial(settler.abandon, interrupted=False, reason=None)
+            group.start_soon(dispatcher.hand_back, abandon, name="hand back")
             group.start_soon(warm, handlers, name="warm")
             claiming, leading = await UntilDrain.within(group), await UntilDrain.within(group)
             claiming.group.start_soon(claimer.run, name="claimer")
@@ -309,14 +327,6 @@ class Replica:
             await drain.run(settings.drain_seconds)
             group.cancel_scope.cancel()
         log.info(names.REPLICA_STOPPED, replica=self._name)
-
-    async def _hand_back(self) -> None:
-        """Claimed runs that wait for a slot too long go to whoever has one."""
-        while True:
-            await anyio.sleep(0.5)
-            late = self._dispatcher.take_waiting()
-            if late:
-                await self._settler.abandon(late, interrupted=False, reason=None)
 
     async def _enlist(self, own: Pool) -> None:
         async with asyncio.timeout(ANSWER_SECONDS), borrow(own) as connection, connection.transaction():

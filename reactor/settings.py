@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -104,9 +104,11 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", min_length=1)
     # Its port. 0: any free one. Default 8080.
     http_port: int = Field(8080, ge=0, le=65535)
-    # Bearer token, or login, with which other machines may see the dashboard, its API and /metrics.
-    # Default none: only this machine may.
+    # Bearer token, or login, that everybody needs for the dashboard, its API and /metrics.
+    # Default none: only this machine may see them.
     dashboard_token: SecretStr | None = Field(None, min_length=8)
+    # Whether this machine needs no token although there is one. Default false.
+    dashboard_trust_loopback: bool = False
 
     # json or console. Default: console on a terminal, else json.
     log_format: LogFormat = Field(default_factory=lambda: "console" if sys.stderr.isatty() else "json")
@@ -142,7 +144,7 @@ class Settings(BaseSettings):
         if any(
             os.environ.get(name) for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGUSER")
         ):
-            return "postgresql://"  # the driver reads the PG* variables itself
+            return _of_environment()
         raise SettingError(
             "REACTOR_DATABASE_URL is not set",
             hint="set it to postgresql://user:password@host:5432/database, or try `reactor demo` first",
@@ -287,6 +289,16 @@ def _apart(urls: str) -> list[str]:
         else:
             apart[-1] += f",{part.strip()}"
     return [url.rstrip(",") for url in apart if url]
+
+
+def _of_environment() -> str:
+    """A URL for the PG* variables, which the driver reads itself. Several servers must stand in the URL: the
+    driver would give all of them together one limit."""
+    if "," not in os.environ.get("PGHOST", ""):
+        return "postgresql://"
+    names = {"host": "PGHOST", "port": "PGPORT", "target_session_attrs": "PGTARGETSESSIONATTRS"}
+    given = {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
+    return f"postgresql:///?{urlencode(given)}"
 
 
 def _check_url(url: str, schemes: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What a handler asked for, and whether it began to await it: what nobody awaits is never done."""
+"""What a handler or a job asked for, and whether it began to await it: what nobody awaits is never done."""
 
 import inspect
 from collections.abc import Coroutine
@@ -13,7 +13,7 @@ _KEPT = 16
 
 
 class Unawaited:
-    """The coroutines that a handler's context gave out. Those that have begun are forgotten in time."""
+    """The coroutines that a context gave out. Those that have begun are forgotten in time."""
 
     __slots__ = ("_most", "_work")
 

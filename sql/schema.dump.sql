@@ -134,6 +134,13 @@ CREATE FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) RETURNS boolean
 
 ALTER FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.announce_channels() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.announce_channels() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.announce_clock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -162,6 +169,19 @@ CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text DEFA
 
 ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.backlog(p_most integer DEFAULT 5000, p_groups integer DEFAULT 1000, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS '…';
+
+ALTER FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text DEFAULT NULL::text) RETURNS TABLE(lost uuid[], peers text[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -182,6 +202,13 @@ CREATE FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean DEF
     AS '…';
 
 ALTER FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.bring_alerts_again(p_tenant_id uuid) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.bring_alerts_again(p_tenant_id uuid) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -395,7 +422,8 @@ CREATE TABLE reactor.events (
     traceparent text,
     cause_id bigint,
     depth integer DEFAULT 0 NOT NULL,
-    dedup_key text
+    dedup_key text,
+    ready_at timestamp with time zone
 )
 WITH (autovacuum_vacuum_threshold='2000', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_insert_threshold='-1', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_threshold='5000');
 
@@ -764,6 +792,13 @@ CREATE FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb)
 
 ALTER FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.notifiers_wait() RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.notifiers_wait() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1001,6 +1036,13 @@ CREATE FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_me
     AS '…';
 
 ALTER FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.skipped(p_table regclass, p_operation text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.skipped(p_table regclass, p_operation text) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1701,6 +1743,8 @@ CREATE INDEX alert_deliveries_created ON reactor.alert_deliveries USING btree (c
 
 CREATE INDEX alert_deliveries_dedup ON reactor.alert_deliveries USING btree (tenant_id, alert_type, created_at DESC);
 
+CREATE INDEX alert_deliveries_unheard ON reactor.alert_deliveries USING btree (tenant_id) WHERE ((status = 'no_channel'::text) AND (step = 0));
+
 CREATE INDEX dead_events_cause ON reactor.dead_events USING btree (cause_id) WHERE (cause_id IS NOT NULL);
 
 CREATE INDEX dead_events_died ON reactor.dead_events USING btree (died_at DESC, id DESC);
@@ -1744,6 +1788,8 @@ CREATE TRIGGER reactor_announce_insert AFTER INSERT ON public.engagement_clocks 
 CREATE TRIGGER reactor_announce_update AFTER UPDATE ON public.engagement_clocks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.announce_clock();
 
 CREATE TRIGGER reactor_c43ba20e5d99_insert AFTER INSERT ON public.agent_alerts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.watch_c43ba20e5d99();
+
+CREATE TRIGGER reactor_channels AFTER UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION reactor.announce_channels();
 
 CREATE TRIGGER reactor_gate AFTER INSERT OR UPDATE ON public.system_config FOR EACH ROW EXECUTE FUNCTION reactor.announce_gate();
 
@@ -2185,6 +2231,8 @@ REVOKE ALL ON FUNCTION reactor.alert_dead(p_ids bigint[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.alert_is_spoken_for(p_alert_id uuid) TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.announce_channels() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.announce_clock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.announce_gate() FROM PUBLIC;
@@ -2195,6 +2243,9 @@ GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_
 REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) TO reactor;
 
@@ -2204,6 +2255,8 @@ GRANT ALL ON FUNCTION reactor.begin_email(p_intent uuid, p_provider text) TO rea
 
 REVOKE ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.break_lock(p_id uuid, p_reason text, p_force boolean) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.bring_alerts_again(p_tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.bury(p_tenants uuid[], p_runs uuid[], p_verdicts jsonb) FROM PUBLIC;
 
@@ -2409,6 +2462,9 @@ GRANT ALL ON FUNCTION reactor.next_tenant(p_after uuid) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.note_runs(p_runs uuid[], p_ended uuid[], p_counts jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.notifiers_wait() FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.notifiers_wait() TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.open_writers(p_timer boolean) FROM PUBLIC;
@@ -2501,6 +2557,11 @@ GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boo
 REVOKE ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor_handler;
+GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO service_role;
 
 REVOKE ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.start_job(p_term bigint, p_name text, p_every interval, p_catch_up boolean, p_replica text) TO reactor;

@@ -23,6 +23,8 @@ from reactor.db import embedded, migrate, pool
 from reactor.errors import ReactorError
 from tests import servers
 
+pytest_plugins = ("tests.operators",)
+
 PG15 = Path("/usr/lib/postgresql/15/bin")
 _numbers = itertools.count(1)
 

@@ -24,6 +24,8 @@ from reactor.telemetry import metrics
 
 DELIVER_EVENT = "alert.deliver"
 ESCALATE_EVENT = "alert.escalate"
+# The payload of an alert.created that comes anew, because there was no channel when the alert was raised.
+_AGAIN = {"again": True}
 
 # Whoever inserts an alert may date it beyond Python's calendar; that must not keep it from being delivered.
 _LOAD: LiteralString = """
@@ -73,8 +75,9 @@ async def load_alert(db: TenantDb, tenant_id: UUID, alert_id: UUID | None) -> Al
 async def deliver_alert(event: Event[Any], ctx: Context) -> None:
     """Handles one alert.created; its subject is the row of agent_alerts."""
     alert = await load_alert(ctx.db, ctx.tenant_id, event.subject_id)
-    if alert.acknowledged:
+    if event.payload != _AGAIN:
         metrics.ALERTS_CREATED.labels(alert.severity.value).inc()
+    if alert.acknowledged:
         return
     tenant = await load_tenant(ctx)
     dedup = tenant.loaded.settings.alerts.dedup(resources_of(ctx).alert_dedup)
@@ -86,7 +89,6 @@ async def deliver_alert(event: Event[Any], ctx: Context) -> None:
         await ctx.emit(
             ESCALATE_EVENT, subject_id=alert.id, delay=FIRST_REPEAT, dedup_key=f"{ESCALATE_EVENT}:{alert.id}"
         )
-    metrics.ALERTS_CREATED.labels(alert.severity.value).inc()
 
 
 async def escalate_alert(event: Event[Any], ctx: Context) -> None:

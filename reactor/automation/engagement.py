@@ -19,6 +19,7 @@ from reactor.automation.policies import UNREADABLE
 from reactor.automation.resources import resources_of
 from reactor.automation.tenant import load_tenant, say_broken
 from reactor.automation.tenant_settings import ActionType, AgentSettings, EmailMode
+from reactor.automation.written import count_of, require_written
 from reactor.context import Context
 from reactor.errors import Discard, Retry
 from reactor.events import Event
@@ -229,7 +230,9 @@ async def _postpone(ctx: Context, proposal: Proposal, decision: Decision) -> Non
 async def _make_cards(ctx: Context, proposals: Sequence[Proposal]) -> None:
     if not proposals:
         return
-    await ctx.db.execute(_CARDS, ctx.tenant_id, [card_for(proposal) for proposal in proposals])
+    done = await ctx.db.execute(_CARDS, ctx.tenant_id, [card_for(proposal) for proposal in proposals])
+    asked = len(proposals)
+    await require_written(ctx.db, "public.kanban_cards", "insert", asked=asked, written=count_of(done))
     ctx.run.cards_created += len(proposals)
     ctx.run.executed += len(proposals)
 

@@ -144,7 +144,11 @@ def card_for(proposal: Proposal) -> dict[str, object]:
             "title": f"Email {clock.who}: {proposal.letter.subject}",
             "description": proposal.letter.text,
         }
-    reason = "there is no email address" if not clock.email else f"{clock.email} is not an email address"
+    reason = (
+        "there is no email address"
+        if not clock.email
+        else f"{clock.email} is no address that we can write to"
+    )
     return card | {
         "type": "create_task",
         "title": f"Get in touch with {clock.who}",

@@ -93,6 +93,12 @@ set
 from t, unnest($1::uuid[], $2::text[], $3::boolean[], $4::boolean[], $5::boolean[], $6::text[])
     with ordinality as d (id, status, pricing_valid, credit_valid, requirements_valid, auto_fixes, n)
 where q.id = d.id and q.status = 'pending'
+returning q.id
+"""
+
+# Of those that FINISH did not finish, what somebody else has not finished either.
+STILL_PENDING: Final[LiteralString] = """
+select count(*) from public.order_processing_queue q where q.id = any ($1::uuid[]) and q.status = 'pending'
 """
 
 # Closes what an earlier validation of the same orders had found, and says what was ever found: a person may
@@ -108,7 +114,7 @@ from public.order_processing_exceptions e
 where e.order_id = any ($1::uuid[])
 """
 
-# Records the findings, and raises an alert for each critical one.
+# Records the findings, and raises an alert for each critical one. Returns how many of either.
 RECORD: Final[LiteralString] = """
 with recorded as (
     insert into public.order_processing_exceptions
@@ -119,16 +125,20 @@ with recorded as (
     from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])
         as d (order_id, queue_id, exception_type, severity, message, details)
     returning id, order_id, queue_id, exception_type, severity, message, details
+),
+raised as (
+    insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
+    select
+        $1::uuid, 'order_exception', 'critical', format('Order %s: %s', r.order_id, r.message),
+        r.details || jsonb_build_object(
+            'order_id', r.order_id, 'queue_id', r.queue_id,
+            'exception_id', r.id, 'exception_type', r.exception_type),
+        reactor.now()
+    from recorded r
+    where r.severity = 'critical'
+    returning 1
 )
-insert into public.agent_alerts (tenant_id, alert_type, severity, message, metadata, created_at)
-select
-    $1::uuid, 'order_exception', 'critical', format('Order %s: %s', r.order_id, r.message),
-    r.details || jsonb_build_object(
-        'order_id', r.order_id, 'queue_id', r.queue_id,
-        'exception_id', r.id, 'exception_type', r.exception_type),
-    reactor.now()
-from recorded r
-where r.severity = 'critical'
+select (select count(*) from recorded) as recorded, (select count(*) from raised) as raised
 """
 
 # Puts a card on the board for a person. The id is made from the order and the exception's type, so the same

@@ -10,8 +10,9 @@ from asyncpg import Record
 
 from reactor.automation import order_sql
 from reactor.automation.order_cards import Card, card_id, cards
-from reactor.automation.order_findings import Check, Judgement, Outcome
+from reactor.automation.order_findings import Check, Judgement, Outcome, Severity
 from reactor.automation.orders import BILLED_LATER, SETTLED_STATUSES, Client, Order, Product
+from reactor.automation.written import count_of, require_written
 from reactor.context import TenantDb
 
 
@@ -112,31 +113,38 @@ async def write(db: TenantDb, tenant_id: UUID, judged: Sequence[Judged], gone: S
 
 async def _correct(db: TenantDb, judged: Sequence[Judged]) -> None:
     if judged:
-        await db.execute(
+        done = await db.execute(
             order_sql.CORRECT,
             [item.ready.order.id for item in judged],
             [item.judgement.new_value("total_amount") for item in judged],
             [item.judgement.new_value("tech_fee") for item in judged],
         )
+        await require_written(db, "public.orders", "update", asked=len(judged), written=count_of(done))
 
 
 async def _finish(db: TenantDb, judged: Sequence[Judged], gone: Sequence[OrderGone]) -> None:
     rest = len(gone)
-    await db.execute(
+    ids = [item.ready.queue_id for item in judged] + [item.queue_id for item in gone]
+    done = await db.fetch(
         order_sql.FINISH,
-        [item.ready.queue_id for item in judged] + [item.queue_id for item in gone],
+        ids,
         [item.judgement.outcome.value for item in judged] + [Outcome.SKIPPED.value] * rest,
         [item.judgement.passed(Check.PRICING) for item in judged] + [None] * rest,
         [item.judgement.passed(Check.CREDIT) for item in judged] + [None] * rest,
         [item.judgement.passed(Check.REQUIREMENTS) for item in judged] + [None] * rest,
         [_json([fix.entry() for fix in item.judgement.fixes]) for item in judged] + ["[]"] * rest,
     )
+    if len(done) < len(ids):
+        # One whose order is gone is not locked: somebody else may have finished it.
+        missed = set(ids) - {row["id"] for row in done}
+        pending = await db.fetchval(order_sql.STILL_PENDING, list(missed))
+        await require_written(db, "public.order_processing_queue", "update", asked=pending, written=0)
 
 
 async def _record(db: TenantDb, tenant_id: UUID, judged: Sequence[Judged]) -> None:
     findings = [(item.ready, finding) for item in judged for finding in item.judgement.findings]
     if findings:
-        await db.execute(
+        written = await db.fetchrow(
             order_sql.RECORD,
             tenant_id,
             [ready.order.id for ready, _ in findings],
@@ -146,6 +154,12 @@ async def _record(db: TenantDb, tenant_id: UUID, judged: Sequence[Judged]) -> No
             [finding.message for _, finding in findings],
             [_json(finding.details()) for _, finding in findings],
         )
+        assert written is not None
+        asked = len(findings)
+        critical = sum(finding.rule.severity is Severity.CRITICAL for _, finding in findings)
+        exceptions = "public.order_processing_exceptions"
+        await require_written(db, exceptions, "insert", asked=asked, written=written["recorded"])
+        await require_written(db, "public.agent_alerts", "insert", asked=critical, written=written["raised"])
 
 
 def _cards(item: Judged) -> Sequence[Card]:
@@ -168,6 +182,8 @@ async def _propose(db: TenantDb, tenant_id: UUID, proposed: Sequence[Card]) -> i
         [card.priority for card in proposed],
         [_json(card.action_payload) for card in proposed],
     )
+    asked, written = len(proposed), len(rows)
+    await require_written(db, "public.kanban_cards", "insert or update", asked=asked, written=written)
     return sum(row["created"] for row in rows)
 
 

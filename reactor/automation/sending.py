@@ -23,6 +23,7 @@ from reactor.automation.policies import Action, Cause
 from reactor.automation.resources import resources_of
 from reactor.automation.tenant import load_tenant, raise_alert, say_broken
 from reactor.automation.tenant_settings import ActionType, AgentSettings, EmailMode
+from reactor.automation.written import count_of, require_written
 from reactor.context import Context
 from reactor.errors import Discard, Retry, taken_apart
 from reactor.events import Event
@@ -268,7 +269,7 @@ async def _make_card(ctx: Context, intent: Intent, *, title: str, description: s
         "subject": intent.email.subject,
         "text": intent.email.text,
     }
-    await ctx.db.execute(
+    done = await ctx.db.execute(
         _CARD,
         ctx.tenant_id,
         intent.client_id,
@@ -278,4 +279,5 @@ async def _make_card(ctx: Context, intent: Intent, *, title: str, description: s
         rationale,
         payload,
     )
+    await require_written(ctx.db, "public.kanban_cards", "insert", asked=1, written=count_of(done))
     ctx.run.cards_created += 1

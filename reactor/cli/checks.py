@@ -23,6 +23,8 @@ _OLDEST, _NEWEST = 15, 18
 _QUEUE_REMARK, _QUEUE_WRONG = 0.1, 0.5
 _SKEW_REMARK = 2.0
 _OLD_TRANSACTION = 300
+#: Seconds after which a replica ends idle sessions of its own.
+_IDLE = 300
 #: Seconds without a canary, three of the default intervals; a replica knows its own setting better.
 _SILENT = 180
 
@@ -32,8 +34,17 @@ select pg_catalog.pg_is_in_recovery() as standby,
     pg_catalog.current_setting('default_transaction_read_only') as read_only,
     pg_catalog.current_setting('row_security') as row_security,
     pg_catalog.current_setting('max_connections')::int
-        - pg_catalog.current_setting('superuser_reserved_connections')::int as connections,
-    pg_catalog.current_database() as database,
+        - pg_catalog.current_setting('superuser_reserved_connections')::int
+        - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0) as connections,
+    (select case when r.rolsuper then -1 else r.rolconnlimit end
+     from pg_catalog.pg_roles r where r.rolname = current_user) as of_role,
+    (select case when r.rolsuper then -1 else d.datconnlimit end
+     from pg_catalog.pg_database d, pg_catalog.pg_roles r
+     where d.datname = pg_catalog.current_database() and r.rolname = current_user) as of_database,
+    (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend') as in_use,
+    pg_catalog.current_database() as database, current_user as me,
+    (select s.setting::int / 1000.0 from pg_catalog.pg_settings s
+     where s.name = 'idle_session_timeout')::float8 as idle,
     pg_catalog.pg_notification_queue_usage() as queue
 """
 
@@ -124,21 +135,34 @@ async def server(connection: Connection, chosen: Settings) -> list[Finding]:
     if row["row_security"] == "off":
         reset = f'alter database "{row["database"]}" set row_security = on'
         found.append(Finding("row security", "wrong", "off by default: whatever meets a policy fails", reset))
-    # Beside those for handlers the engine has up to ten, and one listens.
-    needed = (chosen.pool_size or chosen.concurrency) + 11
-    if needed > row["connections"]:
-        found.append(
-            Finding(
-                "connections",
-                "wrong",
-                f"a replica needs up to {needed}, the server has {row['connections']}",
-                "raise max_connections, or lower REACTOR_CONCURRENCY",
-            )
-        )
-    else:
-        found.append(Finding("connections", "ok", f"a replica needs up to {needed} of {row['connections']}"))
+    if 0 < row["idle"] < _IDLE:
+        why = f"ended after {row['idle']:g} s: calls of a replica that was idle fail, and are tried again"
+        mend = f'alter role "{row["me"]}" set idle_session_timeout = 0'
+        found.append(Finding("idle sessions", "remark", why, mend))
+    found.append(_room(row, (chosen.pool_size or chosen.concurrency) + 11))
     found.append(_queue(float(row["queue"])))
     return found
+
+
+def _room(row: asyncpg.Record, needed: int) -> Finding:
+    """``needed``: beside those for handlers the engine has up to ten connections, and one listens."""
+    limits = [
+        (row["connections"], "the server has", "raise max_connections"),
+        (row["of_role"], f"role {row['me']} may have", f'alter role "{row["me"]}" connection limit -1'),
+        (
+            row["of_database"],
+            f"database {row['database']} takes",
+            f'alter database "{row["database"]}" connection limit -1',
+        ),
+    ]
+    limit, whose, mend = min(one for one in limits if one[0] >= 0)
+    asked = f"a replica needs up to {needed}, {whose} {limit}"
+    if needed > limit:
+        return Finding("connections", "wrong", asked, f"{mend}, or lower REACTOR_CONCURRENCY")
+    if row["in_use"] >= row["connections"] - 1:
+        why = f"{row['in_use']} of the server's {row['connections']} are in use: there is no room for more"
+        return Finding("connections", "wrong", why, "end idle ones, raise max_connections, or use a pooler")
+    return Finding("connections", "ok", f"{asked}; {row['in_use']} of the server's are in use")
 
 
 def _queue(used: float) -> Finding:

@@ -14,6 +14,7 @@ select w.name, w.relation, t.tgenabled is not null as there,
     coalesce(t.tgenabled in ('O', 'A'), false) as works
 from (values
     ('reactor_gate', 'public.tenants'),
+    ('reactor_channels', 'public.tenants'),
     ('reactor_gate', 'public.system_config'),
     ('reactor_announce_insert', 'public.engagement_clocks'),
     ('reactor_announce_update', 'public.engagement_clocks'),

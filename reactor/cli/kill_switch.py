@@ -22,7 +22,7 @@ app = group(
 
 @app.command
 async def on(*, reason: str, json: Json = False) -> int:
-    """Stops the built-in automations for every tenant, within a second, on all replicas.
+    """Stops the built-in automations, and handlers with gated=True, for every tenant, within a second.
 
     Events wait and lose nothing. Alerts are still delivered.
 

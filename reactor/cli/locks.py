@@ -66,7 +66,7 @@ async def release(lock: str, /, *, force: bool = False, json: Json = False) -> i
     Parameters
     ----------
     lock
-        Id or name of the tenant, or id of the run that holds it.
+        Id or name of the tenant, id of the run that holds it, or id of the lock.
     force
         Also from a live replica, whose work on it is thrown away and done again.
     """

@@ -69,7 +69,7 @@ async def list_(
 
 @app.command
 async def enable(*tenants: str, json: Json = False) -> int:
-    """Lets the built-in automations act for tenants. What waited for it goes on at once.
+    """Lets the built-in automations act for tenants. What waited for that goes on at once.
 
     Exits 2 when one does not exist; then none is changed.
 

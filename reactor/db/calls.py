@@ -297,6 +297,11 @@ async def ring(connection: Connection) -> None:
     await connection.execute("select reactor.ring()", timeout=PATIENCE)
 
 
+async def notifiers_wait(connection: Connection) -> bool:
+    """Whether commits stand in a queue behind one that notifies."""
+    return bool(await connection.fetchval("select reactor.notifiers_wait()", timeout=PATIENCE))
+
+
 async def open_writers(connection: Connection, *, timer: bool = False) -> set[str]:
     return set(await connection.fetchval("select reactor.open_writers($1)", timer, timeout=PATIENCE))
 
@@ -348,6 +353,15 @@ async def rotate(connection: Connection, term: int, *, dead: int, live: int) -> 
     )
     assert row is not None
     return row["outcome"], row["live"], row["dead"]
+
+
+async def backlog(connection: Connection) -> dict[str, float | None]:
+    """Waits a second at most, and raises QueryCanceledError or LockNotAvailableError then."""
+    async with connection.transaction(readonly=True):
+        await connection.execute("set local statement_timeout = '1s'; set local lock_timeout = '250ms'")
+        row = await connection.fetchrow("select * from reactor.backlog()", timeout=PATIENCE)
+    assert row is not None
+    return dict(row)
 
 
 async def cut_off(connection: Connection) -> int:

@@ -321,6 +321,11 @@ def describe_database(dsn: str | SecretStr) -> str:
     return f"{describe(dsn)}, database {name}" if name else describe(dsn)
 
 
+def name_database(dsn: str | SecretStr) -> str:
+    """:func:`describe_database` as a name: what logs, metrics, probes and the dashboard call it."""
+    return describe_database(dsn).removeprefix("the database server").lstrip(", ") or "the database"
+
+
 def _plain(dsn: str | SecretStr) -> str:
     return dsn.get_secret_value() if isinstance(dsn, SecretStr) else dsn
 

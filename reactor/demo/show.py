@@ -229,6 +229,7 @@ def _settings(server: EmbeddedServer) -> Settings:
         webhook_allow_private=True,
         drain_seconds=10,
         canary_seconds=0,
+        dashboard_trust_loopback=True,
     )
     if "http_port" in chosen.model_fields_set or is_free(chosen):
         return chosen

@@ -46,7 +46,8 @@ select count(*) filter (where e.available_at is null) as ready,
     count(*) filter (where e.available_at = 'infinity') as parked,
     (select count(*) from reactor.dead_events) as dead,
     coalesce(extract(epoch from
-        clock_timestamp() - min(e.created_at) filter (where e.available_at is null)), 0)::float8 as lag,
+        clock_timestamp() - min(coalesce(e.ready_at, e.created_at)) filter (where e.available_at is null)), 0
+    )::float8 as lag,
     (select d.last_value > 1 from reactor.doorbell d) as armed,
     (select count(*) from reactor.email_intents i where i.status = 'sent') as emails
 from reactor.events e

@@ -12,7 +12,7 @@ from reactor.engine.judge import Judge
 from reactor.engine.middleware import through
 from reactor.engine.run import Rows, Run, Segment
 from reactor.engine.scope import Scope, ScopeUnavailable
-from reactor.engine.scoped_db import ScopedDb
+from reactor.engine.scoped_db import ScopedDb, refuse_late
 from reactor.engine.settler import Settler
 from reactor.errors import Fenced, ScopeBroken, text_of
 from reactor.events import Event
@@ -358,7 +358,9 @@ def _end(run: Run, scope: Scope, ctx: Context) -> None:
         # next handler's, and the role is not a handler's.
         scope.terminate()
     db = ctx.used_db
-    if db is not None and isinstance(db, ScopedDb):
+    if db is None:
+        ctx.open_db = refuse_late
+    elif isinstance(db, ScopedDb):
         db.close()
 
 

@@ -222,6 +222,9 @@ class Claimer:
             if not found:
                 return False
             pause = self._pace.found(clock(), tenants=found, room=room, took=took)
+            if self._pace.suspects(clock()):
+                waits = await calls.notifiers_wait(connection)
+                self._pace.answered(clock(), they_wait=waits)
             if self._pace.busy and self._pace.armed:
                 # Work comes by itself: no writer shall stand in the queue of those that notify.
                 await self._arm(connection, armed=False)

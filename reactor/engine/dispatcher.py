@@ -9,9 +9,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from weakref import WeakSet
 
+import structlog
+
 from reactor.engine.interruption import is_cancelled
 from reactor.engine.run import Rows, Run, rows_by_run
-from reactor.telemetry import metrics
+from reactor.telemetry import metrics, names
+
+log = structlog.get_logger("reactor.dispatcher")
 
 #: How far ahead to claim, in seconds of work, and at most how many tenants.
 _AHEAD = 0.1
@@ -23,7 +27,8 @@ _EVENTS_AT_ONCE = 3000
 #: Events that one claim may bring, about: memory must not grow with the backlog.
 _MOST_EVENTS = 10_000
 _LONGEST_WAIT = 1.0
-#: How long at most to claim nothing because handlers get no connection, in seconds.
+#: How long to claim nothing because handlers get no connection, in seconds: at first, and at most.
+_FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 #: Seconds since another tenant was here as well until one is alone.
 _ALONE_AFTER = 1.0
@@ -83,9 +88,22 @@ class Dispatcher:
         """Handlers got no connection: what waits is better claimed by another replica, or later."""
         now = asyncio.get_running_loop().time()
         if now >= self._paused_until:
+            known = self.is_starved
             again = now - self._paused_until < 2 * _LONGEST_PAUSE
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again and self._pause else 0.2
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again and self._pause else _FIRST_PAUSE
             self._paused_until = now + self._pause
+            if self.is_starved and not known:
+                log.error(
+                    names.HANDLERS_STARVED,
+                    hint="raise max_connections, or the limit of the role or the database, or lower "
+                    "REACTOR_CONCURRENCY; `reactor doctor` counts. Until then events wait, or go slowly",
+                )
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether handlers get connections too seldom: more than once in a row there was none, lately."""
+        since = asyncio.get_running_loop().time() - self._paused_until
+        return self._pause > _FIRST_PAUSE and since < 2 * _LONGEST_PAUSE
 
     @property
     def _ahead(self) -> int:
@@ -143,6 +161,14 @@ class Dispatcher:
         late = [run for run in self._queue if now - run.claimed_at >= longer_than]
         self._queue = deque(run for run in self._queue if now - run.claimed_at < longer_than)
         return late
+
+    async def hand_back(self, abandon: Callable[[list[Run]], Awaitable[None]]) -> None:
+        """Claimed runs that wait for a slot too long go to whoever has one. Until cancelled."""
+        while True:
+            await asyncio.sleep(0.5)
+            late = self.take_waiting()
+            if late:
+                await abandon(late)
 
     def drop(self, run: Run) -> None:
         """A waiting run lost its lease."""

@@ -40,6 +40,7 @@ class Listener:
         url: str | SecretStr,
         *,
         name: str,
+        database: str,
         on_work: Callable[[], None],
         on_timer: Callable[[], None],
         on_gate: Callable[[], None],
@@ -50,6 +51,7 @@ class Listener:
         self._url = url
         self._home = home
         self._name = name
+        self._up = metrics.LISTENER_UP.labels(database)
         self._on_work = on_work
         self._on_timer = on_timer
         self._on_gate = on_gate
@@ -75,7 +77,7 @@ class Listener:
 
     def _down(self) -> None:
         self.healthy = False
-        metrics.LISTENER_UP.set(0)
+        self._up.set(0)
         # Whoever sleeps must stop relying on us.
         self._on_work()
         self._on_timer()
@@ -109,9 +111,11 @@ class Listener:
                 await anyio.sleep(60)
                 return
             self.pooled = False
+            # It is meant to be idle; only now is it known to be ours.
+            await connection.execute("set idle_session_timeout = 0", timeout=_PATIENCE)
             self.healthy = True
             self._failures = 0
-            metrics.LISTENER_UP.set(1)
+            self._up.set(1)
             log.info(names.LISTENER_CONNECTED)
             self._on_gate()
             self._on_work()

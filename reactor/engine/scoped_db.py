@@ -5,12 +5,22 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from reactor.context import TenantDb
 from reactor.engine.forbidden import forbidden_statement
 from reactor.engine.scope import Connection, Scope
 from reactor.errors import ScopeBroken
 from reactor.unawaited import Unawaited
 
 T = TypeVar("T")
+
+
+def refuse_late(handler: str, _unawaited: Unawaited | None = None) -> TenantDb:
+    """``ctx.db`` once the handler returned. Raises ScopeBroken: a task that it left behind must not write
+    into another's transaction, or open one that nobody ends."""
+    raise ScopeBroken(
+        f"handler {handler} used ctx.db after it returned",
+        hint="await everything that the handler starts",
+    )
 
 
 class ScopedDb:
@@ -29,16 +39,13 @@ class ScopedDb:
         return self._closed
 
     def close(self) -> None:
-        """The handler returned: a task that it left behind must not write into another's transaction."""
+        """The handler returned."""
         self._closed = True
 
     def check_open(self) -> None:
         """Raises ScopeBroken once the handler returned."""
         if self._closed:
-            raise ScopeBroken(
-                f"handler {self._handler} used ctx.db after it returned",
-                hint="await everything that the handler starts",
-            )
+            refuse_late(self._handler)
 
     async def _ready(self, query: str) -> Connection:
         self.check_open()

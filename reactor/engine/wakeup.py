@@ -8,6 +8,10 @@ been quiet for a while. A claim that took all there was is followed by a pause, 
 it found and the longer it took: what comes meanwhile is claimed together, and a server that is short of
 time has it for those who write.
 
+Those who notify commit one after the other, so where a flush takes long they come no faster than a replica is
+done with each, and look like work that comes now and then. So one that is woken again and again asks whether
+commits wait for each other, and if so is busy as well.
+
 Tenants that the application itself holds for a moment (a row lock, a lease in a transaction that goes on) are
 passed over, and looked at again soon: what ends there does not ring.
 
@@ -27,6 +31,8 @@ _BUSY_AFTER = 12
 #: Looking again while busy, at first, and how long without work until it is quiet, in seconds.
 _BUSY_LOOK = 0.0015
 _QUIET_AFTER = 0.1
+#: Work that comes closer together than that, in seconds, makes it ask whether writers wait; so often at most.
+_CLOSE = 0.05
 #: The poll when notifications cannot be relied on.
 _FAST_POLL = 1.0
 #: The pause for each tenant of a claim that took all there was, in seconds: at least; while busy at most …
@@ -57,12 +63,14 @@ class Pace:
         self.armed = False
         self.busy = False
         self.last_work = 0.0
+        self._is_close = False
         #: the last look left nothing behind, and what came after it rings
         self.hears_all = False
         #: look again after so many seconds, whoever rings or not
         self.again = math.inf
         self._stream = 0
         self._in_vain = 0
+        self._asked_at = self._ask_at = 0.0
 
     def passed_over(self, some: bool) -> None:
         """Whether a look met tenants that a transaction of the application holds."""
@@ -78,6 +86,7 @@ class Pace:
         # Counted by looks, not by time: on a crowded machine a look takes long, and then whoever writes
         # would wait for notifications that hold up all commits.
         self._stream = min(self._stream + 1, _BUSY_AFTER)
+        self._is_close = now - self.last_work < _CLOSE
         self.last_work = now
         self._in_vain = 0
         if self._stream >= _BUSY_AFTER and self.mode == "armed":
@@ -87,6 +96,20 @@ class Pace:
             return 0.0
         least, most = tenants * _GATHER, tenants * (_GATHER_BUSY if self.busy else _GATHER)
         return min(_LONGEST_GATHER, max(least, min(most, took * _DUTY)))
+
+    def suspects(self, now: float) -> bool:
+        """Work was found: whether to ask if those who wrote it had to wait for each other's notifications."""
+        if not self._is_close or not self.armed or self.busy or self.mode != "armed" or now < self._ask_at:
+            return False
+        self._asked_at = now
+        return True
+
+    def answered(self, now: float, *, they_wait: bool) -> None:
+        """They had to, or not. A server with very many locks takes long to say so and is asked less often."""
+        self._ask_at = max(self._asked_at + _CLOSE, now + 20 * (now - self._asked_at))
+        if they_wait:
+            self.busy = True
+            self.hears_all = False
 
     def woken(self) -> None:
         """The bell rang; found() takes it back when there was something."""

@@ -69,8 +69,9 @@ class SendFailed(Exception):
         self.retry_after = retry_after
         # Whether it says nothing of others: the recipient's mailbox is full, say.
         self.of_this_email = of_this_email or verdict is Verdict.PERMANENT
-        # Whether the mailer's circuit opened with it: then nobody's emails go out for a while.
-        self.opened_circuit = False
+        # Whether the mailer's circuit opened with it, and the outage is news: nobody's emails go
+        # out from now on.
+        self.began_outage = False
         # Whatever a server said, it will be written down.
         super().__init__(storable(message))
 

@@ -13,7 +13,7 @@ from typing import Literal, LiteralString, get_args
 from uuid import UUID
 
 from reactor.context import TenantDb
-from reactor.outbound.email import Email, SendFailed, Verdict, comparable
+from reactor.outbound.email import Email, SendFailed, comparable
 
 IntentStatus = Literal["queued", "sending", "sent", "failed", "unknown", "blocked", "cancelled", "dry_run"]
 
@@ -167,6 +167,6 @@ async def settle(
 
 async def record_failure(db: TenantDb, tenant_id: UUID, error: SendFailed, provider: str) -> bool:
     """A row of email_provider_failures; True when it raised the alert provider_failure."""
-    at_once = error.verdict is Verdict.PROVIDER or error.opened_circuit
-    alert = await db.fetchval(_FAILURE, tenant_id, error.error_type, str(error), provider, at_once)
+    facts = (error.error_type, str(error), provider, error.began_outage)
+    alert = await db.fetchval(_FAILURE, tenant_id, *facts)
     return alert is not None

@@ -75,6 +75,8 @@ class Mailer:
     sender: str
     sender_name: str
     circuit: Circuit = field(default_factory=Circuit)
+    #: that the provider refuses whatever it is sent was said already, and nothing has worked since
+    _refusal_said: bool = field(default=False, init=False)
 
     def check(self) -> None:
         """Raises CircuitOpen when a send would not be tried now; send must follow otherwise."""
@@ -96,10 +98,14 @@ class Mailer:
             metrics.EMAIL_SEND_SECONDS.labels(provider).observe(time.monotonic() - began)
             metrics.EMAILS_FAILED.labels(provider, error.error_type.value).inc()
             # A refused recipient says nothing about the provider's health.
+            refuses_all = error.verdict is Verdict.PROVIDER
+            # Each pause ends with one email that finds out: an outage would be told at a tenant each time.
+            is_news = self.circuit.state is CircuitState.CLOSED or (refuses_all and not self._refusal_said)
             if error.of_this_email:
                 self._works()
-            elif self.circuit.failed(at_once=error.verdict is Verdict.PROVIDER):
-                error.opened_circuit = True
+            elif self.circuit.failed(at_once=refuses_all):
+                error.began_outage = is_news
+                self._refusal_said = self._refusal_said or refuses_all
                 metrics.EMAIL_CIRCUIT_OPEN.set(1)
                 log.warning(
                     names.EMAIL_CIRCUIT_OPENED,
@@ -121,6 +127,7 @@ class Mailer:
         if self.circuit.state is not CircuitState.CLOSED:
             log.warning(names.EMAIL_CIRCUIT_CLOSED, provider=self.provider.name)
         self.circuit.succeeded()
+        self._refusal_said = False
         metrics.EMAIL_CIRCUIT_OPEN.set(0)
 
     async def aclose(self) -> None:

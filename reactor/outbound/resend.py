@@ -75,6 +75,10 @@ class ResendProvider:
             kind = ErrorType.TIMEOUT if late else ErrorType.OTHER
             raise SendFailed(kind, Verdict.UNKNOWN, type(error).__name__) from error
         if response.is_success:
+            if _is_page(response, answer):
+                # A gate before a network, or another site's server: it would "take" every message.
+                text = f"HTTP {response.status_code}, but a web page: the URL is not that of an email API"
+                raise SendFailed(ErrorType.OTHER, Verdict.PROVIDER, text)
             return _provider_id(answer)
         detail = answer[:300].decode("utf-8", "replace")
         raise classify(response.status_code, detail, response.headers.get("retry-after"))
@@ -105,6 +109,11 @@ class ResendProvider:
 
     async def aclose(self) -> None:
         await self.client.aclose()
+
+
+def _is_page(response: httpx2.Response, content: bytes) -> bool:
+    kind = response.headers.get("content-type", "").lower()
+    return kind.startswith("text/html") or content.lstrip()[:1] == b"<"
 
 
 def _provider_id(content: bytes) -> str:

@@ -33,9 +33,6 @@ _DEEPEST = 20
 
 #: Libraries that say too much at info.
 _NOISY = ("asyncio", "httpx2", "httpcore2", "aiosmtplib", "uvicorn.access", "uvicorn.error")
-#: … and what says too much at warning: a page of frames at each try to connect, while the database is away,
-#: which heartbeat_failed says in a line.
-_NOISIER = ("asyncpg.pool",)
 
 
 def configure(settings: Settings) -> None:
@@ -71,8 +68,6 @@ def configure(settings: Settings) -> None:
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    for name in _NOISIER:
-        logging.getLogger(name).setLevel(max(level, logging.ERROR))
 
 
 def secrets_of(settings: Settings) -> frozenset[str]:

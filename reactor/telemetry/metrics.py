@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from reactor.telemetry.backlog import BacklogGauges
+
 REGISTRY = CollectorRegistry()
 
 EVENTS_SETTLED = Counter(
@@ -13,11 +15,13 @@ EVENTS_SETTLED = Counter(
 CLAIMS = Counter("reactor_claims_total", "Claims, by whether they found work.", ["found"], registry=REGISTRY)
 RUNS_LOST = Counter("reactor_runs_lost_total", "Runs that lost their lease.", registry=REGISTRY)
 RUNS_ACTIVE = Gauge("reactor_runs_active", "Leases held by this replica.", registry=REGISTRY)
-LISTENER_UP = Gauge("reactor_listener_up", "1 while the listening connection is healthy.", registry=REGISTRY)
+LISTENER_UP = Gauge(
+    "reactor_listener_up", "1 while the listening connection is healthy.", ["database"], registry=REGISTRY
+)
 LISTENER_RECONNECTS = Counter(
     "reactor_listener_reconnects_total", "Times the listener had to connect again.", registry=REGISTRY
 )
-LEADER = Gauge("reactor_leader", "1 while this replica leads.", registry=REGISTRY)
+LEADER = Gauge("reactor_leader", "1 while this replica leads.", ["database"], registry=REGISTRY)
 ROTATIONS = Counter(
     "reactor_rotations_total",
     "Looks at an outbox full of dead rows that nothing may remove, by what came of them.",
@@ -33,8 +37,12 @@ CANARY_SECONDS = Histogram(
 CANARY_HEARD = Gauge(
     "reactor_canary_heard_timestamp_seconds",
     "When the last canary event that came through was sent, in Unix time.",
+    ["database"],
     registry=REGISTRY,
 )
+#: Of each database that this replica leads, and of no other.
+BACKLOG = BacklogGauges()
+REGISTRY.register(BACKLOG)
 
 EMAILS_SENT = Counter(
     "reactor_emails_sent_total",

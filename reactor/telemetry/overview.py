@@ -27,7 +27,8 @@ def facts(found: dict[str, Any], before: dict[str, Any] | None) -> Iterator[tupl
     events, tenants = found["events"], found["tenants"]
     runs, alerts, leader = found["runs_last_hour"], found["alerts"], found["leader"]
     yield "kill switch", gate(found["gate"])
-    yield "tenants", f"{tenants['enabled']:,} of {tenants['total']:,} enabled"
+    waiting = f"{tenants['waiting']:,} wait for a replica"
+    yield "tenants", f"{tenants['enabled']:,} of {tenants['total']:,} enabled, {waiting}"
     yield (
         "events",
         (

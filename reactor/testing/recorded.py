@@ -18,6 +18,8 @@ from reactor.unawaited import Unawaited
 _numbers = itertools.count(1)
 # As long as reactor.emit() takes one for.
 _LONGEST_DELAY = timedelta(days=36525)
+# As large as it takes one, about: what it counts is jsonb.
+_LARGEST_PAYLOAD = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ class RecordedContext(Context):
         """Remember it; the number is its place in ``emitted``, from 1. As in the database, a second one with
         the same ``dedup_key`` is the first."""
         # What cannot be emitted fails here, too.
-        payload_json(payload)
+        if len(payload_json(payload).encode()) > _LARGEST_PAYLOAD:
+            raise BadArgument(
+                f"reactor.emit: the payload has more than {_LARGEST_PAYLOAD} bytes, which an event holds"
+            )
         if not 1 <= len(event_type) <= 200:
             raise BadArgument("reactor.emit: event_type must have 1 to 200 characters")
         if not timedelta(0) <= delay <= _LONGEST_DELAY:

@@ -44,11 +44,12 @@ _SHORTEST = 0.5
 class Canary:
     """Started by the replica, until it drains. An interval of zero: it handles canaries, and sends none."""
 
-    def __init__(self, *, every: timedelta, is_busy: Callable[[], bool]) -> None:
+    def __init__(self, *, every: timedelta, database: str, is_busy: Callable[[], bool]) -> None:
         self._every = every.total_seconds()
         # A replica whose slots are all taken works, whatever waits behind that.
         self._is_busy = is_busy
         self._heard = Bell()
+        self._heard_at = metrics.CANARY_HEARD.labels(database)
         #: loop times: since when none came through (0: the last one did), and since when this replica looks
         self._unheard_since = 0.0
         self._began = 0.0
@@ -106,7 +107,7 @@ class Canary:
         if silence is None:
             self._unheard_since = 0.0
             if age is not None:
-                metrics.CANARY_HEARD.set(time() - age)
+                self._heard_at.set(time() - age)
             if self._said:
                 log.info(names.CANARY_BACK)
                 self._said = False

@@ -1,4 +1,5 @@
-"""What the leader does: the deadline timer, the jobs that it finds due, and the rotation of the outbox."""
+"""What the leader does: the deadline timer, the jobs that it finds due, the rotation of the outbox, the
+measuring of the backlog."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -12,6 +13,7 @@ from reactor.db import calls
 from reactor.db.borrow import borrow
 from reactor.handlers import Job
 from reactor.settings import Settings
+from reactor.upkeep.backlog import Backlog
 from reactor.upkeep.deadlines import Deadlines
 from reactor.upkeep.housekeeping import Housekeeping
 from reactor.upkeep.rotation import Rotation
@@ -33,6 +35,7 @@ class Duties:
         settings: Settings,
         jobs: Sequence[Job],
         replica: str,
+        database: str,
         resources: Any,
         bell: Bell,
         rotation: Rotation,
@@ -48,6 +51,7 @@ class Duties:
         self._rotation = rotation
         self._listening = listening
         self._at_most = at_most
+        self._backlog = Backlog(pool=pool, database=database)
         #: whether this replica does them now
         self.leading = False
         #: a gate opened, so events that were set aside may be ready again
@@ -71,6 +75,7 @@ class Duties:
                 async with borrow(self._pool) as connection:
                     await schedule.register(connection)
                 group.start_soon(self._rotation.run, term, name="rotation")
+                group.start_soon(self._backlog.run, name="backlog")
 
                 async def run_due(connection: calls.Connection) -> None:
                     if self.gate_moved or not self._listening():

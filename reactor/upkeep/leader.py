@@ -49,6 +49,7 @@ class Leader:
         pool: Pool,
         replica: str,
         process: str,
+        database: str,
         lease: timedelta,
         duties: Callable[[int], Awaitable[None]],
     ) -> None:
@@ -57,6 +58,7 @@ class Leader:
         # that ends them: its own lease and the pause between two tries together are as long as theirs.
         self._lease = min(_LONGEST_LEASE, lease * 0.75)
         self._replica = replica
+        self._leads = metrics.LEADER.labels(database)
         self._process = process
         self._duties = duties
         #: terms that failed soon one after the other, and how long to rest from the last one
@@ -72,7 +74,7 @@ class Leader:
             if term is None:
                 await anyio.sleep(pause * random.uniform(0.8, 1.0))
                 continue
-            metrics.LEADER.set(1)
+            self._leads.set(1)
             log.info(names.LEADER_ELECTED, term=term)
             try:
                 async with anyio.create_task_group() as group:
@@ -80,7 +82,7 @@ class Leader:
                     await self._renew(term)
                     group.cancel_scope.cancel()
             finally:
-                metrics.LEADER.set(0)
+                self._leads.set(0)
                 # At a drain another replica leads at once, not when the lease is over.
                 with anyio.move_on_after(_FAREWELL, shield=True):
                     await self._resign(term)

@@ -21,6 +21,7 @@ from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
 from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 from reactor.unawaited import Unawaited
+from reactor.upkeep.job_db import JobDb
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -190,10 +191,10 @@ class Schedule:
             else:
                 return
 
-    def _context(
-        self, connection: calls.Connection, bound: FilteringBoundLogger, due: datetime
-    ) -> JobContext:
-        return JobContext(connection, bound, due, self._resources, self._term)
+    def _context(self, connection: Borrowed, bound: FilteringBoundLogger, due: datetime) -> JobContext:
+        unawaited = Unawaited()
+        db = JobDb(connection, unawaited)
+        return JobContext(db, bound, due, self._resources, self._term, unawaited)
 
 
 @asynccontextmanager

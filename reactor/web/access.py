@@ -1,4 +1,8 @@
-"""Who may see the dashboard and its API: this machine, and whoever has REACTOR_DASHBOARD_TOKEN.
+"""Who may see the dashboard and its API: whoever has REACTOR_DASHBOARD_TOKEN; and this machine, where none is
+set or loopback is trusted all the same.
+
+On this machine are also its other users, the neighbours in a pod, and proxies that say nothing of
+themselves: so a token that is set is asked of everybody, unless somebody said otherwise.
 
 A request comes from this machine when its connection does, it asks for this machine by a name of its own,
 and no proxy says that it asks for somebody else. The name is looked at because of DNS rebinding: a page of a
@@ -24,7 +28,7 @@ COOKIE = "reactor_session"
 #: How long a login lasts.
 SESSION = timedelta(hours=12)
 
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 #: Headers that proxies add. Whoever comes through one is at its other end, wherever the proxy runs.
 _FORWARDED = ("forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
 
@@ -47,7 +51,8 @@ class Caller:
 class Access:
     """Everything that is derived from the token; without one, from a secret of this process."""
 
-    def __init__(self, token: SecretStr | None) -> None:
+    def __init__(self, token: SecretStr | None, *, trusts_loopback: bool = False) -> None:
+        self.trusts_loopback = token is None or trusts_loopback
         self._token = token.get_secret_value().encode() if token is not None else None
         self._key = hmac.digest(self._token or os.urandom(32), b"reactor dashboard", "sha256")
 
@@ -59,19 +64,23 @@ class Access:
         """Who asks, or why they are not answered."""
         given = request.headers.get("authorization")
         if given is not None and self._token is not None:
-            scheme, _, token = given.partition(" ")
-            # As bytes: what is compared as text must be ASCII, and whoever asks may send anything.
-            if scheme.lower() == "bearer" and self.is_token(token.strip().encode("latin-1")):
+            if self.is_bearer(given):
                 return Caller("somebody who has the token", by_header=True)
             return "wrong"
         session = request.cookies.get(COOKIE, "")
         if self._token is not None and self._is_session(session):
             return Caller("somebody who logged in with the token", session)
-        if _comes_from_here(request):
+        if self.trusts_loopback and comes_from_here(request):
             if _is_straight(request):
                 return Caller("somebody on this machine")
             return "login" if self._token is not None else "disguised"
         return "login" if self._token is not None else "elsewhere"
+
+    def is_bearer(self, given: str) -> bool:
+        """Whether this header Authorization has the token."""
+        scheme, _, token = given.partition(" ")
+        # As bytes: what is compared as text must be ASCII, and whoever asks may send anything.
+        return scheme.lower() == "bearer" and self.is_token(token.strip().encode("latin-1"))
 
     def is_token(self, given: bytes) -> bool:
         return self._token is not None and hmac.compare_digest(given, self._token)
@@ -110,8 +119,8 @@ def is_of_another_site(headers: Mapping[str, str]) -> bool:
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
 
 
-def _comes_from_here(request: Request) -> bool:
-    return request.client is not None and request.client.host in LOOPBACK
+def comes_from_here(request: Request) -> bool:
+    return request.client is not None and request.client.host in _LOOPBACK
 
 
 def _is_straight(request: Request) -> bool:

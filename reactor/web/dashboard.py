@@ -13,7 +13,9 @@ from reactor.web.pages import Pages
 from reactor.web.server import serve
 from reactor.web.site import Site
 
-_OTHERS_TOO = "for this machine, and whoever has REACTOR_DASHBOARD_TOKEN"
+_ALONE = "for this machine only"
+_HOLDERS = "for whoever has REACTOR_DASHBOARD_TOKEN"
+_BOTH = "for this machine, and whoever has REACTOR_DASHBOARD_TOKEN"
 
 
 async def serve_site(
@@ -21,13 +23,11 @@ async def serve_site(
 ) -> None:
     """Probes, metrics and the dashboard, until cancelled."""
     site = Site(settings)
-    probes = routes(health, listens=settings.notify != "off", token=settings.dashboard_token)
+    access = site.access
+    probes = routes(health, listens=settings.notify != "off", access=access)
+    told = _ALONE if not access.has_token else _BOTH if access.trusts_loopback else _HOLDERS
     try:
-        await serve(
-            listening,
-            [*probes, mounted(site)],
-            dashboard=_OTHERS_TOO if site.access.has_token else "for this machine only",
-        )
+        await serve(listening, [*probes, mounted(site)], dashboard=told)
     finally:
         site.close()
 

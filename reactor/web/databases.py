@@ -40,7 +40,7 @@ class Database:
     def __init__(self, number: int, dsn: str, settings: Settings) -> None:
         self.number = number
         #: where it is, without user and password
-        self.label = pool.describe_database(dsn).removeprefix("the database server ")
+        self.label = pool.name_database(dsn)
         self._dsn = dsn
         self._name = f"{settings.replica} dashboard"
         # Few calls: preparing each anew costs nothing, and works behind any pooler.

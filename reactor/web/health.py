@@ -1,28 +1,28 @@
 """The probes and the metrics: /livez, /readyz, /startupz, /metrics.
 
-The probes say one word and why, so they are open to whoever can reach the port. The metrics are
-for this machine, and for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token.
+The probes say one word and why, so they are open to whoever can reach the port. The metrics, and where a
+database is, are for whoever sends REACTOR_DASHBOARD_TOKEN as a Bearer token; where none is set, or loopback
+is trusted all the same, for this machine.
 """
 
-import hmac
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from reactor.telemetry import metrics
-
-_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+from reactor.web.access import Access, comes_from_here
 
 
 class Health(Protocol):
     """What a replica says of itself, for one database."""
 
+    @property
+    def database(self) -> str: ...
     @property
     def started(self) -> bool: ...
     @property
@@ -32,10 +32,12 @@ class Health(Protocol):
     @property
     def draining(self) -> bool: ...
     @property
+    def starved(self) -> bool: ...
+    @property
     def silence(self) -> timedelta | None: ...
 
 
-def routes(health: Callable[[], Iterable[Health]], *, listens: bool, token: SecretStr | None) -> list[Route]:
+def routes(health: Callable[[], Iterable[Health]], *, listens: bool, access: Access) -> list[Route]:
     """``listens``: whether replicas are to hear notifications (not with REACTOR_NOTIFY=off)."""
 
     async def livez(_: Request) -> Response:
@@ -45,16 +47,17 @@ def routes(health: Callable[[], Iterable[Health]], *, listens: bool, token: Secr
     async def startupz(_: Request) -> Response:
         return _answer([] if all(h.started for h in health()) and any(health()) else ["not started yet"])
 
-    async def readyz(_: Request) -> Response:
-        return _answer(list(_reasons(health(), listens=listens)))
+    async def readyz(request: Request) -> Response:
+        named = _may_see(request, access)
+        return _answer(list(_reasons(list(health()), listens=listens, named=named)))
 
     async def metrics_(request: Request) -> Response:
-        if not _may_see(request, token):
-            return PlainTextResponse(
-                "metrics are shown to this machine, or with the bearer token of REACTOR_DASHBOARD_TOKEN\n",
-                403 if token is None else 401,
-                {} if token is None else {"WWW-Authenticate": "Bearer"},
-            )
+        if not _may_see(request, access):
+            if access.has_token:
+                why = "metrics are shown with REACTOR_DASHBOARD_TOKEN as bearer token\n"
+                return PlainTextResponse(why, 401, {"WWW-Authenticate": "Bearer"})
+            why = "metrics are shown to this machine only, because REACTOR_DASHBOARD_TOKEN is not set\n"
+            return PlainTextResponse(why, 403)
         return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     return [
@@ -65,20 +68,33 @@ def routes(health: Callable[[], Iterable[Health]], *, listens: bool, token: Secr
     ]
 
 
-def _reasons(replicas: Iterable[Health], *, listens: bool) -> Iterable[str]:
-    found = list(replicas)
-    if not found or not all(h.started for h in found):
+def _reasons(replicas: list[Health], *, listens: bool, named: bool) -> Iterable[str]:
+    """One of several databases is called by its place in REACTOR_DATABASES; ``named``: and by what it is."""
+    if not replicas:
+        yield "not started yet"
+    if any(each.draining for each in replicas):
+        yield "draining"
+    for number, each in enumerate(replicas, 1):
+        about = ""
+        if len(replicas) > 1:
+            about = f"database {number} ({each.database}): " if named else f"database {number}: "
+        for reason in _reasons_of(each, listens=listens):
+            yield about + reason
+
+
+def _reasons_of(replica: Health, *, listens: bool) -> Iterable[str]:
+    if not replica.started:
         yield "not started yet"
         return
-    if any(h.draining for h in found):
-        yield "draining"
-    if not all(h.connected for h in found):
+    if not replica.connected:
         yield "the database does not answer"
-    if listens and not all(h.listening for h in found):
+    if listens and not replica.listening:
         yield "notifications do not arrive"
-    for silence in (h.silence for h in found):
-        if silence is not None:
-            yield f"no canary event came through for {silence.total_seconds():.0f} s, though slots are free"
+    if replica.starved:
+        yield "handlers get no connection to the database"
+    if replica.silence is not None:
+        seconds = replica.silence.total_seconds()
+        yield f"no canary event came through for {seconds:.0f} s, though slots are free"
 
 
 def _answer(reasons: list[str]) -> Response:
@@ -87,9 +103,8 @@ def _answer(reasons: list[str]) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _may_see(request: Request, token: SecretStr | None) -> bool:
-    if request.client is not None and request.client.host in _LOOPBACK:
+def _may_see(request: Request, access: Access) -> bool:
+    """They show nothing that a page of a stranger's could use, so names and proxies are not looked at."""
+    if access.trusts_loopback and comes_from_here(request):
         return True
-    # As bytes: what is compared as text must be ASCII, and whoever asks may send anything.
-    given = request.headers.get("authorization", "").encode("latin-1")
-    return token is not None and hmac.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())
+    return access.is_bearer(request.headers.get("authorization", ""))

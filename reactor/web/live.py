@@ -101,6 +101,7 @@ class Live:
         seconds = (moment(look.status["at"]) - moment(before["at"])).total_seconds()
         if not 0 < seconds < _STALE:
             self._curve.clear()
+            look.curve = []
             return
         look.before = before
         self._curve.append(overview.rates(look.status, before))

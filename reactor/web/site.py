@@ -20,7 +20,7 @@ class Site:
     """The databases, who may see them, and how pages are made."""
 
     def __init__(self, settings: Settings) -> None:
-        self.access = Access(settings.dashboard_token)
+        self.access = Access(settings.dashboard_token, trusts_loopback=settings.dashboard_trust_loopback)
         self.render = Renderer()
         self.streams = Streams()
         self.databases = databases(settings)

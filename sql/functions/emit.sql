@@ -19,6 +19,8 @@ as $$
 #variable_conflict use_column
 declare
     -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
+    -- A replica takes several times as much memory while it reads one; and one that it cannot hold kills it.
+    c_bytes constant int := 16 * 1024 * 1024;
     v_due pg_catalog.timestamptz;
     v_traceparent pg_catalog.text;
     v_cause_id bigint;
@@ -28,6 +30,7 @@ begin
     -- One question for what is out of the ordinary, because each is made ready anew in each transaction.
     if emit.tenant_id is null or emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200
         or emit.delay is null or emit.delay <> interval '0'
+        or pg_catalog.pg_column_size(emit.payload) > c_bytes
         or current_setting('reactor.traceparent', true) is not null
         or current_setting('role', true) = 'reactor_handler' then
         if emit.tenant_id is null then
@@ -35,6 +38,11 @@ begin
         end if;
         if emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200 then
             raise exception 'reactor.emit: event_type must have 1 to 200 characters' using errcode = 'RX003';
+        end if;
+        if pg_catalog.pg_column_size(emit.payload) > c_bytes then
+            raise exception 'reactor.emit: the payload has % bytes, an event holds at most %',
+                pg_catalog.pg_column_size(emit.payload), c_bytes
+                using errcode = 'RX003', hint = 'write it into a table, and give the event its id as subject_id';
         end if;
         if emit.delay is null or emit.delay < interval '0' then
             raise exception 'reactor.emit: delay must not be negative' using errcode = 'RX003';

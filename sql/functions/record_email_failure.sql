@@ -1,8 +1,8 @@
 --! requires: now, raise_alert
 -- Writes down that the email provider failed; the fifth failure of a tenant within 15 minutes raises the
--- critical alert provider_failure, at most once an hour. p_at_once raises it without waiting for five: bad
--- credentials do not mend themselves, and a replica whose circuit opens counted failures of all tenants. The alert is
--- not delivered by email (not_via).
+-- critical alert provider_failure, at most once an hour. p_at_once raises it without waiting for five: a
+-- replica for which an outage begins counted failures of all tenants, or learnt that its credentials are bad, which do
+-- not mend themselves. The alert is not delivered by email (not_via).
 -- Called by the handler of email.send, in the tenant's scope. Returns the alert's id, if one was raised.
 create or replace function reactor.record_email_failure(
     p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean default false

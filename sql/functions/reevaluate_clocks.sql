@@ -1,4 +1,4 @@
---! requires: now, require_leader, place_of, set_aside
+--! requires: now, require_leader, place_of, set_aside, skipped
 -- Keeps days_overdue right: clocks that stay overdue are judged again once a day. Emits nothing (the
 -- trigger wants the transition). Called by housekeeping, until it returns 0. What the application refuses is not counted,
 -- but where that is a whole batch of it, since others wait behind; it is tried again in the next hour.
@@ -28,6 +28,9 @@ begin
     begin
         update public.engagement_clocks c set evaluated_at = reactor.now() where c.id = any (v_clocks);
         get diagnostics v_count = row_count;
+        if v_count < cardinality(v_clocks) then
+            raise exception using errcode = 'RX006', message = reactor.skipped('public.engagement_clocks', 'update');
+        end if;
     exception
     when insufficient_resources or transaction_rollback or lock_not_available then
         raise;
@@ -42,6 +45,10 @@ begin
             v_place := v_clock.id;
             begin
                 update public.engagement_clocks c set evaluated_at = reactor.now() where c.id = v_clock.id;
+                if not found then
+                    raise exception using errcode = 'RX006',
+                        message = reactor.skipped('public.engagement_clocks', 'update');
+                end if;
                 v_count := v_count + 1;
             exception when others then
                 v_refused := true;

@@ -35,7 +35,7 @@ begin
             put as (
                 insert into reactor.events as e (
                     id, event_id, tenant_id, event_type, subject_id, payload, priority, created_at, errors, traceparent,
-                    cause_id, depth, dedup_key)
+                    cause_id, depth, dedup_key, ready_at)
                 overriding system value
                 select r.id, r.event_id, r.tenant_id, r.event_type, r.subject_id, r.payload, r.priority, r.created_at,
                     r.errors || jsonb_build_object('at', reactor.now(), 'kind', 'replayed',
@@ -43,7 +43,8 @@ begin
                     r.traceparent, r.cause_id, r.depth,
                     case when r.nth = 1 and not exists (
                         select from reactor.events w
-                        where w.tenant_id = r.tenant_id and w.dedup_key = r.dedup_key) then r.dedup_key end
+                        where w.tenant_id = r.tenant_id and w.dedup_key = r.dedup_key) then r.dedup_key end,
+                    reactor.now()
                 from ranked r
                 order by r.id
                 returning e.id

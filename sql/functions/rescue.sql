@@ -1,4 +1,4 @@
---! requires: now
+--! requires: now, skipped
 -- Ends leases that ran out: the run becomes 'timeout', and the events that were in flight are
 -- marked, so that the next holder tries them alone and finds the one that kills. Called by
 -- reactor.claim() for the tenants it is about to take, and by the deadline timer for all.
@@ -29,6 +29,7 @@ declare
     v_alone bigint[];
     v_group bigint[];
     v_holders pg_catalog.text[];
+    v_gone bigint;
     v_now pg_catalog.timestamptz := reactor.now();
 begin
     -- A handler may take its own tenant's lease (acquire_tenant_lock), and is told of no other's.
@@ -66,9 +67,14 @@ begin
     )
     select
         array_agg(f.ids[1]) filter (where cardinality(f.ids) = 1),
-        (select array_agg(i.id) from flying f2, unnest(f2.ids) as i (id) where cardinality(f2.ids) > 1)
-    into v_alone, v_group
+        (select array_agg(i.id) from flying f2, unnest(f2.ids) as i (id) where cardinality(f2.ids) > 1),
+        (select count(*) from gone)
+    into v_alone, v_group, v_gone
     from flying f;
+    -- One that is still there would be ended again and again.
+    if v_gone < cardinality(v_tenants) then
+        raise exception using errcode = 'RX006', message = reactor.skipped('public.agent_tenant_locks', 'delete');
+    end if;
 
     update reactor.events e
     set

@@ -1,6 +1,7 @@
---! requires: now, is_open
+--! requires: now, is_open, backlog
 -- Counts and lags of everything, as one document. Called by `reactor status`, `reactor top` and `reactor doctor`.
--- It reads the whole outbox once, so it is for people, not for a loop of a program.
+-- It reads the whole outbox once, so it is for people, not for a loop of a program: reactor.backlog() is for that, and
+-- has the same names for the same things.
 --
 -- totals counts since the server's statistics were reset: the difference of two readings is a rate.
 create or replace function reactor.status() returns jsonb
@@ -27,7 +28,7 @@ begin
             count(*) filter (where e.available_at < 'infinity') as delayed,
             count(*) filter (where e.available_at = 'infinity') as parked,
             count(*) filter (where e.attempts > 0) as retrying,
-            min(e.created_at) filter (where e.available_at is null) as oldest,
+            min(coalesce(e.ready_at, e.created_at)) filter (where e.available_at is null) as oldest,
             min(e.available_at) filter (where e.available_at < 'infinity') as due
         from reactor.events e
         left join flying f on f.id = e.id
@@ -65,7 +66,8 @@ begin
             'reason', v_config ->> 'kill_switch_reason'),
         'tenants', (
             select jsonb_build_object(
-                'total', count(*), 'enabled', count(*) filter (where t.is_active and t.agent_enabled))
+                'total', count(*), 'enabled', count(*) filter (where t.is_active and t.agent_enabled),
+                'waiting', (select b.tenants_waiting from reactor.backlog() b))
             from public.tenants t),
         'events', v_events,
         'types', v_types,

@@ -1,4 +1,4 @@
---! requires: now, ring, require_leader, rescue, unpark, raise_alert, set_aside
+--! requires: now, ring, require_leader, rescue, unpark, raise_alert, set_aside, skipped
 -- Turns the passing of time into events: delayed events become ready, leases that ran out are ended, clocks whose
 -- deadline passed become overdue (their trigger emits). A bounded batch a call; called by the deadline timer when
 -- something is due, until it reports less than p_limit everywhere. Its cost depends on what is due, not on what exists.
@@ -32,14 +32,16 @@ declare
     v_until timestamptz;
     v_more boolean;
     v_row record;
+    v_ids uuid[];
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform reactor.require_leader(p_term);
 
     -- Arrays, because a limit that the planner does not know is a tenth of the table to it: a hash of so many would be
     -- made ready in each sweep, also when nothing is due.
+    -- Ready since it was due: a leader that comes late to it is a part of the wait.
     update reactor.events e
-    set available_at = null
+    set available_at = null, ready_at = e.available_at
     where e.id = any (array(
         select d.id from reactor.events d
         where d.available_at <= v_now
@@ -91,15 +93,21 @@ begin
     if not v_refused then
         begin
             loop
-                update public.engagement_clocks c
-                set evaluated_at = reactor.now()
-                where c.id = any (array(
+                v_ids := array(
                     select d.id from public.engagement_clocks d
                     where d.is_compliant and d.next_touch_due <= v_now
                     order by d.next_touch_due
                     limit least(c_clocks, p_limit - clocks)
-                    for update skip locked));
+                    for update skip locked);
+                update public.engagement_clocks c
+                set evaluated_at = reactor.now()
+                where c.id = any (v_ids);
                 get diagnostics v_tried = row_count;
+                -- Those that a trigger leaves out in silence would be the first ones again, for ever.
+                if v_tried < cardinality(v_ids) then
+                    raise exception using errcode = 'RX006',
+                        message = reactor.skipped('public.engagement_clocks', 'update');
+                end if;
                 clocks := clocks + v_tried;
                 exit when v_tried < c_clocks or clocks >= p_limit or clock_timestamp() > v_until;
             end loop;
@@ -126,6 +134,10 @@ begin
                 update public.engagement_clocks c
                 set evaluated_at = reactor.now()
                 where c.id = v_row.id and c.is_compliant;
+                if not found then
+                    raise exception using errcode = 'RX006',
+                        message = reactor.skipped('public.engagement_clocks', 'update');
+                end if;
                 clocks := clocks + 1;
             exception when others then
                 v_refused := v_refused or sqlstate !~ c_passes;

@@ -1,4 +1,4 @@
---! requires: ring
+--! requires: now, ring
 -- Puts parked events of tenants that may act again back in line, a bounded number a call. Called
 -- by the leader when a gate was opened (and now and then in case it missed that), until it returns 0.
 create or replace function reactor.unpark(p_limit int default 5000) returns int
@@ -24,7 +24,7 @@ begin
         from parked p where p.tenant_id is not null
     )
     update reactor.events e
-    set available_at = null
+    set available_at = null, ready_at = reactor.now()
     where e.id = any (array(
         select w.id
         from (

@@ -1,4 +1,4 @@
---! requires: drop_other_signatures, only_executable_by, now
+--! requires: drop_other_signatures, only_executable_by, now, skipped
 -- Notes that somebody was in touch: called by the application, by its users for their own tenant, and by the
 -- engagement handler after it sent an email (p_touched_by NULL, the agent). Returns the id of the client's
 -- clock, or of the contact's where no client is given. An interval of no days would be over with the touch: it is one.
@@ -40,6 +40,9 @@ begin
           evaluated_at = excluded.evaluated_at,
           updated_at = v_now
     returning c.id into v_client_clock;
+    if v_client_clock is null then
+      raise exception using errcode = 'RX006', message = reactor.skipped('public.engagement_clocks', 'insert or update');
+    end if;
   end if;
 
   if p_contact_id is not null then
@@ -54,6 +57,9 @@ begin
           evaluated_at = excluded.evaluated_at,
           updated_at = v_now
     returning c.id into v_contact_clock;
+    if v_contact_clock is null then
+      raise exception using errcode = 'RX006', message = reactor.skipped('public.engagement_clocks', 'insert or update');
+    end if;
   end if;
 
   return coalesce(v_client_clock, v_contact_clock);

@@ -15,6 +15,7 @@ from reactor.automation.engagement import handle_overdue, score_clocks
 from reactor.automation.resources import builtin_resources
 from reactor.automation.sending import send_email
 from reactor.db.pool import Connection
+from tests.patience import patience
 
 
 def automations() -> Reactor:
@@ -31,7 +32,7 @@ def automations() -> Reactor:
 
 async def until(check: Callable[[], Awaitable[Any]], within: float = 15.0) -> Any:
     """Wait for a fact: what check gives as soon as that is true of it."""
-    async with asyncio.timeout(within):
+    async with patience(within):
         while not (found := await check()):
             await asyncio.sleep(0.01)
         return found

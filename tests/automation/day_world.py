@@ -23,6 +23,7 @@ from tests.automation import day_script as script
 from tests.automation.day_script import KINDS, TENANTS, Act, Order
 from tests.automation.desk import SOUND
 from tests.automation.providers import HttpReceiver, Refusing, Request, answer, http_receiver, smtp_server
+from tests.patience import patience
 
 SECRET = "whsec_" + "YSBkYXkgb2YgdHdlbnR5IHRlbmFudHM="
 _HOUSEKEEPING = ["reactor.fleet", "reactor.clocks", "reactor.partitions", "reactor.retention"]
@@ -205,7 +206,7 @@ class World:
     async def quiet(self) -> None:
         jobs = [job.name for job in builtin.app.jobs] + _HOUSEKEEPING
         began = time.monotonic()
-        async with asyncio.timeout(20):
+        async with patience(20):
             while await self.conn.fetchval(_BUSY, jobs):
                 await asyncio.sleep(0.005)
         self.slowest = max(self.slowest, (time.monotonic() - began, self.now))
@@ -335,7 +336,7 @@ async def world(conn: Connection, database_url: str, monkeypatch) -> AsyncIterat
         await found.settle_in()
         email = {"email_url": f"smtp://127.0.0.1:{port}", "email_from": "Us <us@reactor.test>"}
         async with running(builtin.app, database_url, webhook_allow_private=True, **email):
-            async with asyncio.timeout(20):
+            async with patience(20):
                 while not await conn.fetchval(
                     "select count(*) >= 8 from reactor.schedules where name like 'reactor.%'"
                 ):

@@ -153,6 +153,8 @@ async def test_an_unacknowledged_critical_alert_comes_again_after_15_minutes_the
         assert timedelta(minutes=59) < waiting["wait"] <= timedelta(hours=1)
         assert waiting["attempts"] == 0
     assert [request.json()["data"]["repetition"] for request in receiver.requests] == [0, 1, 2, 3]
+    types = [request.json()["type"] for request in receiver.requests]
+    assert types == ["alert.created", "alert.repeated", "alert.repeated", "alert.repeated"]
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 4
 
     await conn.execute("update agent_alerts set acknowledged = true where id = $1", alert)
@@ -201,11 +203,11 @@ async def test_the_oldest_of_several_open_critical_alerts_speaks_for_them_all(co
     assert len(receiver.requests) == 3  # now the second one is the oldest
 
 
-@pytest.mark.parametrize("how", ["raised without channels", "there before", "about a delivery", "given up"])
+@pytest.mark.parametrize("how", ["there before", "about a delivery", "given up"])
 async def test_an_older_alert_that_is_not_repeated_itself_speaks_for_nobody(
     conn, database_url, receiver, how
 ):
-    company = await Company.found(conn, alerts={} if how == "raised without channels" else hook(receiver))
+    company = await Company.found(conn, alerts=hook(receiver))
     if how == "there before":
         await conn.execute("alter table agent_alerts disable trigger user")
     # The death of a delivery is never delivered.
@@ -323,7 +325,32 @@ async def test_410_switches_the_channel_off_until_somebody_switches_it_on(conn, 
     assert await conn.fetchval("select reactor.enable_alert_channel($1, $2)", company.tenant_id, channel)
     await company.alert("third", "warning")
     await drain(automations(), database_url, **PRIVATE)
-    assert len(receiver.requests) == 2
+    # What came while it was off is told as well.
+    told = [request.json()["data"]["alert_type"] for request in receiver.requests]
+    assert sorted(told) == ["another", "disk_full", "third"]
+
+
+async def test_what_was_to_be_delivered_when_its_channel_was_switched_off_is_not(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn, alerts=hook(receiver))
+
+    async def busy(request):
+        return answer(503)
+
+    receiver.respond = busy
+    await company.alert("disk_full", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    await conn.execute(
+        "insert into reactor.alert_channels_off (tenant_id, channel, reason) "
+        "select tenant_id, channel, 'it answered 410' from reactor.alert_deliveries"
+    )
+    receiver.respond = None
+    left = await drain_now(conn, database_url)
+    assert len(receiver.requests) == 1
+    assert (left.delayed, left.dead) == (0, 0)
+    [row] = await deliveries(company)
+    assert row["status"] == "off"
 
 
 async def test_two_channels_that_both_fail_do_not_report_each_other_in_circles(conn, database_url, receiver):
@@ -459,3 +486,64 @@ async def test_secrets_are_neither_in_the_deliveries_nor_in_the_alerts(conn, dat
     told = json.dumps([await deliveries(company), await company.alerts()], default=str)
     assert "sesame" not in told
     assert NEW not in told
+
+
+async def test_a_channel_that_is_added_hears_of_what_nobody_was_told_of(conn, database_url, receiver):
+    company = await Company.found(conn)
+    for kind, severity in (("disk_full", "critical"), ("slow", "warning"), ("slow", "warning")):
+        await company.alert(kind, severity)
+    settled_by_somebody = await company.alert("mended", "critical")
+    await company.alert("too_mild", "info")
+    await drain(automations(), database_url, **PRIVATE)
+    assert {row["status"] for row in await deliveries(company)} == {"no_channel"}
+    await conn.execute("update agent_alerts set acknowledged = true where id = $1", settled_by_somebody)
+
+    # What is saved beside the channels is no reason to look.
+    await company.configure(templates={})
+    assert await company.waiting("alert.created") == []
+    await company.configure(alerts=hook(receiver, min_severity="warning"))
+    await drain(automations(), database_url, **PRIVATE)
+
+    told = [request.json()["data"] for request in receiver.requests]
+    assert sorted(data["alert_type"] for data in told) == ["disk_full", "slow"]
+    assert {row["status"] for row in await deliveries(company) if row["alert_type"] == "slow"} == {
+        "delivered",
+        "quiet",
+    }
+    # From now on it is like any other: a critical one is repeated, and nothing comes a second time.
+    [repeated] = await company.waiting("alert.escalate")
+    assert str(repeated["subject_id"]) in {data["alert_id"] for data in told}
+    await company.configure(alerts=hook(receiver, min_severity="warning", emails=[]))
+    await drain(automations(), database_url, **PRIVATE)
+    assert len(receiver.requests) == 2
+
+
+async def test_a_channel_that_is_added_later_hears_of_critical_alerts_of_any_age_and_of_others_of_a_day(
+    conn, database_url, receiver
+):
+    company = await Company.found(conn)
+    await company.alert("disk_full", "critical")
+    await company.alert("slow", "warning")
+    await drain(automations(), database_url, **PRIVATE)
+    await DatabaseClock(conn).advance(timedelta(hours=25))
+    await company.alert("late", "warning")
+    for _ in range(2):  # a new day's partition may get in the first one's way
+        await drain(automations(), database_url, **PRIVATE)
+
+    await company.configure(alerts=hook(receiver))
+    await drain(automations(), database_url, **PRIVATE)
+    told = {request.json()["data"]["alert_type"] for request in receiver.requests}
+    assert told == {"disk_full", "late"}
+
+
+async def test_settings_are_saved_although_the_alerts_that_wait_for_them_cannot_be_read(conn, database_url):
+    company = await Company.found(conn)
+    await company.alert("disk_full", "critical")
+    await drain(automations(), database_url, **PRIVATE)
+    await conn.execute("alter table reactor.alert_deliveries rename to elsewhere")
+    try:
+        await company.configure(alerts={"emails": ["ops@acme.test"]})
+    finally:
+        await conn.execute("alter table reactor.elsewhere rename to alert_deliveries")
+    saved = await conn.fetchval("select agent_settings from tenants where id = $1", company.tenant_id)
+    assert saved == {"alerts": {"emails": ["ops@acme.test"]}}

@@ -12,7 +12,7 @@ from reactor.automation.order_store import Judged, Ready, load, write
 from reactor.automation.orders import judge
 from reactor.db import pool
 from reactor.demo.check_orders import check_orders
-from reactor.errors import BadArgument, Discard, Retry
+from reactor.errors import BadArgument, Discard, Retry, WriteSkipped
 from tests.automation.desk import Desk, scope
 
 
@@ -485,3 +485,45 @@ async def test_rows_of_another_tenant_are_out_of_reach(desk):
     assert (await stranger.row(queue))["status"] == "pending"
     ctx = await desk.process(uuid4())
     assert len(ctx.failures) == 1
+
+
+TROUBLED = {"payment_method": "bill", "total_amount": 1, "borrower_email": None, "borrower_phone": None}
+LEFT_OUT = [
+    ("orders", "update"),
+    ("order_processing_queue", "update"),
+    ("order_processing_exceptions", "insert"),
+    ("agent_alerts", "insert"),
+    ("kanban_cards", "insert"),
+]
+
+
+@pytest.mark.parametrize(("table", "operation"), LEFT_OUT)
+async def test_what_a_trigger_leaves_out_in_silence_is_no_validated_order(desk, table, operation):
+    client = await desk.client(is_active=False)
+    queue_id = await desk.queue(await desk.order(client_id=client, **TROUBLED))
+    await desk.conn.execute(f"""
+        create function leave_out() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger frozen before {operation} on public.{table}
+            for each row execute function leave_out()
+    """)
+    with pytest.raises(WriteSkipped) as failed:
+        await desk.process(queue_id)
+    assert str(failed.value).startswith(f"public.{table}: ")
+    assert "by trigger frozen" in str(failed.value)
+    assert (await desk.row(queue_id))["status"] == "pending"
+    await desk.conn.execute(f"drop trigger frozen on {table}")
+    await desk.process(queue_id)
+    assert (await desk.row(queue_id))["status"] == "exception"
+
+
+async def test_an_order_that_is_gone_is_not_skipped_in_silence_either(desk):
+    queue_id = await desk.queue(await desk.order())
+    await desk.conn.execute("set session_replication_role = replica; delete from orders")
+    await desk.conn.execute("""
+        reset session_replication_role;
+        create function leave_out() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger frozen before update on order_processing_queue
+            for each row execute function leave_out()
+    """)
+    with pytest.raises(WriteSkipped, match="trigger frozen"):
+        await desk.process(queue_id)

@@ -9,7 +9,10 @@ from itertools import pairwise
 
 import pytest
 
+from reactor.automation import resources
+from reactor.outbound.circuit import Circuit
 from reactor.outbound.email import Email
+from reactor.outbound.mailer import make_mailer
 from reactor.testing import DatabaseClock, drain, running, settled
 from tests.automation.company import Company, automations, until
 from tests.automation.providers import Postbox, answer, free_port, http_receiver, smtp_server
@@ -308,6 +311,42 @@ async def test_the_circuit_opens_and_what_waits_for_it_keeps_its_tries(conn, dat
     assert len(await company.rows("email_provider_failures")) == 5
 
 
+async def test_a_probe_that_never_reached_the_provider_leaves_the_next_email_to_find_out(
+    conn, database_url, smtp, postbox, monkeypatch
+):
+    """When the circuit's pause is over one email probes, and the others wait for what comes of that."""
+
+    def impatient(url, sender):
+        mailer = make_mailer(url, sender)
+        mailer.circuit = Circuit(threshold=1, first_pause=timedelta(milliseconds=50))
+        return mailer
+
+    monkeypatch.setattr(resources, "make_mailer", impatient)
+    company = await Company.found(conn, email_mode="send")
+    postbox.data["full@people.test"] = "451 4.3.0 try again"
+    await company.overdue(contact=await company.contact("full@people.test"))
+    async with running(automations(), database_url, **smtp):
+        await until(lambda: conn.fetchval("select count(*) = 1 from public.email_provider_failures"))
+        await conn.execute(
+            """
+            create function public.refuse() returns trigger language plpgsql as $$
+            begin
+                raise exception 'not now';
+            end $$;
+            create trigger refuse before update on reactor.email_intents for each row
+            when (new.status = 'sending') execute function public.refuse();
+            """
+        )
+        await company.overdue(contact=await company.contact("ada@people.test"))
+        refused = "select exists (select from reactor.events where errors::text like '%not now%')"
+        await until(lambda: conn.fetchval(refused))
+        postbox.data.clear()
+        await conn.execute("drop trigger refuse on reactor.email_intents")
+        sent = "select count(*) = 2 from reactor.email_intents where status = 'sent'"
+        await until(lambda: conn.fetchval(sent), within=30)
+    assert sorted(postbox.recipients) == ["ada@people.test", "full@people.test"]
+
+
 async def test_smtp_that_breaks_after_the_data_is_never_repeated_in_silence(
     conn, database_url, smtp, postbox
 ):
@@ -490,7 +529,7 @@ async def test_wrong_credentials_open_the_circuit_and_tell_at_once_but_lose_no_e
     assert (alert["alert_type"], alert["severity"]) == ("provider_failure", "critical")
     events = await company.waiting("email.send")
     assert [event["attempts"] for event in events] == [0, 0, 0]
-    assert max(event["wait"] for event in events) > timedelta(minutes=10)
+    assert min(event["wait"] for event in events) > timedelta(minutes=10)
     assert {intent["status"] for intent in await company.intents()} == {"queued"}
 
 
@@ -631,14 +670,21 @@ async def test_of_a_message_that_cannot_be_written_a_person_is_told_that_it_was_
     assert postbox.messages == []
 
 
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [
+        ("raise exception 'timestamp out of range' using errcode = '22008';", "timestamp out of range"),
+        ("return null;", "left out without an error, by trigger refuse_touch"),
+    ],
+)
 async def test_an_email_whose_clock_cannot_be_wound_up_is_sent_once_and_a_person_hears_of_the_clock(
-    conn, database_url, smtp, postbox
+    conn, database_url, smtp, postbox, refuses, told
 ):
     company = await Company.found(conn, email_mode="send")
     clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
-    await conn.execute("""
+    await conn.execute(f"""
         create function refuse_touch() returns trigger language plpgsql as
-            $$ begin raise exception 'timestamp out of range' using errcode = '22008'; end $$;
+            $$ begin {refuses} end $$;
         create trigger refuse_touch before update of last_touch_at on engagement_clocks
             for each row execute function refuse_touch()
     """)
@@ -652,4 +698,56 @@ async def test_an_email_whose_clock_cannot_be_wound_up_is_sent_once_and_a_person
     [alert] = await company.rows("agent_alerts")
     assert (alert["alert_type"], alert["severity"]) == ("touch_refused", "warning")
     assert alert["metadata"]["clock_id"] == str(clock)
-    assert alert["message"].endswith("timestamp out of range")
+    assert alert["message"].endswith(told)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        answer(200, b"<!doctype html><title>Log in</title>", Content_Type="text/html; charset=utf-8"),
+        answer(200, b"\n <html><body>It works!</body></html>"),
+    ],
+)
+async def test_a_web_page_is_not_taken_for_a_provider_that_took_the_email(conn, database_url, resend, page):
+    company = await Company.found(conn, email_mode="send")
+    clock = await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    async def gate(request):
+        return page
+
+    resend.respond = gate
+    left = await drain(automations(), database_url, **resend.settings)
+
+    assert (left.delayed, left.dead) == (1, 0)
+    [intent] = await company.intents()
+    assert intent["status"] == "queued"
+    assert not await conn.fetchval("select is_compliant from engagement_clocks where id = $1", clock)
+    [alert] = await company.alerts("provider_failure")
+    assert "not that of an email API" in alert["message"]
+
+
+@pytest.mark.parametrize("taken", [answer(200), answer(202, b""), answer(200, b'["queued"]')])
+async def test_an_answer_without_an_id_says_all_the_same_that_the_email_was_taken(
+    conn, database_url, resend, taken
+):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@widgets.test"))
+
+    async def take(request):
+        return taken
+
+    resend.respond = take
+    await drain(automations(), database_url, **resend.settings)
+    [intent] = await company.intents()
+    assert (intent["status"], intent["provider_message_id"] or "") == ("sent", "")
+    assert len(resend.requests) == 1
+
+
+async def test_a_contact_whose_address_has_letters_outside_of_ascii_is_to_be_called(conn, database_url, smtp):
+    company = await Company.found(conn, email_mode="send")
+    await company.overdue(contact=await company.contact("ada@bücher.test"))
+    await drain(automations(), database_url, **smtp)
+    assert await company.intents() == []
+    [card] = await company.cards()
+    assert card["type"] == "create_task"
+    assert "ada@bücher.test is no address that we can write to: please call" in card["description"]

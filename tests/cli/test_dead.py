@@ -13,6 +13,7 @@ import pytest
 
 from reactor.db import pool
 from tests.conftest import run_async
+from tests.patience import patience
 
 
 def ids(db, table: str) -> list[int]:
@@ -82,10 +83,23 @@ def test_replay_rings_a_replica_that_sleeps(cli, db):
             bell = asyncio.Event()
             await connection.add_listener("reactor", lambda *_: bell.set())
             assert (await asyncio.to_thread(cli, "dead", "replay", event)).code == 0
-            async with asyncio.timeout(10):
+            async with patience(10):
                 await bell.wait()
 
     run_async(listen())
+
+
+def test_nobody_is_asked_about_the_few_that_a_limit_leaves(cli, db):
+    tenant = db.tenant()
+    for _ in range(21):
+        db.die(tenant, "a")
+    assert cli("dead", "replay", "--type", "a").code == 2
+    assert cli("dead", "replay", "--type", "a", "--limit", 3).code == 0
+    db.die(tenant, "a")
+    db.die(tenant, "a")
+    db.die(tenant, "a")
+    assert cli("dead", "discard", "--type", "a", "--limit", 3).code == 0
+    assert len(ids(db, "dead_events")) == 18
 
 
 def test_a_dedup_key_that_a_younger_event_has_is_given_up(cli, db):

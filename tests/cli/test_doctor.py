@@ -6,7 +6,7 @@ import pytest
 
 from reactor.cli import checks
 from reactor.db import pool
-from tests.cli.conftest import Database, as_role, login
+from tests.operators import Database, as_role, login
 
 
 def findings(said) -> dict[str, list[dict]]:
@@ -71,6 +71,26 @@ def test_a_setting_that_cannot_work_is_wrong(cli, env, check, part):
     assert part in wrong["finding"]
     assert wrong["mend"]
     assert "hunter2" not in said.out
+
+
+@pytest.mark.parametrize("whose", ["role", "database"])
+def test_too_few_connections_for_a_role_or_a_database_are_wrong_and_the_advice_mends_it(
+    cli, server, database_url, db, whose
+):
+    login(server, "few_doctor")
+    server.admin("grant reactor to few_doctor")
+    url = as_role(database_url, "few_doctor")
+    name = {"role": "few_doctor", "database": db.value("select current_database()")}[whose]
+    try:
+        assert "connections" not in findings(cli("doctor", "--json", url=url))
+        server.admin(f"alter {whose} {name} connection limit 12")
+        (wrong,) = findings(cli("doctor", "--json", url=url))["connections"]
+        assert wrong["level"] == "wrong"
+        assert f"a replica needs up to 19, {whose} {name}" in wrong["finding"]
+        server.admin(wrong["mend"].partition(", or")[0])
+        assert "connections" not in findings(cli("doctor", "--json", url=url))
+    finally:
+        server.admin("drop role few_doctor")
 
 
 def test_an_unreachable_server_is_one_finding(cli):
@@ -206,6 +226,20 @@ def test_a_default_that_breaks_something_is_wrong_and_the_advice_mends_it(cli, d
     (wrong,) = findings(said)[check]
     db.run(wrong["mend"])
     assert cli("doctor").code == 0
+
+
+def test_a_server_that_ends_idle_sessions_is_a_remark_and_the_advice_mends_it(cli, server, db):
+    name = db.value("select current_database()")
+    db.run(f"alter database {name} set idle_session_timeout = '5s'")
+    said = cli("doctor", "--json")
+    assert said.code == 0
+    (remark,) = findings(said)["idle sessions"]
+    assert "after 5 s" in remark["finding"]
+    server.admin(remark["mend"])
+    try:
+        assert "idle sessions" not in findings(cli("doctor", "--json"))
+    finally:
+        server.admin(remark["mend"].replace("set idle_session_timeout = 0", "reset idle_session_timeout"))
 
 
 def test_dead_events_and_a_fleet_without_a_leader_are_remarks(cli, db):

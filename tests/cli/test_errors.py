@@ -1,6 +1,5 @@
 """What a person reads when something is wrong: one line, a hint, an exit code that scripts can use."""
 
-import os
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -26,12 +25,8 @@ async def raises(sqlstate: str, more: str = "") -> None:
 
 
 @pytest.fixture(autouse=True)
-def commands(monkeypatch, tmp_path):
-    """The commands, and two more that only connect. No setting of the machine decides a test."""
-    for name in list(os.environ):
-        if name.startswith(("REACTOR_", "PG")) or name == "DATABASE_URL":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+def commands(clean, monkeypatch):
+    """The commands, and two more that only connect."""
     extra = (
         Command("probe", f"{__name__}:probe", "Probes."),
         Command("raises", f"{__name__}:raises", "Raises."),

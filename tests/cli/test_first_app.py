@@ -14,8 +14,8 @@ import pytest
 from reactor.db.odd_values import EPOCH
 from reactor.db.statements import split
 from reactor.telemetry import words
-from tests.cli.conftest import Cli
-from tests.cli.test_run import Running, replica
+from tests.operators import Cli
+from tests.processes import Running, replica
 
 PAGE = (Path(__file__).parents[2] / "docs" / "first-app.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -70,6 +70,15 @@ def test_without_http_the_database_knows_whether_the_replica_lives(cli, db, seen
     )
 
 
+def test_a_replica_that_found_its_name_taken_is_known_by_the_name_that_it_was_to_have(cli, db):
+    db.enlist("mine", seen="1 h")
+    db.enlist("mine-2-abc")
+    asked = {"env": {"REACTOR_REPLICA": "mine"}}
+    assert cli("health", "--via", "database", **asked).code == 1
+    db.run("update reactor.replicas set info = info || '{\"name\": \"mine\"}' where replica = 'mine-2-abc'")
+    assert cli("health", "--via", "database", **asked).code == 0
+
+
 def test_a_replica_is_known_by_its_host_when_it_has_no_name(cli, db):
     db.enlist("elsewhere-1-abc")
     said = cli("health", "--via", "database")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.cli.conftest import Database, as_role, login
 from tests.conftest import migrate_database
+from tests.operators import Database, as_role, login
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 """``reactor run``: as a process of its own, and as a role that is merely a member of ``reactor``."""
 
 import asyncio
-import json
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from reactor.cli.run import load_app
 from reactor.errors import SettingError
-from tests.cli.conftest import Cli, as_role
+from tests.operators import Cli, as_role
+from tests.processes import replica
 
 SHOP = """
 import asyncio
@@ -42,65 +37,6 @@ INVOICES = """
     select reactor.protect('public.invoices');
     select reactor.watch('public.invoices', 'invoice.created');
 """
-
-
-@dataclass
-class Running:
-    """A `reactor run` and what it has logged."""
-
-    process: asyncio.subprocess.Process
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def events(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.lines if line.startswith("{")]
-
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """The lines of its log about this."""
-        lines = [json.loads(line) for line in self.lines if line.startswith("{")]
-        return [line for line in lines if line["event"] == event]
-
-    async def says(self, event: str) -> None:
-        """Wait until it logs this event."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(60):
-            while event not in self.events:
-                line = await self.process.stderr.readline()
-                assert line, f"it ended without {event}: {self.lines}"
-                self.lines.append(line.decode())
-
-    async def end(self, with_signal: int) -> int:
-        self.process.send_signal(with_signal)
-        async with asyncio.timeout(60):
-            _, err = await self.process.communicate()
-        self.lines += err.decode().splitlines()
-        return self.process.returncode or 0
-
-
-@asynccontextmanager
-async def replica(folder: Path, url: str, *words: str, **settings: str) -> AsyncIterator[Running]:
-    """`reactor run` in a folder of the user's, from start to whatever end."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("REACTOR_", "PG")) and name != "DATABASE_URL"
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(Path(sys.executable).with_name("reactor"), "run", *words),
-        cwd=folder,
-        env=environment
-        | {"REACTOR_DATABASE_URL": url, "REACTOR_HTTP_PORT": "0", "REACTOR_CANARY_SECONDS": "0"}
-        | settings,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Running(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.fixture
@@ -296,13 +232,9 @@ async def test_of_several_databases_each_line_says_which_it_is_about(
     try:
         settings = {"REACTOR_DATABASES": f"{operator_url},{other}"}
         async with replica(shop, operator_url, "--app", "shop:app", **settings) as running:
-            async with asyncio.timeout(60):
-                while len(running.told("replica_started")) < 2:
-                    line = await running.process.stderr.readline()
-                    assert line, running.lines
-                    running.lines.append(line.decode())
+            await running.says("replica_started", times=2)
             assert await running.end(signal.SIGTERM) == 0
-        ends = {line["database"].rpartition(" ")[2] for line in running.told("replica_stopped")}
+        ends = {line["database"].rpartition(" ")[2] for line in running.about("replica_stopped")}
         assert ends == {urlsplit(operator_url).path.removeprefix("/"), name}
     finally:
         server.drop(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_run import Running, replica
+from tests.processes import Running, replica
 
 STUBBORN = """
 import anyio, asyncio, os, time
@@ -95,7 +95,7 @@ async def test_a_handler_that_will_not_end_ends_with_the_process_soon_after_the_
     assert (code, seconds < SOON) == (4, True)
     assert running.events[-1] == "process_ended_hard"
     event = await conn.fetchrow("select id, tenant_id from reactor.events where event_type = 'stuck'")
-    (cut,) = running.told("run_cut_short")
+    (cut,) = running.about("run_cut_short")
     assert named(cut) == ("stubborn.stuck", event["id"], str(event["tenant_id"]))
     assert await conn.fetchval("select count(*) from public.agent_tenant_locks") == 0
     assert await conn.fetchval("select count(*) from reactor.replicas") == 0
@@ -133,7 +133,7 @@ async def test_a_handler_that_blocks_the_event_loop_ends_with_it_too(folder, con
         code, seconds = await ends(running, signal.SIGTERM)
     assert (code, seconds < SOON) == (4, True)
     event = await conn.fetchrow("select id, tenant_id from reactor.events where event_type = 'stuck'")
-    (ended,) = running.told("process_ended_hard")
+    (ended,) = running.about("process_ended_hard")
     assert [named(run) for run in ended["runs"]] == [("stubborn.stuck", event["id"], str(event["tenant_id"]))]
 
 
@@ -156,7 +156,7 @@ async def test_a_second_signal_gives_back_what_a_handler_that_heeds_it_had(folde
     assert await conn.fetchval("select count(*) from reactor.replicas") == 0
     event = await conn.fetchrow("select id, tenant_id, interruptions from reactor.events")
     assert event["interruptions"] == 1
-    (cut,) = running.told("run_cut_short")
+    (cut,) = running.about("run_cut_short")
     assert named(cut) == ("patient.stuck", event["id"], str(event["tenant_id"]))
     assert "patient.py:7 stuck" in cut["where"][-1]
     assert running.events[-1] == "replica_stopped"
@@ -171,4 +171,4 @@ async def test_a_second_signal_when_nothing_is_in_hand_ends_it_with_0(folder, co
         code, seconds = await ends(running, signal.SIGTERM)
     assert (code, seconds < SOON) == (0, True)
     assert await conn.fetchval("select count(*) from reactor.replicas") == 0
-    assert [cut["job"] for cut in running.told("job_cut_short")] == ["stubborn"]
+    assert [cut["job"] for cut in running.about("job_cut_short")] == ["stubborn"]

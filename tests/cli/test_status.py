@@ -2,6 +2,8 @@
 
 import pytest
 
+from reactor.telemetry import metrics
+
 
 def test_status_counts_what_waits_by_what_it_waits_for(cli, db):
     tenant = db.tenant()
@@ -29,6 +31,25 @@ def test_status_counts_what_waits_by_what_it_waits_for(cli, db):
     assert found["runs_last_hour"]["running"] == 1
     (replica,) = found["replicas"]
     assert (replica["replica"], replica["alive"], replica["tenants_held"]) == ("worker", True, 1)
+
+
+def test_status_and_the_metrics_have_the_same_names(cli, db):
+    found = cli("status", "--json").json
+    shown = {f"reactor_events_{name}" for name in found["events"]} | {
+        f"reactor_tenants_{name}" for name in found["tenants"]
+    }
+    measured = {family.name for family in metrics.BACKLOG.collect()}
+    assert measured
+    assert measured <= shown
+
+
+def test_status_says_how_many_tenants_wait_for_a_replica(cli, db):
+    for name in ("one", "two", "three"):
+        db.emit(db.tenant(name), "a")
+    db.enlist("worker")
+    db.fetch("select * from reactor.claim('worker', 1, 200, '30 s', null, '{}')")
+    assert cli("status", "--json").json["tenants"]["waiting"] == 2
+    assert "3 of 3 enabled, 2 wait for a replica" in cli("status").out
 
 
 def test_status_for_people_shows_gate_fleet_and_leader(cli, db):

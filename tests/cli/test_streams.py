@@ -57,6 +57,16 @@ def test_output_that_finds_no_room_is_said_in_one_line(shell, words):
     assert done.stderr == "reactor: the output cannot be written: No space left on device\n"
 
 
+def test_lines_are_not_folded_for_a_program_whatever_the_terminals_width(shell, db):
+    name = "A tenant with a name that is as long as the width of the terminal, and longer"
+    db.tenant(name)
+    done = shell("$R tenants list | cat", COLUMNS="40")
+    head, *rows = done.stdout.splitlines()
+    assert head.startswith("id ")
+    assert len(rows) == 2
+    assert any(name in row for row in rows)
+
+
 def test_top_writes_every_look_into_a_pipe_and_ends_with_its_reader(shell):
     done = shell(
         "timeout 30 $R top --every 200ms | grep --max-count 3 'oldest ready  '; echo ${PIPESTATUS[0]}"

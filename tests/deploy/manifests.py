@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from reactor.web.access import Access
 from reactor.web.health import routes
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ ALERTS: dict[str, Document] = {
     )[0]["spec"]["groups"]
     for rule in group["rules"]
 }
-PATHS = {route.path for route in routes(list, listens=True, token=None)}
+PATHS = {route.path for route in routes(list, listens=True, access=Access(None))}
 
 
 def written(kustomization: Path) -> Iterator[Document]:

@@ -19,9 +19,10 @@ import httpx2
 import pytest
 
 from reactor.db import pool
-from tests.cli.conftest import as_role, login
 from tests.conftest import Server
 from tests.deploy.manifests import FOLDER, only, settings_file, written
+from tests.operators import as_role, login
+from tests.processes import without_settings
 
 SHOP = """
 import asyncio
@@ -135,9 +136,8 @@ class Rollout:
 
     async def start(self) -> Pod:
         """As a Deployment does: the next step waits until it is ready."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("REACTOR_", "PG"))}
         environment = {
-            **kept,
+            **without_settings(),
             **settings_file(FOLDER / "base" / "settings.env"),
             "REACTOR_DATABASE_URL": self._url,
             "REACTOR_DASHBOARD_TOKEN": "a-token-for-the-test",

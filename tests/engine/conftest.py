@@ -17,6 +17,7 @@ from reactor import Context, Event, Reactor
 from reactor.db import calls
 from reactor.db.pool import Connection
 from reactor.testing import Left, drain, running
+from tests.patience import patience
 
 LEDGER = """
     create table public.ledger (
@@ -98,14 +99,18 @@ class World:
     def running(self, app: Reactor, **settings: Any) -> AbstractAsyncContextManager[None]:
         return running(app, self.url, **settings)
 
-    async def drain(self, app: Reactor, *, within: float = 20.0, **settings: Any) -> Left:
-        return await drain(app, self.url, within=timedelta(seconds=within), **settings)
+    async def drain(self, app: Reactor, *, within: float = 60.0, **settings: Any) -> Left:
+        try:
+            async with patience(within):
+                return await drain(app, self.url, within=timedelta(minutes=3), **settings)
+        except TimeoutError:
+            raise AssertionError(f"not drained within {within} s") from None
 
 
 async def until(ask: Callable[[], Awaitable[Any]], *, within: float = 15.0, what: str = "") -> Any:
-    """Wait until ``ask`` gives something true, and return that."""
+    """Wait until ``ask`` gives something true, and return that. ``within``: as :func:`patience` counts."""
     try:
-        async with asyncio.timeout(within):
+        async with patience(within):
             while not (answer := await ask()):
                 await asyncio.sleep(0.01)
             return answer

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.patience import patience
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,7 +38,7 @@ class ReplicaProcess:
     async def says(self, text: str, within: float = 20.0) -> None:
         """Wait until it said this on a line of its own. Raises Ended when it cannot any more."""
         try:
-            async with asyncio.timeout(within):
+            async with patience(within):
                 while text not in self.lines:
                     if self.ended:
                         raise Ended(f"it ended without saying {text!r}, but: {self.lines}")
@@ -50,7 +52,7 @@ class ReplicaProcess:
 
     async def ends(self, within: float = 20.0) -> int:
         """Wait for its end; its exit code."""
-        async with asyncio.timeout(within):
+        async with patience(within):
             return await self.process.wait()
 
 

@@ -102,13 +102,14 @@ async def test_a_replica_with_free_slots_that_hears_no_canary_is_not_ready_until
     async with world.running(app, canary_seconds=0.3):
         (replica,) = app.replicas
 
-        async def is_silent() -> bool:
-            return replica.health.silence is not None
+        async def silence() -> timedelta | None:
+            return replica.health.silence
 
         async def is_heard() -> bool:
-            return not await is_silent()
+            return await silence() is None
 
-        await until(is_silent)
+        # One that is only on its way is no silence: readiness would flicker with each.
+        assert await until(silence) > 3 * timedelta(seconds=0.3)
         assert await world.count(SENT) == 1
         await world.conn.execute("delete from public.agent_tenant_locks")
         await world.conn.execute("select reactor.ring()")

@@ -145,3 +145,16 @@ async def test_the_driver_asks_no_session_about_types(world: World, monkeypatch:
         await world.until("select count(*) = 43 from public.ledger", within=20)
     assert await world.count("reactor.events") == 1
     assert asked == []
+
+
+async def test_a_server_that_ends_idle_sessions_soon_lets_the_listener_be(world: World) -> None:
+    name = await world.conn.fetchval("select current_database()")
+    await world.conn.execute("set idle_session_timeout = 0")
+    await world.conn.execute(f"alter database {name} set idle_session_timeout = '500ms'")
+    with capture_logs() as said:
+        async with world.running(Reactor(), canary_seconds=0):
+            await world.until(
+                f"select clock_timestamp() - backend_start > interval '2 seconds' "
+                f"from pg_stat_activity where pid = ({LISTENERS})"
+            )
+    assert names.LISTENER_LOST not in [line["event"] for line in said]

@@ -5,6 +5,7 @@ import uuid
 
 from reactor.app import Reactor
 from reactor.testing import running, settled
+from tests.patience import patience
 
 
 async def test_an_event_that_came_during_its_tenants_run_is_handled_as_soon_as_that_ends(conn, database_url):
@@ -28,11 +29,11 @@ async def test_an_event_that_came_during_its_tenants_run_is_handled_as_soon_as_t
         await started.wait()
         await conn.execute("select reactor.emit($1, 'second')", tenant)
         # The claim that the notification caused has found the tenant leased.
-        async with asyncio.timeout(5):
+        async with patience(5):
             while not await conn.fetchval("select last_value > 1 from reactor.doorbell"):
                 await asyncio.sleep(0.01)
         finish.set()
-        async with asyncio.timeout(5):  # the poll comes after 30
+        async with patience(5):  # the poll comes after 30
             while not handled:
                 await asyncio.sleep(0.01)
         await settled(conn)

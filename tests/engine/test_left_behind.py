@@ -12,6 +12,7 @@ import pytest
 
 from reactor import Context, Event, Reactor, Retry
 from reactor.engine import scope
+from reactor.errors import ScopeBroken
 from tests.engine.conftest import World, enter
 
 
@@ -186,3 +187,52 @@ async def test_of_two_statements_on_a_connection_that_fell_silent_neither_goes_o
     await world.drain(app)
     assert tries > 1
     assert await world.notes() == ["good"]
+
+
+@pytest.mark.parametrize("uses", ["nothing", "emit"])
+async def test_a_task_that_first_asks_when_its_handler_has_returned_writes_nothing_and_keeps_no_connection(
+    world: World, uses: str
+) -> None:
+    app = Reactor()
+    goes_on = asyncio.Event()
+    left: list[asyncio.Task[Any]] = []
+
+    @app.on("leaves", max_attempts=1)
+    async def leaves(event: Event[Any], ctx: Context) -> None:
+        async def late() -> None:
+            await goes_on.wait()
+            if uses == "emit":
+                await ctx.emit("never")
+            await enter(event, ctx, "late")
+
+        left.append(asyncio.create_task(late()))
+
+    @app.on("next", max_attempts=1)
+    async def next_one(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        if event.payload["lets_go"]:
+            goes_on.set()
+            await asyncio.wait(left)
+
+    tenant = await world.tenant()
+    async with world.running(app):
+        # In the middle of another event of the same run, whose transaction is open,
+        await world.emit(tenant, "leaves")
+        await world.emit(tenant, "next", {"lets_go": True})
+        await world.until("select count(*) = 2 from reactor.history")
+        # and when the run is over.
+        goes_on.clear()
+        await world.emit(tenant, "leaves")
+        await world.until("select count(*) = 3 from reactor.history")
+        await world.until("select not exists (select from public.agent_tenant_locks)")
+        goes_on.set()
+        refused = await asyncio.gather(*left, return_exceptions=True)
+        open_ones = await world.conn.fetchval(
+            "select count(*) from pg_stat_activity "
+            "where application_name like 'reactor run%' and datname = current_database()"
+        )
+    assert [type(error) for error in refused] == [ScopeBroken, ScopeBroken]
+    assert {str(error).partition("used")[2] for error in refused} == {" ctx.db after it returned"}
+    assert open_ones == 0
+    assert await world.notes() == ["next"]
+    assert await world.conn.fetchval("select count(*) from reactor.history where event_type = 'never'") == 0

@@ -3,9 +3,12 @@
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from structlog.testing import capture_logs
+
 from reactor import Context, Event, Reactor
+from reactor.telemetry import names
 from reactor.testing import running
-from tests.engine.conftest import World, enter
+from tests.engine.conftest import World, enter, until
 
 
 async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> None:
@@ -22,23 +25,33 @@ async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> 
 
     tenants = [await world.tenant() for _ in range(8)]
     try:
-        async with running(app, url, concurrency=8):
-            await world.emit(tenants[0], "work")
-            await world.until("select count(*) = 1 from public.ledger")
-            await world.conn.execute(f"alter role {role} nologin")
-            await world.conn.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where usename = $1 and application_name like '%handlers'",
-                role,
-            )
-            for tenant in tenants:
-                for _ in range(5):
-                    await world.emit(tenant, "work")
-            # They are tried several times.
-            await world.until("select count(*) > 20 from public.agent_autonomous_runs", within=30)
-            assert await world.dead() == []
-            assert await world.conn.fetchval("select max(interruptions) from reactor.events") <= 1
-            await world.conn.execute(f"alter role {role} login")
-            await world.until("select count(*) = 41 from public.ledger", within=30)
+        with capture_logs() as said:
+            async with running(app, url, concurrency=8, lease_seconds=3):
+                (replica,) = app.replicas
+                await world.emit(tenants[0], "work")
+                await world.until("select count(*) = 1 from public.ledger")
+                assert not replica.health.starved
+                await world.conn.execute(f"alter role {role} nologin")
+                await world.conn.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where usename = $1 and application_name like '%handlers'",
+                    role,
+                )
+                for tenant in tenants:
+                    for _ in range(5):
+                        await world.emit(tenant, "work")
+                # They are tried several times.
+                await world.until("select count(*) > 20 from public.agent_autonomous_runs", within=30)
+                assert replica.health.starved
+                assert await world.dead() == []
+                assert await world.conn.fetchval("select max(interruptions) from reactor.events") <= 1
+                await world.conn.execute(f"alter role {role} login")
+                await world.until("select count(*) = 41 from public.ledger", within=30)
+
+                async def is_fed() -> bool:
+                    return not replica.health.starved
+
+                await until(is_fed, within=30)
+        assert [line["event"] for line in said].count(names.HANDLERS_STARVED) == 1
     finally:
         await world.conn.execute(f"drop owned by {role}; drop role {role}")

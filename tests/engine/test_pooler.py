@@ -21,6 +21,7 @@ from reactor.testing import running
 from tests.conftest import Server
 from tests.engine.conftest import World, enter, until
 from tests.engine.pgbouncer import PROGRAM, pgbouncer
+from tests.patience import patience
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="no pgbouncer here; Debian: apt-get install pgbouncer"
@@ -236,7 +237,12 @@ async def test_a_listener_that_is_alone_on_a_transaction_pooler_is_not_taken_in(
 ) -> None:
     """With nothing else going on, every statement meets the session that listens, and it looks well."""
     listener = Listener(
-        transactions, name="alone", on_work=lambda: None, on_timer=lambda: None, on_gate=lambda: None
+        transactions,
+        name="alone",
+        database="test",
+        on_work=lambda: None,
+        on_timer=lambda: None,
+        on_gate=lambda: None,
     )
     with capture_logs() as said:
         listening = asyncio.create_task(listener.run())
@@ -260,6 +266,7 @@ async def test_a_listener_that_has_the_only_session_of_a_session_pooler_is_belie
         listener = Listener(
             _through(port, world),
             name="only",
+            database="test",
             on_work=lambda: heard.set() if listener.healthy else None,
             on_timer=lambda: None,
             on_gate=lambda: None,
@@ -273,7 +280,7 @@ async def test_a_listener_that_has_the_only_session_of_a_session_pooler_is_belie
             await until(is_healthy)
             heard.clear()
             await world.conn.execute("select pg_notify('reactor', '')")
-            async with asyncio.timeout(5):
+            async with patience(5):
                 await heard.wait()
         finally:
             listening.cancel()

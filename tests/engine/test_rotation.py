@@ -49,6 +49,27 @@ async def engine(world: World) -> AsyncIterator[Engine]:
     made.terminate()
 
 
+async def test_claims_are_slow_together_or_not_at_all(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in a while, as any server has, is no reason to look."""
+    monkeypatch.setattr(rotation, "_WITHIN", 0.05)
+    watched, clock = Rotation(pool=engine, dead_rows=1000), asyncio.get_running_loop().time
+    for _ in range(10):
+        watched.claimed(1.0, 10)
+        before = clock()
+        while clock() - before <= 0.05:
+            await asyncio.sleep(0.01)
+    assert not watched.noticed
+    for _ in range(5):
+        watched.claimed(0.0, 10)
+    assert not watched.noticed
+    monkeypatch.setattr(rotation, "_WITHIN", 60.0)
+    for _ in range(5):
+        watched.claimed(1.0, 10)
+    assert watched.noticed
+
+
 async def test_events_go_on_while_the_outbox_is_rewritten_again_and_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

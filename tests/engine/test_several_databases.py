@@ -12,6 +12,7 @@ from reactor import Context, Event, Reactor, databases
 from reactor.db import pool
 from reactor.errors import ConnectError, NotMigrated
 from reactor.settings import Settings
+from reactor.telemetry import metrics
 from tests.conftest import Server
 from tests.engine.conftest import World, enter, until
 from tests.engine.silence import Silence
@@ -58,6 +59,51 @@ async def test_several_databases_are_served_by_one_process(world: World, server:
         await handled_in(other)
         await handled_in(await world.conn.fetchval("select current_database()"))
     assert len(seen) == 2
+
+
+async def test_what_is_wrong_in_one_is_not_hidden_by_the_other_in_the_metrics(
+    world: World, server: Any, other: str
+) -> None:
+    urls = [world.url, server.url(other)]
+
+    def shown(name: str) -> list[float | None]:
+        labels = [{"database": pool.name_database(url)} for url in urls]
+        return [metrics.REGISTRY.get_sample_value(f"reactor_{name}", label) for label in labels]
+
+    async def come_to(name: str, *values: float) -> None:
+        async def is_so() -> bool:
+            return shown(name) == list(values)
+
+        await until(is_so, what=f"{name} is {values}")
+
+    there = await asyncpg.connect(urls[1])
+    try:
+        await there.execute("insert into public.tenants (name) values ('x')")
+        async with world.running(app, databases=",".join(urls), canary_seconds=60):
+            await come_to("listener_up", 1, 1)
+            await come_to("leader", 1, 1)
+            await there.execute(
+                "update reactor.leadership "
+                "set term = term + 1, leader = 'another', expires_at = now() + interval '1 h'"
+            )
+            await come_to("leader", 1, 0)
+
+            async def is_heard() -> bool:
+                return bool(shown("canary_heard_timestamp_seconds")[1])
+
+            # The first one has no tenant, so none is sent there.
+            await until(is_heard)
+            assert shown("canary_heard_timestamp_seconds")[0] == 0
+            await asyncio.to_thread(server.admin, f"alter database {other} allow_connections false")
+            await there.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name like '%listener' and datname = current_database()"
+            )
+            await come_to("listener_up", 1, 0)
+            await asyncio.to_thread(server.admin, f"alter database {other} allow_connections true")
+            await come_to("listener_up", 1, 1)
+    finally:
+        await there.close()
 
 
 @pytest.mark.parametrize("is_first", [True, False])

@@ -63,6 +63,29 @@ async def test_one_that_is_gone_without_a_word_keeps_nobody_from_the_one_that_to
         assert silence.count == 2
 
 
+async def test_several_servers_in_pghost_are_those_of_a_url(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_CONNECT_SECONDS", 3600.0)
+    monkeypatch.setattr(hosts, "_HEAD_START", 0.1)
+    silence = Silence()
+    async with silence.listening() as nowhere, asyncio.timeout(30):
+        _address(server)
+        assert server.own is not None
+        monkeypatch.setenv("PGHOST", "127.0.0.1,127.0.0.1")
+        monkeypatch.setenv("PGPORT", f"{urlsplit(nowhere).port},{server.own.tcp_port}")
+        monkeypatch.setenv("PGTARGETSESSIONATTRS", "read-write")
+        for name, value in (
+            ("USER", "postgres"),
+            ("DATABASE", "postgres"),
+            ("PASSWORD", server.own.password),
+        ):
+            monkeypatch.setenv(f"PG{name}", value)
+        async with pool.connected(Settings().dsn) as connection:
+            assert await connection.fetchval("select 1") == 1
+    assert silence.count == 1
+
+
 async def test_a_wrong_password_is_said_and_not_that_another_is_away(server: Server) -> None:
     url = f"postgresql://postgres:wrong@127.0.0.1:1,{_address(server)}/postgres"
     with pytest.raises(ConnectError, match="password authentication failed"):

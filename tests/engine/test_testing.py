@@ -182,6 +182,8 @@ async def test_a_recorded_context_emits_what_the_real_one_would() -> None:
             await ctx.emit(**{"event_type": "due"} | wrong)
     with pytest.raises(BadArgument):
         await ctx.emit("due", delay=timedelta(days=36600))
+    with pytest.raises(BadArgument, match="16777216 bytes"):
+        await ctx.emit("due", {"document": "x" * 17_000_000})
 
 
 async def test_an_app_may_run_several_times_at_once_and_each_ends_by_itself(reactor_database: str) -> None:

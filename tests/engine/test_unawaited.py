@@ -5,7 +5,9 @@ import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from reactor import Context, Event, JobContext, Reactor
@@ -14,6 +16,7 @@ from tests.engine.conftest import World, enter
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 
 Call = Callable[[Context], Any]
+NOBODY = UUID(int=1)
 
 
 @pytest.fixture(autouse=True)
@@ -119,14 +122,62 @@ async def test_what_was_begun_or_given_up_is_no_mistake(world: World) -> None:
     assert heard == list(range(100))
 
 
-async def test_a_job_that_does_not_await_what_it_emits_has_failed(world: World) -> None:
-    app = Reactor()
-    tenant = await world.tenant()
+FORGOTTEN_BY_JOBS: dict[str, tuple[str, Callable[[JobContext], Any]]] = {
+    "emits": ("ctx.emit()", lambda ctx: ctx.emit(NOBODY, "never")),
+    "executes": ("ctx.db.execute()", lambda ctx: ctx.db.execute("insert into public.nowhere values (1)")),
+    "fetches": ("ctx.db.fetchval()", lambda ctx: ctx.db.fetchval("select public.pay()")),
+    "copies": (
+        "ctx.db.copy_records_to_table()",
+        lambda ctx: ctx.db.copy_records_to_table("nowhere", records=[(1,)]),
+    ),
+}
 
-    @app.every("100ms", name="forgetful")
-    async def forgetful(ctx: JobContext) -> None:
-        ctx.emit(tenant, "never")
+
+async def test_a_job_that_does_not_await_what_it_asked_for_has_failed(world: World) -> None:
+    app = Reactor()
+
+    def register(name: str, call: Callable[[JobContext], Any]) -> None:
+        @app.every("100ms", name=name)
+        async def forgetful(ctx: JobContext) -> None:
+            call(ctx)
+
+    for name, (_, call) in FORGOTTEN_BY_JOBS.items():
+        register(name, call)
+    async with world.running(app):
+        await world.until(
+            "select count(*) = $1 from reactor.schedules where finished_at is not null",
+            len(FORGOTTEN_BY_JOBS),
+        )
+    told = dict(await world.conn.fetch("select name, last_error from reactor.schedules"))
+    for name, (called, _) in FORGOTTEN_BY_JOBS.items():
+        assert f"job {name} did not await {called}" in str(told[name])
+
+
+async def test_what_a_job_holds_is_the_drivers_connection_in_all_else(world: World) -> None:
+    app = Reactor()
+    found: dict[str, object] = {}
+
+    @app.every("100ms", name="thorough")
+    async def thorough(ctx: JobContext) -> None:
+        assert isinstance(ctx.db, asyncpg.Connection)
+        await ctx.db.execute("create temporary table lines (n int)")
+        later = [ctx.db.execute("insert into lines values ($1)", n) for n in range(40)]
+        for one in later:
+            await one
+        async with ctx.db.transaction():
+            await ctx.db.copy_records_to_table("lines", records=[(n,) for n in range(40, 50)])
+        statement = await ctx.db.prepare("select count(*) from lines")
+        found["prepared"] = await statement.fetchval()
+        found["walked"] = [row["n"] async for row in ctx.db.cursor("select n from lines order by n")]
+        found["open"] = (
+            ctx.db.is_in_transaction(),
+            ctx.db.is_closed(),
+            ctx.db.get_server_version().major > 14,
+        )
 
     async with world.running(app):
-        told = await world.until("select last_error from reactor.schedules where name = 'forgetful'")
-    assert "job forgetful did not await ctx.emit()" in told
+        done = await world.until(
+            "select coalesce(last_error, 'done') from reactor.schedules where finished_at is not null"
+        )
+    assert done == "done"
+    assert found == {"prepared": 50, "walked": list(range(50)), "open": (True, False, True)}

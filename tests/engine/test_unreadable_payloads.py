@@ -38,7 +38,9 @@ async def test_it_is_dead_with_the_reason_and_stops_no_other_event(
     (dead,) = await world.conn.fetch("select id, reason from reactor.dead_events")
     assert dead["id"] == poison
     assert "longer than a gigabyte" in dead["reason"]
-    assert (
-        await world.count("reactor.history where event_type = 'work' and interruptions + attempts = 0") == 4
-    )
+    # The server writes a gigabyte before it refuses. Where that takes longer than a settlement waits, the
+    # event whose settlement it was is interrupted once, and tried again.
+    blamed = "event_type = 'work' and (attempts > 0 or interruptions > 1)"
+    assert await world.count(f"reactor.history where {blamed}") == 0
+    assert await world.count("reactor.history where event_type = 'work' and interruptions = 0") >= 3
     assert await world.count("agent_alerts where alert_type = 'dead_event'") == 1

@@ -7,6 +7,7 @@ from tests.failure.test_short_proof import told
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # on a busy machine its fleet takes minutes to get through
 async def test_ten_kills_at_random_moments_lose_and_double_nothing() -> None:
     """A hundred: make proof PROOF_ARGS="--only kill --faults 100"."""
     plan = Plan(

@@ -198,7 +198,12 @@ async def test_the_listener_outlives_a_driver_that_lost_its_thread(
 
     monkeypatch.setattr("reactor.engine.listener.connect", connect)
     listener = Listener(
-        database_url, name="test", on_work=lambda: None, on_timer=lambda: None, on_gate=lambda: None
+        database_url,
+        name="test",
+        database="test",
+        on_work=lambda: None,
+        on_timer=lambda: None,
+        on_gate=lambda: None,
     )
     task = asyncio.create_task(listener.run())
     async with asyncio.timeout(20):
@@ -232,7 +237,14 @@ async def test_a_dead_leader_has_a_successor_before_the_leases_that_it_should_en
         await asyncio.Event().wait()
 
     async with own:
-        leader = Leader(pool=own, replica="first", process="p", lease=timedelta(seconds=lease), duties=duties)
+        leader = Leader(
+            pool=own,
+            replica="first",
+            process="p",
+            database="test",
+            lease=timedelta(seconds=lease),
+            duties=duties,
+        )
         task = asyncio.create_task(leader.run())
         await elected.wait()
         left = await conn.fetchval("select expires_at - clock_timestamp() from reactor.leadership")

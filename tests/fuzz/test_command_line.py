@@ -1,6 +1,5 @@
 """Any words on the command line: an exit code that is documented, one line of complaint, and no traceback."""
 
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -91,14 +90,8 @@ def people(desk: Desk) -> UUID:
 
 
 @pytest.fixture
-def surroundings(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    import os
-
-    for name in list(os.environ):
-        if name.startswith(("REACTOR_", "PG")) or name == "DATABASE_URL":
-            monkeypatch.delenv(name)
+def surroundings(clean: None, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REACTOR_DATABASE_URL", desk.url)
-    monkeypatch.chdir(tmp_path)
 
 
 @examples(250)

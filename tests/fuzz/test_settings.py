@@ -1,7 +1,5 @@
 """Any text in any variable: accepted, or refused in one line that names the variable and holds no secret."""
 
-import os
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -25,12 +23,7 @@ _values = st.binary(max_size=60).map(
 )
 
 
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("REACTOR_", "PG")) or name == "DATABASE_URL":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 def loaded(environment: dict[str, str]) -> SettingError | None:

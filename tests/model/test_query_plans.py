@@ -119,6 +119,23 @@ async def test_claims_settlements_sweeps_and_deadlines_read_what_they_take_and_n
 
 @pytest.mark.slow
 @pytest.mark.timeout(170)
+async def test_a_measurement_of_the_backlog_reads_so_much_and_no_more(full: pool.Connection) -> None:
+    await full.execute("select pg_stat_force_next_flush()")
+    before = await visited(full)
+    found = await calls.backlog(full)
+    cost = await spent(full, before)
+    # 20,000 small rows are what two hundred pages hold; a million are there.
+    assert cost["fetched"] < 20_000
+    assert cost["scanned"] < 40_000
+    total = await full.fetchval("select count(*) from reactor.events")
+    assert found["ready"] + found["in_flight"] == pytest.approx(0.8 * total, rel=0.15)
+    assert found["delayed"] == pytest.approx(0.1 * total, rel=0.5)
+    assert found["parked"] == pytest.approx(0.1 * total, rel=0.5)
+    assert found["tenants_waiting"] > 900
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(170)
 async def test_a_page_of_the_outbox_reads_little_and_the_worst_one_not_all(full: pool.Connection) -> None:
     tenant = await full.fetchval("select tenant_id from reactor.events order by id desc limit 1")
     last = await full.fetchval("select max(id) from reactor.events")

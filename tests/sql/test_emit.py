@@ -43,6 +43,10 @@ async def test_a_delay_is_counted_on_the_servers_clock(conn: Connection, tenant)
         ("$1, 'x', delay => '-1 second'", "must not be negative"),
         ("$1, 'x', delay => null", "must not be negative"),
         ("$1, 'x', delay => '1000 years'", "must not be longer"),
+        (
+            "$1, 'x', to_jsonb(repeat('x', 17000000))",
+            "the payload has 1700.... bytes, an event holds at most 16777216",
+        ),
         ("gen_random_uuid(), 'x'", "there is no tenant"),
     ],
 )

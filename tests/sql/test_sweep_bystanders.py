@@ -22,6 +22,9 @@ REFUSE = """
     create trigger refuse before {operation} on public.{table} for each row execute function public.refuse();
 """
 
+#: It refuses in silence: what it returns is null, and the row is not written.
+LEAVE_OUT = REFUSE.replace("raise division_by_zero;", "return null;")
+
 
 @pytest.fixture
 def conn(rolled_back: Connection) -> Connection:
@@ -268,14 +271,17 @@ async def test_old_rows_that_cannot_be_deleted_keep_those_of_no_other_table(conn
     assert (removed["agent_policy_violations"], removed["agent_alerts"]) == (0, 1)
 
 
-async def test_more_refused_clocks_than_a_sweep_takes_keep_nobody_behind_them(conn: Connection) -> None:
+@pytest.mark.parametrize("how", [REFUSE, LEAVE_OUT], ids=["loudly", "in silence"])
+async def test_more_refused_clocks_than_a_sweep_takes_keep_nobody_behind_them(
+    conn: Connection, how: str
+) -> None:
     """They are left alone for a minute: neither the timer nor the server's log is busy with them."""
     bad, good = await tenant(conn), await tenant(conn)
     # All are due at one moment, as a bulk of them is.
     for _ in range(5):
         await clock(conn, bad)
     judged = await clock(conn, good)
-    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    await conn.execute(how.format(tenant=bad, operation="update", table="engagement_clocks"))
     term = await _lead(conn)
     swept = [(await calls.sweep(conn, term, 2)).clocks for _ in range(4)]
     assert swept == [0, 0, 1, 0]
@@ -329,8 +335,9 @@ async def test_a_clock_that_somebody_is_in_the_way_of_for_a_moment_is_not_left_a
     assert (await sweep(conn)).clocks == 1
 
 
+@pytest.mark.parametrize("how", [REFUSE, LEAVE_OUT], ids=["loudly", "in silence"])
 async def test_more_clocks_that_cannot_be_judged_again_than_a_batch_keep_nobody_behind_them(
-    conn: Connection, monkeypatch: pytest.MonkeyPatch
+    conn: Connection, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(housekeeping, "_BATCH", 2)
     bad, good = await tenant(conn), await tenant(conn)
@@ -342,7 +349,7 @@ async def test_more_clocks_that_cannot_be_judged_again_than_a_batch_keep_nobody_
         "evaluated_at = now() - case when tenant_id = $1 then interval '3 days' else interval '2 days' end",
         bad,
     )
-    await conn.execute(REFUSE.format(tenant=bad, operation="update", table="engagement_clocks"))
+    await conn.execute(how.format(tenant=bad, operation="update", table="engagement_clocks"))
     leader = SimpleNamespace(_term=await _lead(conn))
     await housekeeping.Housekeeping._clocks(leader, SimpleNamespace(db=conn))
     late = "select tenant_id from engagement_clocks where evaluated_at < now() - interval '1 day'"
@@ -453,3 +460,42 @@ async def test_clocks_that_take_long_to_be_judged_keep_the_timer_from_nothing_el
         if not await conn.fetchval("select is_compliant from engagement_clocks where id = $1", last):
             return
     raise AssertionError("the other tenant's clock was not judged in twenty sweeps")
+
+
+async def test_a_trigger_that_leaves_a_clock_out_in_silence_is_named(conn: Connection) -> None:
+    bad, good = await tenant(conn), await tenant(conn)
+    left_out, judged = await clock(conn, bad), await clock(conn, good)
+    await conn.execute(LEAVE_OUT.format(tenant=bad, operation="update", table="engagement_clocks"))
+    assert (await sweep(conn)).clocks == 1
+    compliant = dict(await conn.fetch("select id, is_compliant from engagement_clocks"))
+    assert compliant == {left_out: True, judged: False}
+    [alert] = await conn.fetch("select tenant_id, message from agent_alerts")
+    assert alert["tenant_id"] == bad
+    assert alert["message"].endswith(
+        "public.engagement_clocks: rows that were to be written (update) were left out without an error, "
+        "by trigger refuse"
+    )
+
+
+async def test_a_lease_that_a_trigger_keeps_from_being_deleted_is_not_ended_again_and_again(
+    conn: Connection,
+) -> None:
+    """As one for all operations that returns NEW, which is null for a delete."""
+    bad, good = await tenant(conn), await tenant(conn)
+    for one in (bad, good):
+        await conn.fetchval("select public.acquire_tenant_lock($1, 'gone')", one)
+    await conn.execute("update agent_tenant_locks set expires_at = now() - interval '1 second'")
+    await conn.execute(f"""
+        create function public.stamp() returns trigger language plpgsql as $$
+        begin
+            if tg_op = 'DELETE' and old.tenant_id <> '{bad}' then return old; end if;
+            return new;
+        end $$;
+        create trigger stamp before insert or update or delete on public.agent_tenant_locks
+            for each row execute function public.stamp();
+    """)
+    term = await _lead(conn)
+    assert [(await calls.sweep(conn, term, 1000)).leases for _ in range(2)] == [1, 0]
+    assert await calls.next_deadline(conn, timedelta(hours=1), []) > timedelta(seconds=30)
+    runs = dict(await conn.fetch("select tenant_id, status from agent_autonomous_runs"))
+    assert runs == {bad: "running", good: "timeout"}

@@ -368,6 +368,31 @@ async def test_a_refused_recipient_says_nothing_about_the_provider_and_bad_crede
         await mailer.aclose()
 
 
+async def test_an_outage_is_news_once_however_often_the_circuit_opens_in_it():
+    now = 0.0
+    postbox = Postbox(rcpt={"busy@widgets.test": "451 4.3.0 no", "nobody@widgets.test": "535 no"})
+    async with smtp_server(postbox) as port:
+        mailer = make_mailer(f"smtp://127.0.0.1:{port}", "a@b.test")
+        mailer.circuit = Circuit(clock=lambda: now)
+
+        async def is_news(local: str) -> bool:
+            nonlocal now
+            now += 1000.0  # whatever pause there was is over
+            mailer.check()
+            with pytest.raises(SendFailed) as failed:
+                await mailer.send(email_to(f"{local}@widgets.test"))
+            return failed.value.began_outage
+
+        assert [await is_news("busy") for _ in range(8)] == [False] * 4 + [True] + [False] * 3
+        # That the credentials are wrong is another matter, and does not mend itself.
+        assert [await is_news("nobody") for _ in range(3)] == [True, False, False]
+        now += 1000.0
+        mailer.check()
+        await mailer.send(email_to("ada@widgets.test"))
+        assert [await is_news("nobody") for _ in range(2)] == [True, False]
+        await mailer.aclose()
+
+
 async def test_a_full_mailbox_closes_the_provider_to_nobody_else():
     postbox = Postbox(
         rcpt={"ada@widgets.test": "452 4.2.2 the mailbox is full", "bob@widgets.test": "451 4.3.0 no"}

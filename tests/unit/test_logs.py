@@ -100,6 +100,13 @@ def test_secrets_of_the_settings_never_show(log_of, speak, log_format):
         assert secret not in text
 
 
+@pytest.mark.parametrize("shown", ["cr%40zy%2Fp%23ss", "cr@zy/p#ss"])
+def test_a_password_is_hidden_as_the_url_has_it_and_as_the_server_gets_it(log_of, shown):
+    url = "postgresql://me:cr%40zy%2Fp%23ss@db/crm"
+    (line,) = log_of(lambda log: log.info("said", words=f"with {shown}"), database_url=url)
+    assert orjson.loads(line)["words"] == "with ***"
+
+
 @pytest.mark.parametrize("key", ["password", "api_key", "webhook_secret", "Authorization", "listen_url"])
 def test_what_a_key_calls_a_secret_is_hidden(log_of, key):
     (line,) = log_of(lambda log: log.info("x", **{key: "something else"}))

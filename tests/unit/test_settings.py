@@ -7,16 +7,7 @@ import pytest
 from reactor.errors import SettingError
 from reactor.settings import Settings, load, variable
 
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
-    """No setting of the machine, and no .env, decides a test."""
-    import os
-
-    for name in list(os.environ):
-        if name.startswith(("REACTOR_", "PG")) or name == "DATABASE_URL":
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 def refusal(monkeypatch, name: str, value: str) -> str:

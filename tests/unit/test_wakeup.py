@@ -11,7 +11,8 @@ from reactor.engine.wakeup import Notify, Pace, Rest, poll_seconds
 MODES: list[Notify] = ["armed", "always", "off"]
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["found", "woken", "rest"]), st.floats(0, 2, allow_nan=False)), max_size=200
+    st.tuples(st.sampled_from(["found", "queue", "woken", "rest"]), st.floats(0, 2, allow_nan=False)),
+    max_size=200,
 )
 
 
@@ -20,6 +21,15 @@ def carry_out(pace: Pace, step: Rest) -> None:
     if step is Rest.ARM:
         pace.armed = True
     elif step is Rest.DISARM:
+        pace.armed = False
+
+
+def queue(pace: Pace, now: float) -> None:
+    """A look found work, and whoever is asked has writers that wait."""
+    pace.found(now, tenants=1, room=8, took=0.001)
+    if pace.suspects(now):
+        pace.answered(now, they_wait=True)
+    if pace.busy:
         pace.armed = False
 
 
@@ -35,6 +45,8 @@ def test_whoever_sleeps_without_a_limit_has_its_bell_armed_unless_there_is_none(
         match kind:
             case "found":
                 pace.found(now, tenants=1, room=8, took=0.001)
+            case "queue":
+                queue(pace, now)
             case "woken":
                 pace.woken()
             case _:
@@ -59,6 +71,8 @@ def test_no_pause_is_longer_than_a_fifth_of_a_second(mode: Notify, steps: list[t
         now += gap
         if kind == "found":
             pace.found(now, tenants=1, room=8, took=0.001)
+        elif kind == "queue":
+            queue(pace, now)
         elif kind == "woken":
             pace.woken()
         else:
@@ -75,6 +89,8 @@ def test_it_falls_asleep_in_the_end_whatever_came_before(steps: list[tuple[str, 
         now += gap
         if kind == "found":
             pace.found(now, tenants=1, room=8, took=0.001)
+        elif kind == "queue":
+            queue(pace, now)
         elif kind == "woken":
             pace.woken()
         else:
@@ -173,6 +189,49 @@ def test_a_claim_that_took_all_there_was_is_followed_by_a_pause(
         assert pause == 0.0
     else:
         assert 0.0 < pause <= min(0.05, tenants * (0.001 if busy else 0.000_25))
+
+
+@pytest.mark.parametrize(("took", "least", "most"), [(0.000_1, 15, 20), (0.01, 4, 5)])
+def test_work_that_comes_closely_makes_it_ask_now_and_then_whether_writers_wait(
+    took: float, least: int, most: int
+) -> None:
+    pace, asked = Pace("armed"), []
+    pace.armed = True
+    for n in range(100):
+        now = 1 + n * 0.01
+        pace.found(now, tenants=1, room=8, took=0.001)
+        if pace.suspects(now):
+            asked.append(now)
+            pace.answered(now + took, they_wait=False)
+        carry_out(pace, pace.rest(now + 0.002)[0])
+    assert least <= len(asked) <= most
+    assert not pace.busy
+
+
+@pytest.mark.parametrize(
+    ("mode", "gap", "armed"), [("armed", 0.06, True), ("armed", 0.01, False), ("always", 0.01, True)]
+)
+def test_it_does_not_ask_where_writers_are_few_or_it_could_do_nothing(
+    mode: Notify, gap: float, armed: bool
+) -> None:
+    pace = Pace(mode)
+    pace.armed = armed
+    for n in range(50):
+        pace.found(1 + n * gap, tenants=1, room=8, took=0.001)
+        assert not pace.suspects(1 + n * gap)
+        pace.rest(1 + n * gap + gap / 2)
+
+
+def test_writers_that_wait_make_it_busy_at_once() -> None:
+    pace, now = Pace("armed"), 1.0
+    pace.armed = True
+    pace.found(now, tenants=1, room=8, took=0.001)
+    pace.found(now + 0.02, tenants=1, room=8, took=0.001)
+    assert pace.hears_all
+    assert pace.suspects(now + 0.02)
+    pace.answered(now + 0.02, they_wait=True)
+    assert not pace.hears_all
+    assert pace.rest(now + 0.021)[0] is Rest.DISARM
 
 
 def test_a_stream_is_seen_however_long_the_looks_take() -> None:

@@ -22,6 +22,7 @@ from reactor.outbound.webhook import (
 )
 from tests.automation.providers import answer, http_receiver
 from tests.automation.tls import client_context, server_context
+from tests.patience import patience
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 OTHER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -126,7 +127,7 @@ async def test_a_receiver_that_never_answers_is_given_up_in_time(sender):
     quick = WebhookSender(sender.client, allow_private=True, total_timeout=timedelta(seconds=0.3))
     async with http_receiver() as receiver:
         receiver.respond = never
-        async with asyncio.timeout(3):
+        async with patience(3):
             sent = await quick.send(receiver.url, [SECRET], "m", b"{}")
     assert sent.outcome is Outcome.RETRY
     assert "0.3 s" in sent.detail

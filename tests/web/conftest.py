@@ -1,39 +1,19 @@
-"""A dashboard on a real port, on a database of the test's own, as a mere member of role ``reactor``."""
+"""A dashboard on a real port."""
 
-import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 import httpx2
-import pytest
 
 from reactor import Settings
 from reactor.web.dashboard import mounted
 from reactor.web.server import address_of, bind, serve
 from reactor.web.site import Site
-from tests.cli.conftest import as_role, clean, cli, db, login
-from tests.conftest import Server
-
-__all__ = ["clean", "cli", "db"]
 
 TOKEN = "a-token-of-24-characters"
-
-
-@pytest.fixture(scope="session")
-def operator(server: Server, template: str) -> Iterator[str]:
-    """The name of a role that is a member of ``reactor`` and of nothing else."""
-    role = f"dashboard_operator_{os.getpid()}"
-    login(server, role, "in role reactor")
-    yield role
-    server.admin(f"drop role {role}")
-
-
-@pytest.fixture
-def operator_url(database_url: str, operator: str) -> str:
-    return as_role(database_url, operator)
 
 
 @dataclass(frozen=True)
@@ -69,9 +49,17 @@ def form_token(page: str) -> str:
 
 
 @asynccontextmanager
-async def served(*urls: str, token: str | None = None, host: str = "127.0.0.1") -> AsyncIterator[Served]:
-    """Until the end of the block."""
-    settings = Settings(databases=",".join(urls), http_host=host, http_port=0, dashboard_token=token)
+async def served(
+    *urls: str, token: str | None = None, trusted: bool = False, host: str = "127.0.0.1"
+) -> AsyncIterator[Served]:
+    """Until the end of the block. trusted: this machine needs no token."""
+    settings = Settings(
+        databases=",".join(urls),
+        http_host=host,
+        http_port=0,
+        dashboard_token=token,
+        dashboard_trust_loopback=trusted,
+    )
     listening = bind(settings)
     assert listening is not None
     listening.listen()  # whoever comes before the server is ready waits

@@ -121,4 +121,6 @@ async def test_lists_name_their_next_page(operator_url, db):
             answer = await here.get(path)
             seen += [row["id"] for row in answer.json()]
             path = answer.links.get("next", {}).get("url")
-    assert seen == ids
+        assert seen == ids
+        assert (await here.get("/api/dead?limit=7")).links == {}
+        assert (await here.get("/api/dead?limit=6")).links != {}

@@ -117,10 +117,7 @@ async def test_dead_events_are_replayed_with_the_keyboard_alone(operator_url, db
 async def test_without_a_script_a_person_logs_in_and_stops_everything(operator_url, db, browser):
     db.value("select is_on from reactor.set_kill_switch(false)")
     async with served(operator_url, token=TOKEN) as here:
-        # By its name for the browser another machine, though it is this one.
-        context = await browser.new_context(
-            java_script_enabled=False, extra_http_headers={"X-Forwarded-For": "10.1.2.3"}
-        )
+        context = await browser.new_context(java_script_enabled=False)
         page = await context.new_page()
         await page.goto(f"{here.address}/kill-switch")
         await page.get_by_label("Token").fill(TOKEN)

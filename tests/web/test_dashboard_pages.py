@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from reactor.db import operations, pool
 from reactor.telemetry import names, overview
 from reactor.telemetry.story import sentence
-from tests.cli.conftest import as_role, login
+from tests.operators import as_role, login
 from tests.web.conftest import served
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"
@@ -51,6 +51,30 @@ async def test_the_overview_says_what_the_status_says(operator_url, db):
         assert need.says in page
     for count in ("1 ready", "3 in flight", "0 delayed", "0 parked", "0 retrying", "1 dead"):
         assert count in page
+
+
+async def test_what_waits_for_too_long_needs_a_person_and_is_said_once(operator_url, db):
+    db.emit(db.tenant(), "a")
+    db.run("update reactor.events set created_at = reactor.now() - interval '20 min'")
+    found = await looked(operator_url, operations.status)
+    found["canary"]["silent_seconds"] = 600
+    says = [need.says for need in overview.needs(found)]
+    assert "The oldest ready event waits for 20 min." in says
+    # Without a replica nothing comes through, which is said already.
+    assert any(text.startswith("No replica lives") for text in says)
+    assert not any("canary" in text for text in says)
+    db.enlist("worker-1")
+    found = await looked(operator_url, operations.status)
+    found["canary"]["silent_seconds"] = 600
+    assert "No canary came through for 10 min." in [need.says for need in overview.needs(found)]
+
+
+def test_counters_that_a_failover_set_back_are_no_rate():
+    at = "2026-11-30T10:00:{}+00:00"
+    before = {"at": at.format("00"), "totals": {"emitted": 90, "finished": 50}}
+    found = {"at": at.format("10"), "totals": {"emitted": 20, "finished": 70}}
+    assert overview.rates(found, before) == (0.0, 2.0)
+    assert overview.rates(before, before) == (0.0, 0.0)
 
 
 async def test_a_database_with_nothing_in_it_is_shown_as_that(operator_url, db):
@@ -131,15 +155,17 @@ async def test_events_are_paged_through_without_a_gap(operator_url, db):
 async def test_one_events_page_says_why_it_waits_and_what_became_of_it(operator_url, db):
     tenant = db.tenant("Acme")
     db.enlist("worker-1", "a")
-    waiting, delayed = db.emit(tenant, "a"), db.value("select reactor.emit($1, 'a', delay => '1 h')", tenant)
+    waiting = db.emit(tenant, "a")
+    delayed = db.value("select reactor.emit($1, 'a', delay => '2 h 30 min')", tenant)
     dead = db.die(tenant, "a")
     event_id = db.value("select event_id from reactor.events where id = $1", waiting)
     async with served(operator_url) as here:
         for event in (waiting, delayed, dead):
             page = text_of(await here.page(f"/events/{event}"))
             found = await looked(operator_url, operations.explain_event, event)
-            # Seconds pass between the two.
-            assert re.sub(r"\d+ (ms|s)\b", "…", sentence(found)) in re.sub(r"\d+ (ms|s)\b", "…", page)
+            # Seconds pass between the two, or a minute.
+            said, shown = (re.sub(r"\d+ (ms|s|min)\b", "…", text) for text in (sentence(found), page))
+            assert said in shown
             assert "Acme" in page
         assert "no money" in page
         assert '"n": 1' in page
@@ -317,6 +343,8 @@ async def test_what_the_role_may_not_do_is_one_line(server, database_url):
 async def test_what_makes_no_sense_is_said_and_is_no_mistake_of_ours(operator_url):
     async with served(operator_url) as here:
         for path in ("/api/events?limit=0", "/api/dead?limit=x", "/events?state=flying", "/?database=x"):
+            assert (await here.get(path)).status_code in (400, 404), path
+        for path in ("/api/events?limit=1001", "/api/tenants?limit=1001"):
             assert (await here.get(path)).status_code in (400, 404), path
         for path in ("/api/dead?type=a%00", "/tenants?name=%00", "/dead?since=%00"):
             assert (await here.get(path)).status_code == 400, path

@@ -1,16 +1,24 @@
 """The stream: one look for all who watch, and nobody who watches is in anybody's way."""
 
 import asyncio
+import itertools
 import json
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
+import pytest
 
 from reactor import Reactor, Settings
+from reactor.db import pool
+from reactor.testing import DatabaseClock
+from reactor.web import stream
+from reactor.web.live import Live
 from reactor.web.parts import PARTS
 from reactor.web.stream import Streams
+from tests.patience import patience
 from tests.web.conftest import TOKEN, elsewhere, served
 
 
@@ -38,7 +46,9 @@ async def test_all_who_watch_see_the_same_looks(operator_url, db):
         seen: list[list[str]] = []
 
         async def watch():
-            async with httpx2.AsyncClient(base_url=here.address) as client, watching(client) as events:
+            # A look comes when the database has answered.
+            client = httpx2.AsyncClient(base_url=here.address, timeout=60)
+            async with client, watching(client) as events:
                 times = [found["at"] async for _, found in until(events, 3)]
                 seen.append(times)
 
@@ -126,6 +136,35 @@ async def test_nobody_looks_when_nobody_watches(operator_url, db):
         assert live._last.number == seen + 1
 
 
+@pytest.mark.parametrize(("takes", "pause"), [(0.001, 2.0), (0.3, 6.0), (9.0, 20.0)])
+async def test_a_look_that_takes_long_is_followed_by_a_long_pause(operator_url, takes, pause):
+    """So what looks cost a server stays a twentieth of its time, whatever is in its outbox."""
+    clock = itertools.count(0.0, takes)
+    async with served(operator_url) as here:
+        live = Live(here.site.databases[0], clock=lambda: next(clock))
+        assert (await live.latest()).error is None
+        assert live.pause == pytest.approx(pause - takes)
+
+
+async def test_the_curve_begins_anew_when_nobody_watched_for_a_while(operator_url, db):
+    async with served(operator_url) as here, pool.connected(db.url) as connection:
+        live, clock = Live(here.site.databases[0]), DatabaseClock(connection)
+        for seen, later in ((0, 2), (1, 2), (2, 600), (0, 2), (1, 0)):
+            look = await live.latest()
+            assert len(look.curve) == seen
+            assert (look.before is None) == (seen == 0)
+            live.forget()
+            await clock.advance(timedelta(seconds=later))
+
+
+async def test_while_there_is_nothing_new_the_stream_says_so_without_an_event(operator_url, monkeypatch):
+    monkeypatch.setattr(stream, "_SILENCE", 0.05)
+    async with served(operator_url) as here, here.client.stream("GET", "/api/stream") as answer:
+        said = [line async for line in until(answer.aiter_lines(), 12)]
+    assert [line for line in said if line.startswith("event: ")] == ["event: status"]
+    assert said.count(": nothing new") > 2
+
+
 async def test_one_who_reads_nothing_is_in_nobodys_way(operator_url, db):
     for n in range(40):
         db.emit(db.tenant(f"Tenant {n}"), f"a.rather.long.name.of.an.event.type.{n}" + "x" * 100)
@@ -170,7 +209,7 @@ async def test_those_who_watch_hold_no_drain_up(database_url):
         async with httpx2.AsyncClient(base_url=app.http_address) as client, watching(client) as events:
             await anext(events)
             app.drain()
-            async with asyncio.timeout(8):
+            async with patience(8):
                 await ended.wait()
                 # The browser hears that it is over.
                 async for _ in events:

@@ -1,4 +1,7 @@
-"""A person at a terminal: commands run in this process, as a role that is merely a member of ``reactor``."""
+"""Who operates a reactor: a mere member of role ``reactor``. Its commands run in this process.
+
+Its fixtures are for all tests: `clean`, `db`, `operator`, `operator_url` and `cli`.
+"""
 
 import json
 import logging
@@ -16,6 +19,7 @@ import structlog
 from reactor.cli import entry
 from reactor.db import pool
 from tests.conftest import Server, run_async
+from tests.processes import is_setting
 
 _PASSWORD = "for-tests-only"
 
@@ -109,9 +113,9 @@ def db(database_url: str) -> Database:
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine decides a test."""
+    """No setting of the machine, and no .env, decides a test."""
     for name in list(os.environ):
-        if name.startswith(("REACTOR_", "PG")) or name == "DATABASE_URL":
+        if is_setting(name):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")

@@ -26,7 +26,7 @@ from reactor.db import calls
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.borrow import borrow, warm
 from reactor.db.pool import Pool, Pooler, name_database
-from reactor.db.replica_pools import open_pools, refused
+from reactor.db.replica_pools import home, open_pools, refused
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
@@ -219,6 +219,7 @@ class Replica:
             on_work=self._work_bell.ring,
             on_timer=self._timer_bell.ring,
             on_gate=self._on_gate,
+            home=None if self._listen_dsn == self._dsn else lambda: home(own),
         )
         self._look_at = lambda: Health(
             database=self._database,

@@ -1943,29 +1943,29 @@ ALTER TABLE public.products ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.profiles ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY reactor_engine ON public.agent_alerts TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.agent_alerts TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.agent_autonomous_runs TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.agent_autonomous_runs TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.agent_hourly_reflections TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.agent_hourly_reflections TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.agent_policy_violations TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.agent_policy_violations TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.agent_rate_limits TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.agent_rate_limits TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.agent_tenant_locks TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.agent_tenant_locks TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.email_provider_failures TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.email_provider_failures TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.engagement_clocks TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.engagement_clocks TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.order_processing_exceptions TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.order_processing_exceptions TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.order_processing_queue TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.order_processing_queue TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY reactor_engine ON public.profiles TO reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON public.tenants TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON public.tenants TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY reactor_tenant ON public.agent_alerts TO reactor_handler USING ((tenant_id = ( SELECT reactor.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT reactor.current_tenant() AS current_tenant)));
 
@@ -2125,11 +2125,11 @@ ALTER TABLE reactor.email_intents ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE reactor.events ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY reactor_engine ON reactor.alert_channels_off TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON reactor.alert_channels_off TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON reactor.alert_deliveries TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON reactor.alert_deliveries TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY reactor_engine ON reactor.email_intents TO reactor_owner, reactor USING (true) WITH CHECK (true);
+CREATE POLICY reactor_engine ON reactor.email_intents TO reactor, reactor_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY reactor_tenant ON reactor.alert_channels_off TO reactor_handler USING ((tenant_id = ( SELECT reactor.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT reactor.current_tenant() AS current_tenant)));
 
@@ -2158,6 +2158,9 @@ CREATE POLICY tenant_isolation ON reactor.events FOR SELECT TO authenticated USI
 GRANT USAGE ON SCHEMA auth TO anon;
 GRANT USAGE ON SCHEMA auth TO authenticated;
 GRANT USAGE ON SCHEMA auth TO service_role;
+GRANT USAGE ON SCHEMA auth TO reactor_handler;
+GRANT USAGE ON SCHEMA auth TO reactor;
+GRANT USAGE ON SCHEMA auth TO reactor_owner;
 
 GRANT USAGE ON SCHEMA reactor TO reactor;
 GRANT USAGE ON SCHEMA reactor TO reactor_handler;
@@ -2169,6 +2172,8 @@ GRANT ALL ON FUNCTION auth.uid() TO anon;
 GRANT ALL ON FUNCTION auth.uid() TO authenticated;
 GRANT ALL ON FUNCTION auth.uid() TO service_role;
 GRANT ALL ON FUNCTION auth.uid() TO reactor_owner;
+GRANT ALL ON FUNCTION auth.uid() TO reactor_handler;
+GRANT ALL ON FUNCTION auth.uid() TO reactor;
 
 REVOKE ALL ON FUNCTION public.acquire_tenant_lock(p_tenant_id uuid, p_lock_holder text, p_duration_minutes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.acquire_tenant_lock(p_tenant_id uuid, p_lock_holder text, p_duration_minutes integer) TO service_role;

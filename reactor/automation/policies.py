@@ -140,7 +140,8 @@ def human_task_no_request(action: Action, facts: Facts) -> str | None:
 def research_before_exhaustion(action: Action, facts: Facts) -> str | None:
     if action.type != ActionType.RESEARCH or action.topic == "contact_discovery" or not facts.overdue_clocks:
         return None
-    return f"{facts.overdue_clocks} clocks are overdue; they come before research"
+    are = "1 clock is overdue; it comes" if facts.overdue_clocks == 1 else None
+    return f"{are or f'{facts.overdue_clocks} clocks are overdue; they come'} before research"
 
 
 def suppression(action: Action, facts: Facts) -> str | None:

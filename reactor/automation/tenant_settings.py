@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from reactor.automation.templates import TemplateSource, Tone
-from reactor.outbound.egress import EgressRefused, split_url
+from reactor.outbound.egress import EgressRefused, refused_as_written, split_url
 from reactor.outbound.email import check_address
 from reactor.outbound.webhook import secret_bytes
 
@@ -180,9 +180,14 @@ def parse_settings(raw: object) -> LoadedSettings:
     return LoadedSettings(AgentSettings.model_validate(sound), problems)
 
 
-def check_settings(raw: object) -> list[str]:
-    """For whoever saves settings: every problem, and every key that we do not know. Empty: all is well."""
-    found = list(parse_settings(raw).problems)
+def check_settings(raw: object, *, allow_private: bool = False) -> list[str]:
+    """For whoever saves settings: every problem, every webhook that will be refused unless
+    REACTOR_WEBHOOK_ALLOW_PRIVATE says otherwise, and every key that we do not know. Empty: all is well."""
+    loaded = parse_settings(raw)
+    found = list(loaded.problems)
+    if not allow_private and (url := loaded.settings.alerts.webhook_url) is not None:
+        why = refused_as_written(url)
+        found += [f"alerts.webhook_url: {why} (REACTOR_WEBHOOK_ALLOW_PRIVATE=true allows it)"] if why else []
     if isinstance(raw, dict):
         found += [f"{key}: not a setting of ours" for key in raw if str(key) not in KNOWN_KEYS]
     return found

@@ -10,6 +10,7 @@ import asyncpg
 
 from reactor.db import operations, pool
 from reactor.db.pool import Connection
+from reactor.db.whereabouts import whereabouts
 from reactor.errors import ReactorError, redact
 from reactor.settings import Settings
 from reactor.telemetry.words import many
@@ -254,16 +255,20 @@ async def pooler(chosen: Settings, connection: Connection) -> list[Finding]:
     if chosen.notify == "off":
         found.append(Finding("notifications", "remark", "REACTOR_NOTIFY is off: replicas poll"))
         return found
+    why = "a pooler swallows them"
     mend = "set REACTOR_LISTEN_URL to a direct URL of the server, or REACTOR_NOTIFY=off"
     try:
         async with pool.connected(chosen.listen_dsn, name="reactor doctor", pooler="transaction") as listener:
+            if await whereabouts(listener) != await whereabouts(connection):
+                why = "REACTOR_LISTEN_URL leads to another database"
+                mend = "set it to a direct URL of the database of REACTOR_DATABASE_URL"
             heard = asyncio.Event()
             await listener.add_listener("reactor_doctor", lambda *_: heard.set())
             await connection.execute("select pg_catalog.pg_notify('reactor_doctor', '')")
             async with asyncio.timeout(3):
                 await heard.wait()
     except TimeoutError:
-        found.append(Finding("notifications", "wrong", "none arrives: a pooler swallows them", mend))
+        found.append(Finding("notifications", "wrong", f"none arrives: {why}", mend))
     except (ReactorError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         found.append(Finding("notifications", "wrong", f"cannot listen: {redact(error)}", mend))
     else:

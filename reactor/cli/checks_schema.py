@@ -23,6 +23,23 @@ from (values
 left join pg_catalog.pg_trigger t on t.tgrelid = pg_catalog.to_regclass(w.relation) and t.tgname = w.name
 """
 
+# Functions of triggers on tables that handlers write, which name a schema of Supabase's that handlers may not
+# use: who migrates there cannot let them in.
+_KEPT_OUT: LiteralString = r"""
+select s.name as schema, p.oid::pg_catalog.regprocedure::text as function,
+    (select pg_catalog.string_agg(distinct t.tgrelid::pg_catalog.regclass::text, ', ')
+     from pg_catalog.pg_trigger t
+     where t.tgfoid = p.oid and t.tgenabled in ('O', 'A') and exists (
+        select from pg_catalog.pg_policy o
+        where o.polrelid = t.tgrelid and o.polname = 'reactor_tenant')) as tables
+from (values ('auth'), ('extensions')) as s (name)
+join pg_catalog.pg_roles r on r.rolname = 'reactor_handler'
+join pg_catalog.pg_proc p on p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
+    and not p.prosecdef and p.prosrc ~* ('\m' || s.name || '\.')
+where not pg_catalog.has_schema_privilege(r.oid, pg_catalog.to_regnamespace(s.name)::oid, 'usage')
+order by 1, 2
+"""
+
 # Every table of the contract with a tenant, its partitions included: what of its protection is missing.
 _CONTRACT: LiteralString = """
 select n.nspname || '.' || c.relname as name, c.relrowsecurity as secured,
@@ -114,6 +131,15 @@ async def triggers(connection: Connection) -> list[Finding]:
                 else "delete from reactor.migrations where name like 'triggers/%'; then `reactor migrate`"
             )
             found.append(Finding("triggers", "wrong", f"{row['name']} on {row['relation']} {state}", mend))
+    for row in await connection.fetch(_KEPT_OUT):
+        if row["tables"]:
+            about = f"{row['function']} runs on what handlers write to {row['tables']}"
+            schema = row["schema"]
+            mend = (
+                f"alter function {row['function']} security definer; or, as the owner of schema {schema}: "
+                f"grant usage on schema {schema} to reactor_handler, reactor, reactor_owner"
+            )
+            found.append(Finding("triggers", "wrong", f"{about}, and they may not use schema {schema}", mend))
     return found or [Finding("triggers", "ok", f"{len(watches)} tables and event types are watched")]
 
 

@@ -62,10 +62,16 @@ async def list_(
         print_json(rows)
         return 0
     shown = [
-        row | {"type": row["event_type"], "died": ago(row["died_at"], now), "why": shorten(row["reason"])}
+        row
+        | {
+            "type": row["event_type"],
+            "tenant": row["tenant_name"] or row["tenant_id"],  # which may be deleted
+            "died": ago(row["died_at"], now),
+            "why": shorten(row["reason"]),
+        }
         for row in rows
     ]
-    print_rows(shown, ["id", "type", "tenant_id", "attempts", "died", "why"], empty="No event is dead.")
+    print_rows(shown, ["id", "type", "tenant", "attempts", "died", "why"], empty="No event is dead.")
     if len(rows) == limit:
         print(f"(The latest {limit}; see --limit.)")
     return 0

@@ -110,7 +110,7 @@ def _chosen(argv: Sequence[str]) -> str | None:
         return None
     names = [command.name for command in COMMANDS]
     if argv[0] not in names:
-        close = difflib.get_close_matches(argv[0], names, n=1)
+        close = difflib.get_close_matches(argv[0], names, n=1) if argv[0] != "help" else []
         meant = f"did you mean `reactor {close[0]}`?" if close else "see `reactor --help`"
         raise ReactorError(f"there is no command '{argv[0]}'", hint=meant, exit_code=_USAGE)
     return argv[0]

@@ -54,9 +54,13 @@ async def migrate(*, check: bool = False, plan: bool = False, json: bool = False
         else:
             report = await _apply(dsn, quiet=json)
             steps = [{"name": step.name, "seconds": round(step.seconds, 3)} for step in report.applied]
-            told.append({"database": where, "applied": steps, "newer": report.newer})
+            archived = [{"table": one.table, "rows": one.rows, "why": one.reason} for one in report.archived]
+            told.append({"database": where, "applied": steps, "newer": report.newer, "archived": archived})
             if not json:
                 print(_summary(report))
+            if archived and not json:
+                print("\nNot all could stay as it was. How it was is kept in reactor.adoption_archive:\n")
+                print_rows(archived, ["table", "rows", "why"])
     if json:
         print_json({"up_to_date": not waiting, "databases": told})
     return 1 if hindered or (check and waiting) else 0

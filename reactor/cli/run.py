@@ -116,7 +116,9 @@ def _place(error: BaseException) -> str:
     return place
 
 
-def _suggest(module_name: str) -> str | None:
+def _suggest(module_name: str) -> str:
     module = sys.modules[module_name]
     names = [name for name, value in vars(module).items() if isinstance(value, Reactor)]
-    return f"it has {', '.join(f'{module_name}:{name}' for name in names)}" if names else None
+    if not names:
+        return "an app is a Reactor() at the top of a module, as `app = Reactor()`; docs/first-app.md has one"
+    return f"it has {', '.join(f'{module_name}:{name}' for name in names)}"

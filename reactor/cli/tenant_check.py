@@ -13,6 +13,7 @@ from reactor.cli.output import print_json, print_rows
 from reactor.cli.session import session
 from reactor.db.named import tenant_ids
 from reactor.errors import BadArgument
+from reactor.settings import load
 from reactor.telemetry.words import many
 
 _SETTINGS: LiteralString = """
@@ -33,7 +34,8 @@ async def check(
 ) -> int:
     """Says what is wrong with tenants' agent_settings: templates, channels, limits, unknown keys.
 
-    Exits 1 when something is; an unknown key alone stops nothing, but is often a slip of the pen.
+    Exits 1 when something is; an unknown key alone stops nothing, but is often a slip of the pen. Nor does a
+    webhook that goes nowhere, as to a private address: REACTOR_WEBHOOK_ALLOW_PRIVATE is read as by a replica.
 
     Example: ``reactor tenants check --all`` or ``reactor tenants check --settings new.json``
 
@@ -46,19 +48,23 @@ async def check(
     """
     if (bool(tenants) + all_ + (settings is not None)) != 1:
         raise BadArgument("which settings?", hint="name tenants, or say --all or --settings FILE")
+    allow_private = load().webhook_allow_private
     if settings is not None:
-        return _report([_judged(None, settings, _read(settings))], json=json)
+        return _report([_judged(None, settings, _read(settings), allow_private=allow_private)], json=json)
     async with session("tenants check") as connection:
         rows = await connection.fetch(_SETTINGS, None if all_ else await tenant_ids(connection, tenants))
-    return _report([_judged(row["id"], row["name"], row["agent_settings"]) for row in rows], json=json)
+    found = [
+        _judged(row["id"], row["name"], row["agent_settings"], allow_private=allow_private) for row in rows
+    ]
+    return _report(found, json=json)
 
 
-def _judged(tenant: UUID | None, name: str, raw: object) -> dict[str, object]:
+def _judged(tenant: UUID | None, name: str, raw: object, *, allow_private: bool) -> dict[str, object]:
     return {
         "tenant_id": tenant,
         "name": name,
         "usable": parse_settings(raw).usable,
-        "problems": check_settings(raw),
+        "problems": check_settings(raw, allow_private=allow_private),
     }
 
 

@@ -17,6 +17,8 @@ from reactor.db.pool import Connection
 
 #: The files that meet the host's tables: with one of them pending, the tables are looked at.
 FILES = ("schema/0002_host_tables", "functions/protected_tables")
+#: The file with which the adoption of older tables ends.
+END = "schema/0099_adoption_end"
 
 # What refers to a table's id; a foreign key needs it unique. Products are referred to by the orders that
 # the migration makes, and by nothing when there are orders already.
@@ -111,6 +113,30 @@ class Obstacle:
 
     def __str__(self) -> str:
         return f"{self.what}\n  → {self.mend}"
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What an adopted table, or a view of it, had and could not keep: so many rows of the archive."""
+
+    table: str
+    reason: str
+    rows: int
+
+
+_ARCHIVED: LiteralString = """
+select table_name, reason, pg_catalog.count(*) as rows
+from reactor.adoption_archive
+group by table_name, reason
+order by pg_catalog.min(id)
+"""
+
+
+async def archived(connection: Connection) -> list[Archived]:
+    """All that adopting a database changed or set aside, in the order in which it did."""
+    return [
+        Archived(row["table_name"], row["reason"], row["rows"]) for row in await connection.fetch(_ARCHIVED)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Literal, LiteralString
 import asyncpg
 
 from reactor.db import adoption, calls, ownership, sqlfiles
-from reactor.db.adoption import Obstacle
+from reactor.db.adoption import Archived, Obstacle
 from reactor.db.pool import Connection, missing_privilege
 from reactor.db.sqlfiles import SqlFile
 from reactor.db.statements import split
@@ -84,6 +84,8 @@ class Report:
 
     applied: list[Step] = field(default_factory=list)
     newer: list[str] = field(default_factory=list)
+    #: what adopting older tables could not leave as it was; with the run that ended the adoption
+    archived: list[Archived] = field(default_factory=list)
 
 
 def _quiet(_: Step) -> None:
@@ -121,6 +123,8 @@ async def migrate(
                 report.applied.append(step)
                 progress(step)
         await runner.retrying("the owners", lambda: runner.settle_ownership(connection))
+        if any(step.name == adoption.END for step in report.applied):
+            report.archived = await adoption.archived(connection)
         return report
     finally:
         await connection.close(timeout=5)
@@ -242,7 +246,9 @@ class _Runner:
         except asyncpg.InsufficientPrivilegeError as error:
             refused = missing_privilege(error)
             refused.message = f"{file.name}.sql: {refused.message}"
-            refused.hint = "migrate as a superuser, or as a role that may create roles and owns the tables"
+            refused.hint = error.hint or (
+                "migrate as a superuser, or as a role that may create roles and owns the tables"
+            )
             raise refused from error
         except _StatementFailed as failed:
             raise _failed(file, failed.error, failed.line) from failed.error

@@ -21,8 +21,25 @@ select r.rolname, r.rolsuper, r.rolcreaterole,
        pg_catalog.current_database() as database,
        array(select o.rolname::text from pg_catalog.pg_roles o where o.rolname = any ($1::text[])) as present,
        coalesce((select pg_catalog.pg_has_role(o.oid, 'usage') from pg_catalog.pg_roles o
-                 where o.rolname = 'reactor_owner'), false) as is_owner
+                 where o.rolname = 'reactor_owner'), false) as is_owner,
+       p.mine as may_fill_public, p.passes_on, p.owners as owner_may_fill_public
 from pg_catalog.pg_roles r
+-- What is made in schema public, and given to reactor_owner there: all of it, once these two are.
+cross join lateral (
+    select pg_catalog.count(*) = 2 as done
+    from pg_catalog.pg_class c
+    where c.relnamespace = pg_catalog.to_regnamespace('public')
+      and c.relname in ('agent_autonomous_runs', 'email_provider_failures')
+      and pg_catalog.pg_get_userbyid(c.relowner) = 'reactor_owner') t
+cross join lateral (
+    select t.done or coalesce(pg_catalog.has_schema_privilege(n.oid, 'create'), true) as mine,
+        t.done or coalesce(
+            pg_catalog.has_schema_privilege(n.oid, 'create with grant option'), true) as passes_on,
+        t.done or coalesce(
+            (select pg_catalog.has_schema_privilege(o.oid, n.oid, 'create')
+             from pg_catalog.pg_roles o where o.rolname = 'reactor_owner'),
+            pg_catalog.has_schema_privilege('public', n.oid, 'create'), true) as owners
+    from (select pg_catalog.to_regnamespace('public')::oid as oid) n) p
 where r.rolname = current_user
 """
 
@@ -119,7 +136,9 @@ async def check_may_migrate(connection: Connection) -> None:
         return
     by_hand = []
     missing = [role for role in ROLES if role not in me["present"]]
-    if missing and not me["rolcreaterole"]:
+    # Tables are handed to reactor_owner, who must be allowed in where they are.
+    owner_is_kept_out = not me["owner_may_fill_public"] and not me["passes_on"]
+    if missing and (not me["rolcreaterole"] or owner_is_kept_out):
         by_hand += [ROLES[role] for role in missing]
         if "reactor" in missing or "reactor_handler" in missing:
             inherit = " with inherit false, set true" if connection.get_server_version().major >= 16 else ""
@@ -128,6 +147,10 @@ async def check_may_migrate(connection: Connection) -> None:
         by_hand.append(f"grant reactor_owner, reactor to {_quoted(me['rolname'])};")
     if not me["may_create"]:
         by_hand.append(f"grant create on database {_quoted(me['database'])} to {_quoted(me['rolname'])};")
+    kept_out = [] if me["may_fill_public"] else [_quoted(me["rolname"])]
+    kept_out += ["reactor_owner"] if owner_is_kept_out else []
+    if kept_out:
+        by_hand.append(f"grant create on schema public to {', '.join(kept_out)};")
     if by_hand:
         raise MissingPrivilege(
             f"role {me['rolname']} may not prepare this database",

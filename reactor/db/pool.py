@@ -220,6 +220,15 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
             )
         case asyncpg.InvalidCatalogNameError():
             return ConnectError(f"{where}: {_first_line(error)}", hint="create it: createdb NAME")
+        case (
+            asyncpg.UndefinedObjectError()
+            | asyncpg.InvalidParameterValueError()
+            | asyncpg.CantChangeRuntimeParamError()
+        ) if any(f'"{option}"' in str(error) for option in parse_qs(urlsplit(_plain(dsn)).query)):
+            return SettingError(
+                f"{where} refuses an option of the database URL: {redact(_first_line(error))}",
+                hint="what follows the ? are options of libpq, or settings that the server gives the session",
+            )
         case asyncpg.InsufficientPrivilegeError():
             return missing_privilege(error)
         case asyncpg.TooManyConnectionsError():

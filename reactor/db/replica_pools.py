@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reactor.db import migrate
 from reactor.db.borrow import LOST, PATIENCE, borrow, closing
 from reactor.db.pool import Pool, Pooler, connect_first, create_pool, describe, explain
+from reactor.db.whereabouts import whereabouts
 from reactor.errors import ConnectError
 
 
@@ -46,6 +47,12 @@ async def open_pools(
     )
     await stack.enter_async_context(closing(theirs))
     return ReplicaPools(ours, theirs, pooler)
+
+
+async def home(own: Pool) -> str | None:
+    """The :func:`whereabouts` of the database that a pool leads to."""
+    async with borrow(own) as connection:
+        return await whereabouts(connection)
 
 
 @contextmanager

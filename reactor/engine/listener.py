@@ -7,7 +7,7 @@ notified meanwhile is gone.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import anyio
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from reactor.db.borrow import LOST
 from reactor.db.pool import Connection, connect
+from reactor.db.whereabouts import whereabouts
 from reactor.errors import ReactorError
 from reactor.telemetry import metrics, names
 
@@ -43,8 +44,12 @@ class Listener:
         on_work: Callable[[], None],
         on_timer: Callable[[], None],
         on_gate: Callable[[], None],
+        home: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
+        """``home`` says where the events are, as :func:`whereabouts` does: notifications stay in their
+        database. Without it, or where it cannot say, the URL is believed."""
         self._url = url
+        self._home = home
         self._name = name
         self._database = database
         self._on_work = on_work
@@ -93,6 +98,14 @@ class Listener:
                 heard = session is not None and (
                     session == connection.get_server_pid() or await self._is_ours(connection, session)
                 )
+            if await self._is_elsewhere(connection):
+                log.error(
+                    names.LISTENER_ELSEWHERE,
+                    hint="REACTOR_LISTEN_URL must lead to the database of REACTOR_DATABASE_URL; until then "
+                    "the reactor polls",
+                )
+                await anyio.sleep(60)
+                return
             if not heard:
                 self.pooled = True
                 log.error(
@@ -132,6 +145,16 @@ class Listener:
         return await connect(
             self._url, name=f"{self._name} listener", patience=timedelta(0), pooler="transaction"
         )
+
+    async def _is_elsewhere(self, connection: Connection) -> bool:
+        if self._home is None:
+            return False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                here, home = await whereabouts(connection), await self._home()
+        except LOST:
+            return False  # nobody can say; the next connection asks again
+        return here is not None and home is not None and here != home
 
     async def _is_ours(self, connection: Connection, session: int) -> bool:
         """Whether a session behind a pooler is this connection's alone.

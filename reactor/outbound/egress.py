@@ -152,6 +152,18 @@ def split_url(url: str, *, allow_private: bool) -> tuple[str, str, int, str]:
     return parts.scheme, _on_the_wire(host), port or (443 if parts.scheme == "https" else 80), path
 
 
+def refused_as_written(url: str) -> str | None:
+    """Why a request would be refused whatever its host's name leads to, or None."""
+    try:
+        _, host, _, _ = split_url(url, allow_private=False)
+    except EgressRefused as error:
+        return error.why
+    try:
+        return refusal(ipaddress.ip_address(host))
+    except ValueError:
+        return None  # a name, which is judged when it is asked
+
+
 def as_ascii(url: str) -> str:
     """A URL of the right shape as it may stand in a header, in angle brackets; else EgressRefused."""
     scheme, host, port, path = split_url(url, allow_private=True)

@@ -55,8 +55,8 @@ class RecordedContext(Context):
         def open_db(_handler: str, _unawaited: Unawaited) -> TenantDb:
             if db is None:
                 raise ReactorError(
-                    "this context has no database",
-                    hint="give RecordedContext a connection: db=…, or use drain() for the real thing",
+                    # Said whole, because pytest shows no hints.
+                    "this context has no database: give RecordedContext a connection, db=…, or use drain()",
                 )
             return db
 

@@ -239,3 +239,13 @@ def test_ctrl_c_at_the_question_ends_it_with_nothing_done(db, operator_url, clea
         os.close(ours)
         os.close(theirs)
     assert db.value("select count(*) from reactor.dead_events") == 21
+
+
+def test_the_list_shows_whose_an_event_is_by_name_and_a_deleted_tenants_by_id(cli, db):
+    acme, gone = db.tenant("Acme"), db.tenant("Gone")
+    db.die(acme)
+    db.die(gone)
+    db.run(f"delete from public.tenants where id = '{gone}'")
+    lines = cli("dead", "list").out.splitlines()
+    assert lines[0].split()[:3] == ["id", "type", "tenant"]
+    assert {line.split()[2] for line in lines[1:]} == {"Acme", str(gone)}

@@ -293,3 +293,10 @@ async def test_bloat_is_named_with_the_table(conn):
 @pytest.mark.parametrize(("used", "level"), [(0.0, "ok"), (0.2, "remark"), (0.7, "wrong")])
 def test_a_filling_notification_queue_is_noticed_before_it_is_full(used, level):
     assert checks._queue(used).level == level
+
+
+def test_a_listen_url_to_another_database_is_named(cli, monkeypatch, empty_database_url):
+    monkeypatch.setenv("REACTOR_LISTEN_URL", empty_database_url)
+    [said] = findings(cli("doctor", "--json"))["notifications"]
+    assert said["level"] == "wrong"
+    assert "REACTOR_LISTEN_URL leads to another database" in said["finding"]

@@ -86,3 +86,22 @@ def test_a_newer_database_is_not_held_against_an_older_dump(cli, db):
         "values ('schema/9999_later', 'x', 'me', 1)"
     )
     assert "objects" not in findings(cli("doctor", "--json"))
+
+
+@pytest.mark.parametrize("way", [0, 1])
+def test_a_trigger_of_the_application_that_handlers_may_not_run_is_wrong_and_the_advice_mends_it(
+    cli, db, way
+):
+    db.run(
+        "create function note() returns trigger language plpgsql as"
+        " $$ begin new.description = auth.uid()::text; return new; end $$;"
+        "create trigger note before update on kanban_cards for each row execute function note()"
+    )
+    assert cli("doctor", "--json").code == 0
+    db.run("revoke usage on schema auth from reactor_handler")
+    said = cli("doctor", "--json")
+    assert said.code == 1
+    [wrong] = findings(said)["triggers"]
+    assert "note() runs on what handlers write to kanban_cards" in wrong["finding"]
+    db.run(wrong["mend"].split("; or, as the owner of schema auth: ")[way])
+    assert cli("doctor", "--json").code == 0

@@ -172,6 +172,23 @@ def test_a_command_that_is_almost_right_is_suggested(capsys, monkeypatch):
     assert hint.strip() == "hint: did you mean `reactor migrate`?"
 
 
+@pytest.mark.parametrize("option", ["fooo=bar", "statement_timeout=soon", "max_connections=4"])
+def test_an_option_of_the_url_that_the_server_refuses_is_a_wrong_setting(
+    capsys, monkeypatch, database_url, option
+):
+    code, line, hint = refused(capsys, monkeypatch, f"{database_url}&{option}")
+    assert code == 2
+    assert "refuses an option of the database URL" in line
+    assert option.partition("=")[0] in line
+    assert "follows the ?" in hint
+
+
+def test_who_types_help_is_shown_the_way_to_it(capsys, monkeypatch):
+    _, line, hint = refused(capsys, monkeypatch, None, "help")
+    assert line == "reactor: there is no command 'help'"
+    assert hint.strip() == "hint: see `reactor --help`"
+
+
 def test_an_error_code_of_our_own_is_one_line(capsys, monkeypatch, database_url):
     monkeypatch.setenv("REACTOR_DATABASE_URL", database_url)
     assert cli.run(["raises", "RX003"]) == 2

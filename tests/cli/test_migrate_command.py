@@ -116,3 +116,41 @@ def test_one_file_is_one_file(cli, db, database_url):
     db.run("delete from reactor.migrations where name = 'functions/settle'")
     assert cli("run").err.splitlines()[-2].endswith("older than this program: functions/settle is pending")
     assert cli("migrate", url=database_url).out == "1 file applied. The database is up to date.\n"
+
+
+@pytest.fixture
+def older(empty_database_url) -> None:
+    """An application whose clocks have an older shape, with a view of a column that goes, and an orphan."""
+
+    async def make() -> None:
+        async with pool.connected(empty_database_url, name="test") as connection:
+            await connection.execute("""
+                create table tenants (id uuid primary key, name text, is_active boolean default true);
+                insert into tenants values (gen_random_uuid(), 'Acme');
+                create table engagement_clocks (id uuid primary key default gen_random_uuid(),
+                    tenant_id uuid references tenants, entity_type text, entity_id uuid,
+                    next_touch_due timestamptz, is_compliant boolean);
+                create view late as select entity_id from engagement_clocks where not is_compliant;
+                insert into engagement_clocks (tenant_id, entity_type, entity_id)
+                    select id, 'client', gen_random_uuid() from tenants, generate_series(1, 2);
+            """)
+
+    run_async(make())
+
+
+def test_what_could_not_stay_as_it_was_is_told_once(capsys, older):
+    code, out, _ = run(capsys)
+    assert code == 0
+    told = out.partition("reactor.adoption_archive:")[2]
+    assert "public.late" in told
+    assert "the view could not be made again" in told
+    assert next(line for line in told.splitlines() if line.startswith("engagement_clocks")).split()[1] == "2"
+    assert run(capsys)[1] == "The database is up to date.\n"
+
+
+def test_json_tells_what_could_not_stay_as_it_was(capsys, older):
+    (only,) = json.loads(run(capsys, "--json")[1])["databases"]
+    assert [(one["table"], one["rows"]) for one in only["archived"]] == [
+        ("engagement_clocks", 2),
+        ("public.late", 1),
+    ]

@@ -115,6 +115,7 @@ async def test_a_password_never_shows_in_the_log(shop, operator_url):
         ("nowhere:app", SHOP, "there is no module nowhere", "was looked for in"),
         ("shop_a.sub:app", SHOP, "there is no module shop_a", "was looked for in"),
         ("shop_b:application", SHOP, "module shop_b has no application", "it has shop_b:app"),
+        ("shop_z:app", "apps = []", "module shop_z has no app", "an app is a Reactor()"),
         ("shop_c:remind", SHOP, "shop_c:remind is no Reactor, but of type function", "it has shop_c:app"),
         ("shop_d:app", "import not_installed", "No module named 'not_installed'", "install it"),
         ("shop_e:app", "x = 1\n1 / 0", "ZeroDivisionError: division by zero", None),

@@ -161,3 +161,26 @@ def test_a_tenant_that_does_not_exist_has_no_channels(cli, db):
         said = cli("alerts", *words, uuid4())
         assert said.code == 2
         assert "there is no tenant" in said.err
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://hooks.acme.test/x", "must start with https://"),
+        ("https://10.1.2.3/x", "10.1.2.3 is not a public address"),
+        ("https://[::1]/x", "::1 is not a public address"),
+    ],
+)
+def test_a_webhook_that_replicas_will_refuse_is_told_where_they_will(cli, db, monkeypatch, url, why):
+    acme = db.tenant()
+    configure(db, acme, alerts=HOOK | {"webhook_url": url})
+    said = cli("tenants", "check", acme, "--json")
+    assert said.code == 1
+    [row] = said.json
+    assert row["usable"]
+    [problem] = row["problems"]
+    assert problem.startswith("alerts.webhook_url: ")
+    assert why in problem
+    assert "REACTOR_WEBHOOK_ALLOW_PRIVATE=true" in problem
+    monkeypatch.setenv("REACTOR_WEBHOOK_ALLOW_PRIVATE", "true")
+    assert cli("tenants", "check", acme).code == 0

@@ -3,6 +3,7 @@
 import re
 
 import asyncpg
+import pytest
 
 from reactor.cli import checks
 from reactor.cli.registry import COMMANDS
@@ -12,20 +13,24 @@ from tests.conftest import Server
 from tests.deploy.manifests import ALERTS, FOLDER, PATHS, ROOT
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
-ROLES, SUPABASE = (
+ROLES, ANOTHERS_DATABASE, SUPABASE = (
     re.sub(r"^  ", "", block, flags=re.MULTILINE)
     for block in re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 )
 
 
-async def test_the_roles_of_the_page_are_enough_to_migrate_and_to_run_and_no_more() -> None:
+@pytest.mark.parametrize("database_of", ["crm_owner", "postgres"])
+async def test_the_roles_of_the_page_are_enough_to_migrate_and_to_run_and_no_more(database_of: str) -> None:
     with servers.running(tcp_port=0) as own:
         server = Server(own.url(), own)
         server.admin(
             "create role crm_owner login password 'for-tests'",
-            "create database crm owner crm_owner",
+            f"create database crm owner {database_of}",
             *(part for part in ROLES.replace("…", "for-tests").split(";\n") if part.strip()),
         )
+        if database_of != "crm_owner":
+            async with pool.connected(own.url("crm")) as administrator:
+                await administrator.execute(ANOTHERS_DATABASE)
 
         def url(role: str) -> str:
             return f"postgresql://{role}:for-tests@127.0.0.1:{own.tcp_port}/crm"

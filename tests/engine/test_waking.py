@@ -7,10 +7,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from reactor import Context, Event, Reactor
 from reactor.db import pool
-from tests.engine.conftest import World, enter
+from tests.engine.conftest import World, enter, until
 
 ASLEEP = "select last_value > 1 from reactor.doorbell"
 
@@ -271,3 +272,30 @@ async def test_an_event_whose_tenant_the_application_locked_is_handled_when_it_l
             await world.until("select count(*) = 1 from public.ledger")
             await world.until(ASLEEP)
         await world.until("select count(*) = 2 from public.ledger", within=8)
+
+
+async def test_a_listener_that_was_sent_to_another_database_is_not_relied_on(
+    world: World, empty_database_url: str
+) -> None:
+    """It hears nothing there, and looks well: events waited for the slow poll, and every probe said ok."""
+    tenant = await world.tenant()
+    app = simple()
+    with capture_logs() as said:
+        async with world.running(app, listen_url=empty_database_url, poll_seconds=60):
+
+            async def is_found_out() -> bool:
+                return any(line["event"] == "listener_elsewhere" for line in said)
+
+            await until(is_found_out, within=8)
+            assert not any(replica.health.listening for replica in app.replicas)
+            assert await median_wait(world, tenant, 3) < 5
+
+
+async def test_a_listener_with_a_url_of_its_own_to_the_same_database_is_relied_on(world: World) -> None:
+    app = simple()
+    async with world.running(app, listen_url=f"{world.url}&application_name=mine", poll_seconds=60):
+
+        async def listens() -> bool:
+            return bool(app.replicas) and all(replica.health.listening for replica in app.replicas)
+
+        await until(listens, within=8)

@@ -1,5 +1,6 @@
 """A database as Supabase hands it out: its roles, its auth schema, its default privileges, no superuser."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 
@@ -159,3 +160,76 @@ async def test_the_migrating_user_may_also_run_the_reactor(supabase: str) -> Non
         assert await conn.fetchval("select check_and_increment_rate_limit($1, 'x', 1)", tenant)
         await conn.execute("reset role")
         assert await conn.fetchval("select reactor.ensure_partitions()") == 0
+
+
+async def test_handlers_and_the_deadline_timer_may_write_where_a_trigger_asks_who_it_was(
+    database_url: str,
+) -> None:
+    async with pool.connected(database_url, name="test") as conn:
+        await conn.execute("""
+            alter table orders add column changed_by uuid default gen_random_uuid();
+            create function note_who() returns trigger language plpgsql as
+                $$ begin new.changed_by = auth.uid(); return new; end $$;
+            create trigger note_who before update on orders for each row execute function note_who();
+            create function see_who() returns trigger language plpgsql as
+                $$ begin perform auth.uid(); return new; end $$;
+            create trigger see_who before update on engagement_clocks for each row execute function see_who();
+        """)
+        one = await people.tenant(conn)
+        await people.agent_data(conn, one)
+        async with people.acting_as(conn, "reactor_handler", tenant=one.id):
+            changed = await conn.fetchval("update orders set tech_fee = 1 returning changed_by is null")
+            assert changed is True
+        for role in ("reactor", "reactor_owner"):
+            async with people.acting_as(conn, role):
+                assert await conn.execute("update engagement_clocks set evaluated_at = now()") == "UPDATE 1"
+
+
+async def test_what_the_application_says_of_adopted_tables_stays_where_the_contract_says_nothing(
+    empty_database_url: str,
+) -> None:
+    async with pool.connected(empty_database_url, name="test") as conn:
+        await conn.execute("""
+            do $$ begin create role anon nologin; exception when duplicate_object then null; end $$;
+            create table tenants (id uuid primary key default gen_random_uuid(), name text);
+            insert into tenants (name) values ('Acme');
+            create table agent_alerts (id uuid primary key default gen_random_uuid(), tenant_id uuid,
+                alert_type text, severity text default 'warning', message text default 'see the metadata',
+                shown_to text not null default 'staff');
+            create table agent_policy_violations (id uuid primary key, tenant_id uuid, reason text,
+                violation_type text);
+            create type mood as enum ('bad', 'worse');
+            create table order_processing_exceptions (id uuid primary key default gen_random_uuid(),
+                tenant_id uuid, order_id uuid, exception_type mood default 'worse',
+                message varchar(40) default 'to be looked at');
+            alter table agent_alerts enable row level security;
+            alter table agent_policy_violations enable row level security;
+            grant all on agent_alerts, agent_policy_violations to anon;
+            create policy shown on agent_alerts for select to anon using (shown_to = 'everybody');
+            create policy members on agent_policy_violations using (tenant_id is null);
+        """)
+    await asyncio.to_thread(migrate_database, empty_database_url)
+    async with pool.connected(empty_database_url, name="test") as conn:
+        alert = await conn.fetchrow(
+            "insert into agent_alerts (tenant_id, alert_type) select id, 'mine' from tenants"
+            " returning severity, message, shown_to"
+        )
+        assert tuple(alert) == ("warning", "see the metadata", "staff")
+        defaults = await conn.fetchval(
+            "select array_agg(column_name::text || ' ' || column_default order by column_name)"
+            " filter (where column_default is not null) from information_schema.columns"
+            " where table_name = 'order_processing_exceptions'"
+            " and column_name in ('exception_type', 'message')"
+        )
+        # And 'worse' is no word of the contract's.
+        assert defaults == ["message 'to be looked at'::character varying"]
+        await conn.execute("update agent_alerts set shown_to = 'everybody'")
+        async with people.acting_as(conn, "anon"):
+            assert await conn.fetchval("select count(*) from agent_alerts") == 1
+        for table, right in [
+            ("agent_alerts", "insert"),
+            ("agent_alerts", "update"),
+            ("agent_policy_violations", "select"),
+        ]:
+            assert not await conn.fetchval("select has_table_privilege('anon', $1, $2)", table, right), right
+        assert await conn.fetchval("select to_regclass('reactor.adoption_notes')") is None

@@ -47,6 +47,23 @@ async def test_what_is_to_be_run_by_hand_is_enough(fresh):
     assert (await as_app(server)).applied == []
 
 
+@pytest.mark.parametrize("attribute", ["createrole", "nocreaterole"])
+async def test_what_is_to_be_run_by_hand_is_enough_where_the_database_is_an_administrators(fresh, attribute):
+    server, admin = fresh
+    await admin.execute(f"alter role app {attribute}")
+    await admin.execute("alter database crm owner to postgres")
+    async with pool.connected(server.url("crm")) as connection:
+        with pytest.raises(MissingPrivilege) as caught:
+            await as_app(server)
+        assert await connection.fetchval("select to_regnamespace('reactor')") is None
+        for statement in caught.value.hint.splitlines()[1:]:
+            await connection.execute(statement)
+    assert len((await as_app(server)).applied) == len(sqlfiles.load())
+    async with pool.connected(server.url("crm")) as connection:
+        await connection.execute("revoke create on schema public from app, reactor_owner")
+    assert (await as_app(server)).applied == []
+
+
 async def test_a_role_that_may_not_create_in_the_database_is_told_so(fresh):
     server, admin = fresh
     await admin.execute("alter database crm owner to postgres")

@@ -60,6 +60,15 @@ def test_a_task_for_a_person_needs_a_reason(cause, blocked):
 
 
 @pytest.mark.parametrize(
+    ("overdue", "said"), [(1, "1 clock is overdue; it"), (2, "2 clocks are overdue; they")]
+)
+def test_the_reason_counts_clocks_as_people_do(overdue, said):
+    violation = policies.check(action(ActionType.RESEARCH, topic="market"), facts(overdue=overdue))
+    assert violation is not None
+    assert violation.reason == f"{said} come{'s' if overdue == 1 else ''} before research"
+
+
+@pytest.mark.parametrize(
     ("overdue", "topic", "blocked"),
     [(1, None, True), (1, "market", True), (1, "contact_discovery", False), (0, "market", False)],
 )

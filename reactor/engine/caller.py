@@ -243,7 +243,7 @@ class Caller:
         failures: dict[int, BaseException],
     ) -> None:
         """What the calls for these events came to: done, failed, or each once more alone."""
-        error = came_to(run, error)
+        error = await came_to(run, error)
         if error is None:
             if counters:
                 segment.counters.add(counters)

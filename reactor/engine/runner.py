@@ -31,6 +31,7 @@ from reactor.engine.interruption import (
     cut_short,
     forget_cancellation,
     is_refusal,
+    is_to_end,
     say_unforeseen,
 )
 from reactor.engine.judge import Judge
@@ -112,6 +113,7 @@ class Runner:
             say_unforeseen(log, error, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
             await self._give_back(run, scope, error)
         except asyncio.CancelledError:
+            reason = "the replica stopped" if is_to_end(run) else "its task was cancelled, not by the reactor"
             with anyio.CancelScope(shield=True):
                 await _quietly_roll_back(scope)
                 if run.lost:
@@ -119,7 +121,7 @@ class Runner:
                     log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
                 else:
                     await _come_to_rest(run)
-                    await self._settler.abandon([run], interrupted=True, reason="the replica stopped")
+                    await self._settler.abandon([run], interrupted=True, reason=reason)
             if not run.lost:
                 raise
             forget_cancellation()

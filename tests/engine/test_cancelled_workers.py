@@ -1,5 +1,5 @@
-"""A handler may cancel the task that it runs in, at once or later, which is the replica's too: no replica ends of
-that, and it is the failure of one event at most."""
+"""A handler may cancel its task, at once or later, and a worker's it is as well: no replica ends of that,
+and it is the failure of one event at most."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -50,6 +50,7 @@ else:
 
 log = structlog.get_logger("reactor.runner")
 
+_UNACKNOWLEDGED = "the run could acknowledge nothing: its lease was gone, or its handler gave that away"
 _LONGEST_TURN = 1.0
 #: A lone tenant whose backlog goes quickly brings more and more at a time, up to so many batches. Two
 #: such lists are in flight, and longer ones would not fit in a page of reactor.in_flight without compression.
@@ -95,10 +96,11 @@ class Runner:
         except Fenced:
             metrics.RUNS_LOST.inc()
             log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
-            # An acknowledgement is refused, too, where a commit whose answer was lost had made it already:
-            # then the lease is ours still, and nobody else would give it back. The handler may hold its row.
+            # An acknowledgement is refused, too, where a commit whose answer was lost had made it already, or
+            # where the handler's own transaction gave the lease away, which is undone: then it is ours still,
+            # and nobody else would give it back. Counted, or that handler would be called for ever.
             await _quietly_roll_back(scope)
-            await self._settler.abandon([run], interrupted=False, reason="nothing could be acknowledged")
+            await self._settler.abandon([run], interrupted=True, reason=_UNACKNOWLEDGED)
             self._settler.released()
         except (Interrupted, *LOST) as error:
             log.warning(

@@ -8,12 +8,14 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import copy_context
 from functools import partial
 from weakref import WeakSet
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from reactor.engine.run import Rows, Run, rows_by_run
 from reactor.telemetry import metrics, names
@@ -171,6 +173,8 @@ class Dispatcher:
         behind: then another worker takes its place, in a task that no handler has touched.
         """
         is_new = True
+        bindings = get_contextvars()
+        inherited = copy_context()
         try:
             while True:
                 await self._arrived.acquire()
@@ -178,6 +182,10 @@ class Dispatcher:
                     continue  # it was given back, or lost its lease, before its turn
                 is_new = False
                 await self._take_up(self._queue.popleft())
+                # What a handler bound for its log lines would be in those of the next tenant.
+                if len(copy_context()) > len(inherited) and get_contextvars() != bindings:
+                    clear_contextvars()
+                    bind_contextvars(**bindings)
         except asyncio.CancelledError:
             if is_new:
                 raise  # nobody but the engine knows it
@@ -185,7 +193,7 @@ class Dispatcher:
             if not self.draining:
                 if anyio.current_effective_deadline() > -math.inf:
                     log.warning(names.WORKER_CANCELLED, hint=_HINT)
-                start_another()
+                inherited.run(start_another)
 
     async def _take_up(self, run: Run) -> None:
         self.active.add(run)

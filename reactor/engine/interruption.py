@@ -65,9 +65,8 @@ def handlers_own(caught: BaseException, run: Run, scope: Scope) -> BaseException
     return caught
 
 
-async def came_to(run: Run, error: BaseException | None) -> BaseException | None:
-    """What a call of a handler came to now that it is over: no error, its own, that it took too long, or
-    that it cancelled us.
+def came_to(run: Run, error: BaseException | None) -> BaseException | None:
+    """What a call of a handler came to now that it is over: no error, its own, or that it took too long.
 
     Raises Fenced when the lease was lost meanwhile.
     """
@@ -82,15 +81,22 @@ async def came_to(run: Run, error: BaseException | None) -> BaseException | None
         stood = traceback_of(error) if error is not None else None
         error = TimeoutError(f"handler {run.handler} took longer than {run.limit:g} s")
         error.__traceback__ = stood
-    elif is_cancelled() and not is_to_end(run):
-        try:
-            # One that was asked for without a wait behind it would come at our own next one.
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            if is_to_end(run):
-                raise
-            error = error or _cancelled(run)
-        forget_cancellation()
+    return error
+
+
+async def after_cancellation(run: Run, error: BaseException | None) -> BaseException | None:
+    """The same, for a call after which our task is to be cancelled: that the handler did that, unless it has
+    dealt with it. Raises CancelledError when it was us."""
+    if is_to_end(run):
+        return error
+    try:
+        # One that was asked for without a wait behind it would come at our own next one.
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        if is_to_end(run):
+            raise
+        error = error or _cancelled(run)
+    forget_cancellation()
     return error
 
 

@@ -283,7 +283,7 @@ class Replica:
             for n in (1, 2):
                 group.start_soon(settler.run, name=f"settler {n}")
             for n in range(settings.concurrency):
-                group.start_soon(dispatcher.run, name=f"worker {n + 1}")
+                dispatcher.start_worker(group, f"worker {n + 1}")
             group.start_soon(
                 Watchdog(runs=lambda: dispatcher.active, give_up=self._give_up).run, name="watchdog"
             )

@@ -7,7 +7,7 @@ from typing import Any
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
 from reactor.engine.fitting import fit_all, in_parts
-from reactor.engine.interruption import came_to, handlers_own
+from reactor.engine.interruption import after_cancellation, came_to, handlers_own
 from reactor.engine.judge import Judge
 from reactor.engine.middleware import through
 from reactor.engine.run import Rows, Run, Segment
@@ -244,6 +244,8 @@ class Caller:
     ) -> None:
         """What the calls for these events came to: done, failed, or each once more alone."""
         error = came_to(run, error)
+        if run.task is not None and run.task.cancelling():
+            error = await after_cancellation(run, error)
         if error is None:
             if counters:
                 segment.counters.add(counters)

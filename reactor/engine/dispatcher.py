@@ -5,13 +5,18 @@ given back, so that another replica with a free slot can take them.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import copy_context
+from functools import partial
 from weakref import WeakSet
 
+import anyio
 import structlog
+from anyio.abc import TaskGroup
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from reactor.engine.interruption import is_cancelled
 from reactor.engine.run import Rows, Run, rows_by_run
 from reactor.telemetry import metrics, names
 
@@ -32,6 +37,10 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 #: Seconds since another tenant was here as well until one is alone.
 _ALONE_AFTER = 1.0
+
+_HINT = (
+    "a handler cancelled its own task, or left a timer that did: asyncio.timeout() in an unclosed generator"
+)
 
 #: One for each database that this process works for.
 _dispatchers: WeakSet["Dispatcher"] = WeakSet()
@@ -175,28 +184,47 @@ class Dispatcher:
         if run in self._queue:
             self._queue.remove(run)
 
-    async def run(self) -> None:
-        """One worker; the engine starts one for each slot."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            await self._arrived.acquire()
-            if not self._queue:
-                continue  # it was given back, or lost its lease, before its turn
-            run = self._queue.popleft()
-            self.active.add(run)
-            try:
-                await self._work(run)
-            except asyncio.CancelledError:
-                # Of a task that a handler awaited, perhaps; a worker ends with its replica only.
-                if is_cancelled():
-                    if self.draining:
-                        # Its task group would take the rest of the drain down with it.
-                        return
-                    raise
-            finally:
-                self.active.discard(run)
-                self._measure(clock())
-                self.freed.set()
+    def start_worker(self, group: TaskGroup, name: str) -> None:
+        """The engine starts one for each slot."""
+        group.start_soon(self.run, partial(self.start_worker, group, name), name=name)
+
+    async def run(self, start_another: Callable[[], None]) -> None:
+        """One worker.
+
+        Its task is the handlers' as well, so one of them may cancel it, at once or by a timer that it left
+        behind: then another worker takes its place, in a task that no handler has touched.
+        """
+        is_new = True
+        bindings = get_contextvars()
+        inherited = copy_context()
+        try:
+            while True:
+                await self._arrived.acquire()
+                if not self._queue:
+                    continue  # it was given back, or lost its lease, before its turn
+                is_new = False
+                await self._take_up(self._queue.popleft())
+                # What a handler bound for its log lines would be in those of the next tenant.
+                if len(copy_context()) > len(inherited) and get_contextvars() != bindings:
+                    clear_contextvars()
+                    bind_contextvars(**bindings)
+        except asyncio.CancelledError:
+            if is_new:
+                raise  # nobody but the engine knows it
+            # Raised, it would take the task group with it: the replica, or what is left of its drain.
+            if not self.draining:
+                if anyio.current_effective_deadline() > -math.inf:
+                    log.warning(names.WORKER_CANCELLED, hint=_HINT)
+                inherited.run(start_another)
+
+    async def _take_up(self, run: Run) -> None:
+        self.active.add(run)
+        try:
+            await self._work(run)
+        finally:
+            self.active.discard(run)
+            self._measure(asyncio.get_running_loop().time())
+            self.freed.set()
 
     def _measure(self, now: float) -> None:
         """Runs ended a second, smoothed over about a tenth of one."""

@@ -132,6 +132,7 @@ class Drain:
                 continue
             if run.calling_since:
                 log.warning(names.RUN_CUT_SHORT, **run.described, where=where_suspended(run.task))
+            run.stopped = True
             run.task.cancel()
 
     async def _give_back(self, done: asyncio.Event) -> None:

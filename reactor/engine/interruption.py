@@ -1,9 +1,11 @@
 """What is nobody's fault: the server or the way to it failed, the lease was lost, the replica stops."""
 
 import asyncio
+import math
 import traceback
 from typing import Any
 
+import anyio
 import asyncpg
 from structlog.typing import FilteringBoundLogger
 
@@ -44,11 +46,13 @@ def handlers_own(caught: BaseException, run: Run, scope: Scope) -> BaseException
     replica stops, or as Interrupted.
     """
     if isinstance(caught, asyncio.CancelledError):
-        if not run.timed_out and (run.lost or is_cancelled()):
+        if not run.timed_out and (run.lost or is_to_end(run)):
             raise caught
-        # Nobody cancelled us: the handler awaited something that was cancelled.
-        error = ReactorError(f"handler {run.handler} awaited a task that was cancelled")
+        # We did not: it awaited something that was cancelled, or it was, and not by us.
+        error = _cancelled(run) if is_cancelled() else None
+        error = error or ReactorError(f"handler {run.handler} awaited a task that was cancelled")
         error.__traceback__ = traceback_of(caught)
+        forget_cancellation()
         return error
     # Whatever class it is of, unless the coroutine is only closed, which is no raise of anybody's.
     if isinstance(caught, KeyboardInterrupt) or not is_current(run.task):
@@ -78,6 +82,29 @@ def came_to(run: Run, error: BaseException | None) -> BaseException | None:
         error = TimeoutError(f"handler {run.handler} took longer than {run.limit:g} s")
         error.__traceback__ = stood
     return error
+
+
+async def after_cancellation(run: Run, error: BaseException | None) -> BaseException | None:
+    """The same, for a call after which our task is to be cancelled: that the handler did that, unless it has
+    dealt with it. Raises CancelledError when it was us."""
+    if is_to_end(run):
+        return error
+    try:
+        # One that was asked for without a wait behind it would come at our own next one.
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        if is_to_end(run):
+            raise
+        error = error or _cancelled(run)
+    forget_cancellation()
+    return error
+
+
+def _cancelled(run: Run) -> ReactorError:
+    return ReactorError(
+        f"the task that handler {run.handler} runs in was cancelled, and not by the reactor",
+        hint="asyncio.timeout() in a generator that nobody closes does that later, to whatever runs then",
+    )
 
 
 def is_infrastructure(error: BaseException, scope: Scope) -> bool:
@@ -148,6 +175,11 @@ def is_current(task: asyncio.Task[None] | None) -> bool:
 
 
 def is_cancelled() -> bool:
-    """Whether somebody asked this task to end."""
+    """Whether somebody, a handler perhaps, asked this task to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def is_to_end(run: Run) -> bool:
+    """Whether we did: the drain, or the end of the replica."""
+    return run.stopped or anyio.current_effective_deadline() == -math.inf

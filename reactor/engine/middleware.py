@@ -15,13 +15,17 @@ async def through(
 
     Raises ReactorError when one of them did not await what it was given, and whatever they raise themselves.
     """
-    asked = 0
+    asked = at_work = 0
 
     def next_of(step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def begin() -> None:
-            nonlocal asked
+            nonlocal asked, at_work
             asked -= 1
-            await step()
+            at_work += 1
+            try:
+                await step()
+            finally:
+                at_work -= 1
 
         def call_next() -> Awaitable[None]:
             nonlocal asked
@@ -47,4 +51,9 @@ async def through(
         raise ReactorError(
             f"a middleware did not await call_next(), so handler {subscription.name} was not called",
             hint="write `await call_next()`, or leave it out to handle nothing",
+        )
+    if at_work:
+        raise ReactorError(
+            f"a middleware returned before call_next() had ended: handler {subscription.name} was at work",
+            hint="await the task that call_next() runs in, also one that timed out",
         )

@@ -61,6 +61,8 @@ class Run:
     given_up: bool = False
     #: the lease is somebody else's: stop, nothing of this will be committed
     lost: bool = False
+    #: the drain waits no longer, and cancelled it
+    stopped: bool = False
     task: asyncio.Task[None] | None = None
     #: events of this turn that were tried already, while others waited for the slot
     taken: int = 0

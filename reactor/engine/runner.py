@@ -31,6 +31,7 @@ from reactor.engine.interruption import (
     cut_short,
     forget_cancellation,
     is_refusal,
+    is_to_end,
     say_unforeseen,
 )
 from reactor.engine.judge import Judge
@@ -49,6 +50,7 @@ else:
 
 log = structlog.get_logger("reactor.runner")
 
+_UNACKNOWLEDGED = "the run could acknowledge nothing: its lease was gone, or its handler gave that away"
 _LONGEST_TURN = 1.0
 #: A lone tenant whose backlog goes quickly brings more and more at a time, up to so many batches. Two
 #: such lists are in flight, and longer ones would not fit in a page of reactor.in_flight without compression.
@@ -94,10 +96,11 @@ class Runner:
         except Fenced:
             metrics.RUNS_LOST.inc()
             log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
-            # An acknowledgement is refused, too, where a commit whose answer was lost had made it already:
-            # then the lease is ours still, and nobody else would give it back. The handler may hold its row.
+            # An acknowledgement is refused, too, where a commit whose answer was lost had made it already, or
+            # where the handler's own transaction gave the lease away, which is undone: then it is ours still,
+            # and nobody else would give it back. Counted, or that handler would be called for ever.
             await _quietly_roll_back(scope)
-            await self._settler.abandon([run], interrupted=False, reason="nothing could be acknowledged")
+            await self._settler.abandon([run], interrupted=True, reason=_UNACKNOWLEDGED)
             self._settler.released()
         except (Interrupted, *LOST) as error:
             log.warning(
@@ -112,6 +115,7 @@ class Runner:
             say_unforeseen(log, error, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
             await self._give_back(run, scope, error)
         except asyncio.CancelledError:
+            reason = "the replica stopped" if is_to_end(run) else "its task was cancelled, not by the reactor"
             with anyio.CancelScope(shield=True):
                 await _quietly_roll_back(scope)
                 if run.lost:
@@ -119,7 +123,7 @@ class Runner:
                     log.warning(names.RUN_LOST, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
                 else:
                     await _come_to_rest(run)
-                    await self._settler.abandon([run], interrupted=True, reason="the replica stopped")
+                    await self._settler.abandon([run], interrupted=True, reason=reason)
             if not run.lost:
                 raise
             forget_cancellation()

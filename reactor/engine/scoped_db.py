@@ -103,6 +103,9 @@ class ScopedDb:
     async def open_savepoint(self) -> Connection:
         return await self._ready("savepoint")
 
+    def begin(self, savepoint: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        return self._unawaited.note("ctx.db.transaction()", savepoint)
+
 
 class Savepoint:
     """``async with ctx.db.transaction():``; no generator, which would speak once more when collected."""
@@ -115,7 +118,10 @@ class Savepoint:
         self._name = ""
         self._connection: Connection | None = None
 
-    async def __aenter__(self) -> None:
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        return self._db.begin(self._enter())
+
+    async def _enter(self) -> None:
         self._connection = await self._db.open_savepoint()
         self._name = f"reactor_handler_{self._scope.depth + 1}"
         await self._connection.execute(f"savepoint {self._name}")

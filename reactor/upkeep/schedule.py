@@ -1,6 +1,7 @@
 """Periodic jobs: each is run by the leader, once in the fleet, in a transaction that its term fences."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -154,8 +155,7 @@ class Schedule:
             raise
         except BaseException as error:
             # Whatever it is of (sys.exit(), a task of the job's that was cancelled), unless we are to end.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if anyio.current_effective_deadline() == -math.inf:
                 # A thread that it waited for may outlive it, without a name.
                 bound.info(names.JOB_CUT_SHORT)
                 raise

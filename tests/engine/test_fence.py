@@ -206,3 +206,42 @@ async def test_a_handler_that_was_cancelled_twice_costs_no_worker(world: World) 
         await world.until("select count(*) = 1 from reactor.dead_events where event_type = 'inner'")
         await world.emit(second, "work")
         await world.until("select count(*) = 1 from public.ledger")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select public.release_tenant_lock($1, $2)",
+        "delete from public.agent_autonomous_runs where tenant_id = $1 and id <= $2",
+    ],
+    ids=["the lease", "the run"],
+)
+async def test_a_handler_that_gives_its_own_lease_away_is_not_called_for_ever(
+    world: World, statement: str
+) -> None:
+    """Nothing of it can be committed, the giving away included."""
+    app = Reactor()
+    calls = 0
+
+    @app.on("careless")
+    async def careless(event: Event[Any], ctx: Context) -> None:
+        nonlocal calls
+        calls += 1
+        await enter(event, ctx, "to be undone")
+        await ctx.db.execute(statement, ctx.tenant_id, ctx.run_id)
+
+    @app.on("good")
+    async def good(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    tenant = await world.tenant()
+    await world.emit(tenant, "good")
+    await world.emit(tenant, "careless")
+    await world.emit(tenant, "good")
+    await world.drain(app, max_interruptions=3)
+    assert await world.notes() == ["good", "good"]
+    assert calls == 3
+    (dead,) = await world.dead()
+    assert dead["event_type"] == "careless"
+    assert "its handler gave that away" in dead["reason"]
+    assert await world.count("public.agent_tenant_locks") == 0

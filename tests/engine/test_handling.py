@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import BaseModel
 
 from reactor import Context, Event, Reactor, Resources, Settings, builtin
@@ -363,6 +364,29 @@ async def test_middleware_wraps_handlers_outermost_first_and_an_included_app_kee
     await world.emit(tenant, "b")
     await world.drain(app)
     assert told == ["outer a", "inner", "a", "out", "outer b", "b", "out"]
+
+
+async def test_what_a_handler_binds_for_its_log_is_in_no_other_tenants_lines(world: World) -> None:
+    app = Reactor()
+    seen: list[dict[str, Any]] = []
+
+    @app.on("item")
+    async def item(event: Event[Any], ctx: Context) -> None:
+        seen.append(structlog.contextvars.get_contextvars())
+        structlog.contextvars.bind_contextvars(customer=str(ctx.tenant_id))
+        if event.payload.get("cancel"):
+            # Its worker is replaced, by one that knows nothing of it either.
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    with structlog.contextvars.bound_contextvars(database="one of two"):
+        async with world.running(app, concurrency=1):
+            for n in range(4):
+                await world.emit(await world.tenant(), "item", {"cancel": n == 2})
+                await world.until("select not exists (select from reactor.events)")
+    assert len(seen) >= 4
+    assert all(each == {"database": "one of two"} for each in seen)
 
 
 async def test_the_resources_of_the_lifespan_reach_handlers_and_are_closed(world: World) -> None:

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 Call = Callable[[Context], Any]
 NOBODY = UUID(int=1)
 
+#: Kept, so that nothing of it is collected while it is at work.
+LEFT: list[asyncio.Future[Any]] = []
+
 
 @pytest.fixture(autouse=True)
 def warned_of_here() -> Iterator[None]:
@@ -88,6 +91,88 @@ async def test_so_has_one_of_a_batch_or_behind_a_middleware(world: World) -> Non
     # A batch that failed is done again one by one.
     assert await world.notes() == ["batch", "batch"]
     assert sorted(row["event_type"] for row in await world.dead()) == ["batch", "layered"]
+
+
+async def emits_in_a_task(_event: Event[Any], ctx: Context) -> None:
+    task = asyncio.create_task(ctx.emit("never"))
+    await asyncio.sleep(0)
+    LEFT.append(task)
+
+
+async def gathers(event: Event[Any], ctx: Context) -> None:
+    await enter(event, ctx)
+    LEFT.append(asyncio.gather(ctx.emit("never"), ctx.emit("never")))
+    await asyncio.sleep(0)
+
+
+async def leaves_what_timed_out(_event: Event[Any], ctx: Context) -> None:
+    task = asyncio.create_task(ctx.db.execute("select pg_sleep(1)"))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), 0.01)
+    LEFT.append(task)
+
+
+async def leaves_a_block(event: Event[Any], ctx: Context) -> None:
+    async def block() -> None:
+        async with ctx.db.transaction():
+            await enter(event, ctx)
+
+    LEFT.append(asyncio.create_task(block()))
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("leave", "called"),
+    [
+        (emits_in_a_task, "ctx.emit()"),
+        (gathers, "ctx.emit()"),
+        (leaves_what_timed_out, "ctx.db.execute()"),
+        (leaves_a_block, "ctx.db.transaction()"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+async def test_a_handler_that_returns_before_something_of_its_own_has_ended_has_failed(
+    world: World, leave: Callable[[Event[Any], Context], Awaitable[None]], called: str
+) -> None:
+    """What is left can be carried out no more, and nobody would do it again."""
+    app = Reactor()
+
+    @app.on("work", max_attempts=1, name="hasty")
+    async def hasty(event: Event[Any], ctx: Context) -> None:
+        await leave(event, ctx)
+
+    for _ in range(2):
+        await world.emit(await world.tenant(), "work")
+    await world.drain(app)
+    assert await world.notes() == []
+    reasons = [row["reason"] for row in await world.dead()]
+    assert len(reasons) == 2
+    assert all(f"hasty returned before {called} had ended" in reason for reason in reasons)
+    await asyncio.gather(*LEFT, return_exceptions=True)
+    LEFT.clear()
+
+
+async def test_a_middleware_that_returns_while_the_handler_is_at_work_has_failed(world: World) -> None:
+    app = Reactor()
+
+    @app.middleware
+    async def impatient(events: Any, ctx: Context, call_next: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(call_next())
+        await asyncio.wait([task], timeout=0.01)
+        LEFT.append(task)
+
+    @app.on("work", max_attempts=1)
+    async def work(event: Event[Any], ctx: Context) -> None:
+        await asyncio.sleep(0.1)
+        await enter(event, ctx)
+
+    await world.emit(await world.tenant(), "work")
+    await world.drain(app)
+    assert await world.notes() == []
+    (dead,) = await world.dead()
+    assert "a middleware returned before call_next() had ended" in dead["reason"]
+    await asyncio.gather(*LEFT, return_exceptions=True)
+    LEFT.clear()
 
 
 async def test_what_was_begun_or_given_up_is_no_mistake(world: World) -> None:

@@ -196,6 +196,7 @@ OTHER_SITES = [
     {"Sec-Fetch-Site": "none"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://["},
     {"Origin": "http://127.0.0.1:1"},
 ]
 

@@ -13,9 +13,12 @@ declare
     v_probe regclass;
 begin
     select w.* into v_watch from reactor.watches w where w.function_name = p_function for no key update skip locked;
+    if not found then
+        return false;
+    end if;
     select max(t.tgrelid) into v_table
     from pg_catalog.pg_trigger t
-    where t.tgfoid = pg_catalog.to_regproc(format('reactor.%I', v_watch.function_name));
+    where t.tgfoid = pg_catalog.to_regproc(format('reactor.%I', p_function));
     if v_table is null then
         return false;
     end if;

@@ -1,16 +1,16 @@
 """Runs one SQL file, or another step of a migration, under the lock that all migrations share.
 
-Each file runs in a transaction of its own that first takes the lock, then looks whether somebody else has
-applied the file meanwhile, or a later release has come. A transaction's lock (not a session's) also works
-behind a transaction-mode pooler. A file with ``--! no-transaction`` runs while a second connection holds that
-lock.
+What runs, runs in a transaction that first takes the lock, then looks whether somebody else has applied the
+file meanwhile, or a later release has come. A transaction's lock (not a session's) also works behind a
+transaction-mode pooler. A file with ``--! no-transaction`` runs while a second connection holds that lock.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
-from typing import LiteralString
+from typing import LiteralString, TypeVar
 
 import asyncpg
 
@@ -18,7 +18,7 @@ from reactor.db import ownership, releases
 from reactor.db.pool import Connection, missing_privilege
 from reactor.db.sqlfiles import SqlFile
 from reactor.db.statements import split
-from reactor.errors import MigrationError, ReactorError
+from reactor.errors import MigrationError, MissingPrivilege, ReactorError
 
 # Its command tag is the answer, "SELECT 1" or "SELECT 0": only a simple query leaves no snapshot behind.
 _TRY_LOCK: LiteralString = (
@@ -53,6 +53,15 @@ _WORTH_LOCATING = 60.0
 _CATALOG_RACE = ("pg_authid", "pg_auth_members", "pg_namespace", "pg_class", "pg_type", "pg_proc")
 
 Connect = Callable[[], Awaitable[Connection]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A file that was applied, and how long it took."""
+
+    file: SqlFile
+    seconds: float
 
 
 class Applier:
@@ -78,25 +87,19 @@ class Applier:
                 await connection.execute(_BOOTSTRAP)
         return True
 
-    async def apply(self, connection: Connection, file: SqlFile) -> bool:
-        """False when somebody else applied it meanwhile, or a later release."""
-        run = self._in_transaction if file.transaction else self._outside
-        began = monotonic()
+    async def apply(self, connection: Connection, files: Sequence[SqlFile]) -> list[Applied]:
+        """Those that were applied: left out is what somebody else applied meanwhile, or a later release.
+
+        Several run in one transaction; one that must run outside of any is given by itself.
+        """
+        run = self._in_transaction if files[0].transaction else self._outside
+        what = f"{files[0].name}.sql" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         try:
-            return await self.retrying(f"{file.name}.sql", lambda: run(connection, file))
+            return await self.retrying(what, lambda: run(connection, files))
+        except _FileFailed as failed:
+            raise _told(failed) from failed.error
         except asyncpg.InsufficientPrivilegeError as error:
-            refused = missing_privilege(error)
-            refused.message = f"{file.name}.sql: {refused.message}"
-            refused.hint = "migrate as a superuser, or as a role that may create roles and owns the tables"
-            raise refused from error
-        except _StatementFailed as failed:
-            raise _failed(file, failed.error, failed.line) from failed.error
-        except asyncpg.PostgresError as error:
-            position = getattr(error, "position", None)
-            line = _line(file.text, int(position) - 1) if position else None
-            if line is None and monotonic() - began < _WORTH_LOCATING:
-                line = await self._line_that_fails(connection, file, error)
-            raise _failed(file, error, line) from error
+            raise _refused(what, error) from error
 
     async def settle_ownership(self, connection: Connection) -> bool:
         """Also of what no file made just now."""
@@ -105,7 +108,7 @@ class Applier:
             await ownership.give_to_owner(connection)
         return True
 
-    async def retrying(self, what: str, action: Callable[[], Awaitable[bool]]) -> bool:
+    async def retrying(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
         """Again after a lock timeout, a deadlock or a race on the catalog, with growing pauses."""
         for attempt in range(1, _TRIES + 1):
             try:
@@ -130,38 +133,48 @@ class Applier:
             await asyncio.sleep(random.uniform(0.05, 0.15))
         await connection.execute(self._settings)
 
-    async def _in_transaction(self, connection: Connection, file: SqlFile) -> bool:
-        began = monotonic()
+    async def _in_transaction(self, connection: Connection, files: Sequence[SqlFile]) -> list[Applied]:
+        applied = []
         async with connection.transaction():
             await self.begin(connection)
-            if await self._is_done(connection, file):
-                return False
-            await connection.execute(file.text)
+            for file in files:
+                began = monotonic()
+                if await self._is_done(connection, file):
+                    continue
+                try:
+                    async with connection.transaction():
+                        await connection.execute(file.text)
+                except asyncpg.PostgresError as error:
+                    if _passes(error):
+                        raise
+                    position = getattr(error, "position", None)
+                    line = _line(file.text, int(position) - 1) if position else None
+                    if line is None and monotonic() - began < _WORTH_LOCATING:
+                        line = await self._line_that_fails(connection, file, error)
+                    raise _FileFailed(file, error, line) from error
+                applied.append(await self._record(connection, file, began))
             await ownership.give_to_owner(connection)
-            await self._record(connection, file, began)
-        return True
+        return applied
 
-    async def _outside(self, connection: Connection, file: SqlFile) -> bool:
+    async def _outside(self, connection: Connection, files: Sequence[SqlFile]) -> list[Applied]:
+        (file,) = files
         began = monotonic()
         guard = await self._connect()
         try:
             async with guard.transaction():
                 await self.begin(guard)
                 if await self._is_done(connection, file):
-                    return False
+                    return []
                 for start, statement in split(file.text):
                     try:
                         await connection.execute(statement)
-                    except asyncpg.InsufficientPrivilegeError:
-                        raise
                     except asyncpg.PostgresError as error:
                         if _passes(error):
                             raise
-                        raise _StatementFailed(error, _line(file.text, start)) from error
-                await self._record(connection, file, began)
+                        raise _FileFailed(file, error, _line(file.text, start)) from error
+                return [await self._record(connection, file, began)]
         finally:
             await guard.close(timeout=5)
-        return True
 
     async def _line_that_fails(
         self, connection: Connection, file: SqlFile, error: asyncpg.PostgresError
@@ -173,7 +186,6 @@ class Applier:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            await self.begin(connection)
             for start, statement in split(file.text):
                 try:
                     await connection.execute(statement)
@@ -189,8 +201,10 @@ class Applier:
             not file.versioned and bool(releases.later(noted, self._release))
         )
 
-    async def _record(self, connection: Connection, file: SqlFile, began: float) -> None:
-        await connection.execute(_RECORD, file.name, file.checksum, int((monotonic() - began) * 1000))
+    async def _record(self, connection: Connection, file: SqlFile, began: float) -> Applied:
+        seconds = monotonic() - began
+        await connection.execute(_RECORD, file.name, file.checksum, int(seconds * 1000))
+        return Applied(file, seconds)
 
 
 def _passes(error: asyncpg.PostgresError) -> bool:
@@ -205,11 +219,12 @@ def _passes(error: asyncpg.PostgresError) -> bool:
             return False
 
 
-class _StatementFailed(Exception):
-    """A statement of a file that runs outside of a transaction failed."""
+class _FileFailed(Exception):
+    """Which one, and where: its line, when that is known."""
 
-    def __init__(self, error: asyncpg.PostgresError, line: int) -> None:
+    def __init__(self, file: SqlFile, error: asyncpg.PostgresError, line: int | None) -> None:
         super().__init__(str(error))
+        self.file = file
         self.error = error
         self.line = line
 
@@ -218,18 +233,28 @@ def _line(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-def _failed(file: SqlFile, error: asyncpg.PostgresError, line: int | None) -> ReactorError:
-    where = f"{file.name}.sql" + (f", line {line}" if line else "")
+def _told(failed: _FileFailed) -> ReactorError:
+    file, error = failed.file, failed.error
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return _refused(f"{file.name}.sql", error)
+    where = f"{file.name}.sql" + (f", line {failed.line}" if failed.line else "")
     detail = getattr(error, "detail", None)
     said = getattr(error, "hint", None)
-    stays = (
-        "nothing of this file was applied"
-        if file.transaction
-        else "what this file did before that line stays, and running it again does no harm"
-    )
+    stays = "nothing of this file was applied"
+    if not file.transaction:
+        stays = "what this file did before that line stays, and running it again does no harm"
+    elif file.kind == "functions":
+        stays = "no function was replaced"
     return MigrationError(
         # Not str(): it says the detail and the hint once more, on lines of their own.
         f"{where}: {error.args[0]}" + (f" ({detail})" if detail else ""),
         hint=f"{stays}; mend this and run `reactor migrate` again, it goes on from here"
         + (f"\n{said}" if said else ""),
     )
+
+
+def _refused(what: str, error: asyncpg.InsufficientPrivilegeError) -> MissingPrivilege:
+    refused = missing_privilege(error)
+    refused.message = f"{what}: {refused.message}"
+    refused.hint = "migrate as a superuser, or as a role that may create roles and owns the tables"
+    return refused

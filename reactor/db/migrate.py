@@ -7,10 +7,10 @@ new one. How a file runs is in :mod:`reactor.db.applier`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import monotonic
+from itertools import groupby
 from typing import Literal, LiteralString
 
 import asyncpg
@@ -98,10 +98,10 @@ async def migrate(
         report = Report(newer=found)
         if not report.newer:
             await applier.retrying("the release", lambda: _note_release(applier, connection, release))
-        for index, item in enumerate(pending, 1):
-            began = monotonic()
-            if await applier.apply(connection, item.file):
-                step = Step(item.file.name, index, len(pending), monotonic() - began)
+        index = {item.file.name: n for n, item in enumerate(pending, 1)}
+        for together in _in_steps([item.file for item in pending]):
+            for one in await applier.apply(connection, together):
+                step = Step(one.file.name, index[one.file.name], len(pending), one.seconds)
                 report.applied.append(step)
                 progress(step)
         await applier.retrying("the owners", lambda: applier.settle_ownership(connection))
@@ -110,6 +110,19 @@ async def migrate(
         return report
     finally:
         await connection.close(timeout=5)
+
+
+def _in_steps(files: Sequence[SqlFile]) -> Iterator[list[SqlFile]]:
+    """What is committed together.
+
+    All functions: a replica that runs meets the old ones or the new ones, and no new one that calls what is
+    not there yet. A versioned file or a trigger locks tables, and is by itself so that it lets go of them soon.
+    """
+    for are_functions, found in groupby(files, lambda file: file.kind == "functions" and file.transaction):
+        if are_functions:
+            yield list(found)
+        else:
+            yield from ([file] for file in found)
 
 
 async def _note_release(applier: Applier, connection: Connection, release: str) -> bool:

@@ -95,7 +95,11 @@ def _tell_refused(report: Report) -> None:
         if one.refused is not None:
             say(
                 f"{one.table} emits {one.event_type} as an older version wrote it, and cannot be renewed: "
-                f"{one.refused}\n  `{watch_command(one.table, one.event_type)}` replaces it, "
+                f"{one.refused}",
+                aside=True,
+            )
+            say(
+                f"  `{watch_command(one.table, one.event_type)}` replaces it; "
                 "`reactor watches --json` says with what it was installed",
                 aside=True,
             )
@@ -110,14 +114,17 @@ async def _apply(dsn: str, *, quiet: bool, back: bool) -> Report:
 
 def _summary(report: Report) -> str:
     if report.newer and not report.applied:
-        return f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed."
-    said = []
+        said = f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed."
+        if all(name.startswith("release/") for name in report.newer):
+            said += " `reactor migrate --back` puts this program's functions in the place of the newer ones."
+        return said
+    done = []
     if report.applied:
-        said.append(f"{many(len(report.applied), 'file')} applied.")
+        done.append(f"{many(len(report.applied), 'file')} applied.")
     renewed = [one for one in report.watches if one.refused is None]
     if renewed:
-        said.append(f"Of watched tables {many(len(renewed), 'trigger')} renewed.")
-    return " ".join([*said, _UP_TO_DATE])
+        done.append(f"Of watched tables {many(len(renewed), 'trigger')} renewed.")
+    return " ".join([*done, _UP_TO_DATE])
 
 
 def _progress(step: Step) -> None:

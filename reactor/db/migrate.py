@@ -116,7 +116,7 @@ def _in_steps(files: Sequence[SqlFile]) -> Iterator[list[SqlFile]]:
     """What is committed together.
 
     All functions: a replica that runs meets the old ones or the new ones, and no new one that calls what is
-    not there yet. A versioned file or a trigger locks tables, and is by itself so that it lets go of them soon.
+    not there yet. A versioned file or a trigger locks tables, and is by itself so that these are free soon.
     """
     for are_functions, found in groupby(files, lambda file: file.kind == "functions" and file.transaction):
         if are_functions:

@@ -162,6 +162,13 @@ CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text DEFA
 
 ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.await_settlement() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.await_settlement() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text DEFAULT NULL::text) RETURNS TABLE(lost uuid[], peers text[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -612,6 +619,28 @@ CREATE FUNCTION reactor.is_open(p_tenant uuid) RETURNS boolean
 
 ALTER FUNCTION reactor.is_open(p_tenant uuid) OWNER TO reactor_owner;
 
+CREATE TABLE reactor.watches (
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    event_type text NOT NULL,
+    operations text[] NOT NULL,
+    tenant_column text NOT NULL,
+    subject_column text,
+    payload_columns text[],
+    condition text,
+    function_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE reactor.watches OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.is_outdated(p_watch reactor.watches, p_table regclass) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.is_outdated(p_watch reactor.watches, p_table regclass) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.isolate(p_table regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -739,6 +768,13 @@ CREATE FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead in
 
 ALTER FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead integer, p_at timestamp with time zone) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.make_probe(p_table regclass, p_function name, p_operations text[]) RETURNS regclass
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.make_probe(p_table regclass, p_function name, p_operations text[]) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) RETURNS interval
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -810,6 +846,13 @@ CREATE FUNCTION reactor.place_of(p_kind text) RETURNS TABLE(due timestamp with t
 
 ALTER FUNCTION reactor.place_of(p_kind text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.probe_watch(p_table regclass, p_probe regclass, p_tenant_column name, p_condition text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.probe_watch(p_table regclass, p_probe regclass, p_tenant_column name, p_condition text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.protect(p_table regclass, p_tenant_column name DEFAULT 'tenant_id'::name) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -824,6 +867,13 @@ CREATE FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer DEFAULT 
     AS '…';
 
 ALTER FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb DEFAULT '{}'::jsonb, p_quiet interval DEFAULT '01:00:00'::interval, p_same jsonb DEFAULT '{}'::jsonb) RETURNS uuid
     LANGUAGE plpgsql
@@ -868,6 +918,13 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.renew_watch(p_function name) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.renew_watch(p_function name) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.replay(p_ids bigint[] DEFAULT NULL::bigint[], p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 1000) RETURNS TABLE(id bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1169,6 +1226,13 @@ CREATE FUNCTION reactor.watch_c43ba20e5d99() RETURNS trigger
 
 ALTER FUNCTION reactor.watch_c43ba20e5d99() OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.watch_text("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text, OUT function_text text, OUT payload name[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.watch_text("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text, OUT function_text text, OUT payload name[]) OWNER TO reactor_owner;
+
 CREATE VIEW public.agent_health_dashboard WITH (security_invoker='true') AS
  SELECT t.id AS tenant_id,
     t.name AS tenant_name,
@@ -1459,21 +1523,6 @@ CREATE UNLOGGED SEQUENCE reactor.timer
 
 ALTER SEQUENCE reactor.timer OWNER TO reactor_owner;
 
-CREATE TABLE reactor.watches (
-    table_schema text NOT NULL,
-    table_name text NOT NULL,
-    event_type text NOT NULL,
-    operations text[] NOT NULL,
-    tenant_column text NOT NULL,
-    subject_column text,
-    payload_columns text[],
-    condition text,
-    function_name text NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-ALTER TABLE reactor.watches OWNER TO reactor_owner;
-
 ALTER TABLE ONLY public.agent_alerts
     ADD CONSTRAINT agent_alerts_pkey PRIMARY KEY (id);
 
@@ -1744,6 +1793,8 @@ CREATE TRIGGER reactor_announce_insert AFTER INSERT ON public.engagement_clocks 
 CREATE TRIGGER reactor_announce_update AFTER UPDATE ON public.engagement_clocks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.announce_clock();
 
 CREATE TRIGGER reactor_c43ba20e5d99_insert AFTER INSERT ON public.agent_alerts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.watch_c43ba20e5d99();
+
+CREATE TRIGGER reactor_delete BEFORE DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION reactor.await_settlement();
 
 CREATE TRIGGER reactor_gate AFTER INSERT OR UPDATE ON public.system_config FOR EACH ROW EXECUTE FUNCTION reactor.announce_gate();
 
@@ -2190,6 +2241,8 @@ GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_
 REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.await_settlement() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.beat(p_replica text, p_tenants uuid[], p_runs uuid[], p_lease interval, p_patience interval, p_process text) TO reactor;
 
@@ -2356,6 +2409,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.system_config TO reactor_owner
 REVOKE ALL ON FUNCTION reactor.is_open(p_tenant uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.is_open(p_tenant uuid) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.is_outdated(p_watch reactor.watches, p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.isolate(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.judge_engagement_clock() FROM PUBLIC;
@@ -2396,6 +2451,8 @@ REVOKE ALL ON FUNCTION reactor.make_partition(p_parent regclass, p_name name, p_
 
 REVOKE ALL ON FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead integer, p_at timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.make_probe(p_table regclass, p_function name, p_operations text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) TO reactor;
 
@@ -2415,10 +2472,14 @@ REVOKE ALL ON FUNCTION reactor.parse_ident_list(p_list text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.place_of(p_kind text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.probe_watch(p_table regclass, p_probe regclass, p_tenant_column name, p_condition text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.protect(p_table regclass, p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) TO reactor;
@@ -2439,6 +2500,8 @@ GRANT ALL ON FUNCTION reactor.record_reflections(p_hour timestamp with time zone
 
 REVOKE ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.renew_watch(p_function name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) TO reactor;
@@ -2549,6 +2612,8 @@ REVOKE ALL ON FUNCTION reactor.watch_5624d85a40bc() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.watch_80f04d8375b4() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.watch_c43ba20e5d99() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION reactor.watch_text("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text, OUT function_text text, OUT payload name[]) FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.agent_health_dashboard TO authenticated;
 GRANT SELECT ON TABLE public.agent_health_dashboard TO service_role;

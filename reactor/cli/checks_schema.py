@@ -8,12 +8,14 @@ from reactor.db import migrate, operations
 from reactor.db.pool import Connection
 from reactor.telemetry.words import many
 
-# Triggers that are not made by reactor.watch(): without them the kill switch is slow, or deadlines are late.
+# Triggers that are not made by reactor.watch(): without them the kill switch is slow, deadlines are late, or
+# who deletes a tenant may meet a deadlock.
 _TRIGGERS: LiteralString = """
 select w.name, w.relation, t.tgenabled is not null as there,
     coalesce(t.tgenabled in ('O', 'A'), false) as works
 from (values
     ('reactor_gate', 'public.tenants'),
+    ('reactor_delete', 'public.tenants'),
     ('reactor_gate', 'public.system_config'),
     ('reactor_announce_insert', 'public.engagement_clocks'),
     ('reactor_announce_update', 'public.engagement_clocks'),

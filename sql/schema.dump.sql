@@ -247,6 +247,13 @@ ALTER FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant uuid, p
 CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[] DEFAULT NULL::text[], p_capped text[] DEFAULT '{}'::text[], p_free integer[] DEFAULT '{}'::integer[]) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -255,7 +262,7 @@ CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer
     SET jit TO 'off'
     AS '…';
 
-ALTER FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.clean_fleet(p_term bigint) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2279,6 +2286,9 @@ GRANT ALL ON FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant 
 
 REVOKE ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.clean_fleet(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.clean_fleet(p_term bigint) TO reactor;

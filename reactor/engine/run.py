@@ -62,6 +62,8 @@ class Run:
     #: the lease is somebody else's: stop, nothing of this will be committed
     lost: bool = False
     task: asyncio.Task[None] | None = None
+    #: it has, or had, events in hand that were interrupted before
+    is_suspect: bool = False
     #: events of this turn that were tried already, while others waited for the slot
     taken: int = 0
     #: it ends with this segment: its turn is, or was, an event type of which only so many tenants are handled

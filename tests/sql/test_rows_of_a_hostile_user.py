@@ -72,7 +72,7 @@ async def test_a_lease_that_names_a_replica_keeps_it_from_no_suspect_of_another_
     """A replica has one event at a time that may end it, and knows itself which."""
     ours, theirs = two
     await _claimed(rolled_back, ours)
-    await rolled_back.execute("select reactor.emit($1, 'x')", theirs.id)
+    await rolled_back.execute("delete from agent_tenant_locks where tenant_id = $1", theirs.id)
     await rolled_back.execute("update reactor.events set interruptions = 2")
     await _writes(
         rolled_back, ours, "update agent_tenant_locks set lock_holder = 'beset', expires_at = 'infinity'"

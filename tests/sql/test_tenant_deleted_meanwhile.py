@@ -1,4 +1,4 @@
-"""A tenant that is deleted in the moment in which its run ends: one waits for the other, and neither fails."""
+"""A tenant that is deleted in the moment in which its run ends: one waits for the other, none fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -40,6 +40,8 @@ begin
         raise exception 'reactor.watch: the condition does not fit %: %', v_table, sqlerrm
             using errcode = 'RX003', detail = coalesce(v_watch.condition, '');
     end;
+    -- It is already; whoever migrates may be a superuser, and what the watch says shall not run as one.
+    execute format('alter function reactor.%I() owner to reactor_owner', p_function);
     v_probe := reactor.make_probe(v_table, p_function, v_watch.operations);
     perform reactor.probe_watch(v_table, v_probe, v_watch.tenant_column, v_watch.condition);
     return true;

@@ -16,7 +16,8 @@ from reactor.telemetry.words import many
 
 _RELATION = re.compile(r"^CREATE (?:UNLOGGED )?(TABLE|SEQUENCE) reactor\.(\w+)", re.MULTILINE)
 _INDEX = re.compile(r"^(CREATE (?:UNIQUE )?INDEX (\w+) ON (?:ONLY )?reactor\..*);$", re.MULTILINE)
-_FUNCTION = re.compile(r"^CREATE FUNCTION (reactor|public)\.(\w+)\(", re.MULTILINE)
+# Not those that reactor.watch() wrote, whose names depend on what was there: `triggers` looks at these.
+_FUNCTION = re.compile(r"^CREATE FUNCTION (reactor|public)\.((?!watch_[0-9a-f]{12}\()\w+)\(", re.MULTILINE)
 _OPEN_FUNCTION = re.compile(r"^GRANT ALL ON FUNCTION (reactor|public)\.(\w+)\(.* TO reactor;$", re.MULTILINE)
 _OPEN_TABLE = re.compile(r"^GRANT ([A-Z,]+) ON TABLE reactor\.(\w+) TO reactor;$", re.MULTILINE)
 

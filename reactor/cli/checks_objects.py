@@ -16,7 +16,8 @@ from reactor.telemetry.words import many
 
 _RELATION = re.compile(r"^CREATE (?:UNLOGGED )?(TABLE|SEQUENCE) reactor\.(\w+)", re.MULTILINE)
 _INDEX = re.compile(r"^(CREATE (?:UNIQUE )?INDEX (\w+) ON (?:ONLY )?reactor\..*);$", re.MULTILINE)
-_FUNCTION = re.compile(r"^CREATE FUNCTION (reactor|public)\.(\w+)\(", re.MULTILINE)
+# Not those that reactor.watch() wrote, whose names depend on what was there: `triggers` looks at these.
+_FUNCTION = re.compile(r"^CREATE FUNCTION (reactor|public)\.((?!watch_[0-9a-f]{12}\()\w+)\(", re.MULTILINE)
 _OPEN_FUNCTION = re.compile(r"^GRANT ALL ON FUNCTION (reactor|public)\.(\w+)\(.* TO reactor;$", re.MULTILINE)
 _OPEN_TABLE = re.compile(r"^GRANT ([A-Z,]+) ON TABLE reactor\.(\w+) TO reactor;$", re.MULTILINE)
 
@@ -67,8 +68,7 @@ where not pg_catalog.has_schema_privilege(r.name, 'reactor', 'usage')
 
 async def objects(connection: Connection) -> list[Finding]:
     """Tables, sequences, indexes and functions of ours, and what role reactor may do with them."""
-    _, newer = migrate.compare(await migrate.expected(), await migrate.applied(connection))
-    if newer:  # a newer release may have dropped what this one knows
+    if await migrate.newer(connection):  # it may have dropped what this one knows
         return []
     made = (sql_dir() / "schema.dump.sql").read_text(encoding="utf-8")
     found = await _gone(connection, made) + await _owned(connection) + await _closed(connection, made)

@@ -3,18 +3,20 @@
 from typing import LiteralString
 
 from reactor.cli.checks import Finding
-from reactor.cli.watch import unwatch_command
+from reactor.cli.watch import unwatch_command, watch_command
 from reactor.db import migrate, operations
 from reactor.db.pool import Connection
 from reactor.telemetry.words import many
 
-# Triggers that are not made by reactor.watch(): without them the kill switch is slow, or deadlines are late.
+# Triggers that are not made by reactor.watch(): without them the kill switch is slow, deadlines are late, or
+# who deletes a tenant may meet a deadlock.
 _TRIGGERS: LiteralString = """
 select w.name, w.relation, t.tgenabled is not null as there,
     coalesce(t.tgenabled in ('O', 'A'), false) as works
 from (values
     ('reactor_gate', 'public.tenants'),
     ('reactor_channels', 'public.tenants'),
+    ('reactor_delete', 'public.tenants'),
     ('reactor_gate', 'public.system_config'),
     ('reactor_announce_insert', 'public.engagement_clocks'),
     ('reactor_announce_update', 'public.engagement_clocks'),
@@ -117,10 +119,14 @@ async def triggers(connection: Connection) -> list[Finding]:
                 found.append(Finding("triggers", "wrong", f"{about}, but its trigger is disabled", mend))
             case "no column":
                 about = f"{row['table_name']} lacks a column that its trigger for {row['event_type']} reads"
-                mend = f"`reactor watch {row['table_name']} --emit {row['event_type']} …` with its names"
+                mend = f"`{watch_command(row['table_name'], row['event_type'])}` with its names"
                 found.append(Finding("triggers", "wrong", f"{about}, so that writes fail", mend))
+            case "outdated":
+                about = f"{row['table_name']} emits {row['event_type']} as an older version wrote it"
+                mend = "`reactor migrate` renews it, or says why it cannot"
+                found.append(Finding("triggers", "remark", about, mend))
             case _:
-                mend = f"`reactor watch {row['table_name']} --emit {row['event_type']} …` installs it again"
+                mend = f"`{watch_command(row['table_name'], row['event_type'])}` installs it again"
                 found.append(Finding("triggers", "wrong", f"{about}, but its trigger is gone", mend))
     for row in await connection.fetch(_TRIGGERS):
         if not row["works"]:

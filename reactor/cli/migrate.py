@@ -4,23 +4,27 @@ import sys
 
 from reactor import settings
 from reactor.cli.output import print_json, print_rows, say
+from reactor.cli.watch import watch_command
 from reactor.db import migrate as migrations
 from reactor.db import pool
 from reactor.db.adoption import Obstacle
 from reactor.db.migrate import Pending, Report, Step
+from reactor.errors import BadArgument
 from reactor.telemetry.words import many
 
 _UP_TO_DATE = "The database is up to date."
 
 
-async def migrate(*, check: bool = False, plan: bool = False, json: bool = False) -> int:
+async def migrate(*, check: bool = False, plan: bool = False, back: bool = False, json: bool = False) -> int:
     """Applies the schema to the database. Safe to run again, and from several places at once.
 
     Connects with REACTOR_DATABASE_URL (or, one after the other, REACTOR_DATABASES), as a superuser
     or as a role that may create roles and owns the application's tables. Those that it meets are
     looked at first: when one cannot be built on, it is named with what to do, and nothing is changed.
     Exits 1 then, or when a file fails, 3 when the database cannot be reached or the role may not do
-    this (the statements to run by hand are printed).
+    this (the statements to run by hand are printed). The triggers of watched tables are renewed, without
+    a lock on the tables; one that cannot be is named, works as before, and is no failure. A database that
+    a later release migrated is left as it is.
 
     Example: ``REACTOR_DATABASE_URL=postgresql://postgres@localhost/crm reactor migrate --plan``
 
@@ -30,9 +34,14 @@ async def migrate(*, check: bool = False, plan: bool = False, json: bool = False
         Change nothing; exit 1 when something is pending.
     plan
         Change nothing; list what would run, and what stands in its way: exit 1 then.
+    back
+        Put this release's functions in the place of a later one's: for when those are at fault. Stop the
+        replicas first. Exits 1 when the later one added to the tables, since they may not fit.
     json
         Write JSON to stdout.
     """
+    if back and (check or plan):
+        raise BadArgument("--back goes with neither --check nor --plan")
     chosen = settings.load()
     several = len(chosen.dsns) > 1
     told: list[dict[str, object]] = []
@@ -52,12 +61,25 @@ async def migrate(*, check: bool = False, plan: bool = False, json: bool = False
                 print_rows(rows, ["file", "reason"], empty=_UP_TO_DATE)
                 _tell(obstacles)
         else:
-            report = await _apply(dsn, quiet=json)
+            report = await _apply(dsn, quiet=json, back=back)
             steps = [{"name": step.name, "seconds": round(step.seconds, 3)} for step in report.applied]
             archived = [{"table": one.table, "rows": one.rows, "why": one.reason} for one in report.archived]
-            told.append({"database": where, "applied": steps, "newer": report.newer, "archived": archived})
+            watches = [
+                {"table": one.table, "event_type": one.event_type, "refused": one.refused}
+                for one in report.watches
+            ]
+            told.append(
+                {
+                    "database": where,
+                    "applied": steps,
+                    "newer": report.newer,
+                    "archived": archived,
+                    "watches": watches,
+                }
+            )
             if not json:
                 print(_summary(report))
+                _tell_refused(report)
             if archived and not json:
                 print("\nNot all could stay as it was. How it was is kept in reactor.adoption_archive:\n")
                 print_rows(archived, ["table", "rows", "why"])
@@ -80,19 +102,41 @@ def _tell(obstacles: list[Obstacle]) -> None:
             say(f"  {line}")
 
 
-async def _apply(dsn: str, *, quiet: bool) -> Report:
+def _tell_refused(report: Report) -> None:
+    for one in report.watches:
+        if one.refused is not None:
+            say(
+                f"{one.table} emits {one.event_type} as an older version wrote it, and cannot be renewed: "
+                f"{one.refused}",
+                aside=True,
+            )
+            say(
+                f"  `{watch_command(one.table, one.event_type)}` replaces it; "
+                "`reactor watches --json` says with what it was installed",
+                aside=True,
+            )
+
+
+async def _apply(dsn: str, *, quiet: bool, back: bool) -> Report:
     async def connect() -> pool.Connection:
         return await pool.connect(dsn, name="reactor migrate", pooler="transaction")
 
-    return await migrations.migrate(connect, progress=_no_progress if quiet else _progress)
+    return await migrations.migrate(connect, progress=_no_progress if quiet else _progress, back=back)
 
 
 def _summary(report: Report) -> str:
+    if report.newer and not report.applied:
+        said = f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed."
+        if all(name.startswith("release/") for name in report.newer):
+            said += " `reactor migrate --back` puts this program's functions in the place of the newer ones."
+        return said
+    done = []
     if report.applied:
-        return f"{many(len(report.applied), 'file')} applied. {_UP_TO_DATE}"
-    if report.newer:
-        return f"The database is newer than this program (it has {report.newer[-1]}); nothing was changed."
-    return _UP_TO_DATE
+        done.append(f"{many(len(report.applied), 'file')} applied.")
+    renewed = [one for one in report.watches if one.refused is None]
+    if renewed:
+        done.append(f"{many(len(renewed), 'trigger')} of watched tables renewed.")
+    return " ".join([*done, _UP_TO_DATE])
 
 
 def _progress(step: Step) -> None:

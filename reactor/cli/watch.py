@@ -160,7 +160,9 @@ async def unwatch(table: str, /, *, emit: str | None = None, json: bool = False)
 async def watches(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.")] = False) -> int:
     """Lists the tables that emit events.
 
-    Exits 1 when the triggers of one are gone or disabled, or read a column that is gone.
+    Exits 1 when the triggers of one are gone or disabled, or read a column that is gone. One that is outdated
+    works as an older version of the reactor wrote it, or as its table was then: `reactor migrate` renews it,
+    or says why it cannot.
 
     Example: ``reactor watches``
     """
@@ -186,7 +188,7 @@ async def watches(*, json: Annotated[bool, Parameter(help="Write JSON to stdout.
             if row["state"] == "no table":
                 mend = unwatch_command(row["table_name"], row["event_type"])
                 say(f"{row['table_name']} is gone: `{mend}` forgets it.", aside=True)
-    return 0 if all(row["state"] == "ok" for row in rows) else 1
+    return 0 if all(row["state"] in ("ok", "outdated") for row in rows) else 1
 
 
 def _operations(given: str) -> list[str]:
@@ -197,6 +199,11 @@ def _operations(given: str) -> list[str]:
 def unwatch_command(table: str, event_type: str) -> str:
     """What a person types to have a watch removed."""
     return f"reactor unwatch {shlex.quote(table)} --emit {shlex.quote(event_type)}"
+
+
+def watch_command(table: str, event_type: str) -> str:
+    """What a person completes to have a watch installed again."""
+    return f"reactor watch {shlex.quote(table)} --emit {shlex.quote(event_type)} …"
 
 
 async def _gone(connection: Connection, table: str, emit: str | None) -> list[asyncpg.Record]:

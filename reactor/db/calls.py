@@ -38,7 +38,10 @@ _EVENT: LiteralString = (
     "pg_catalog.date_part('epoch', created_at) as created_at, traceparent, cause_id, depth"
 )
 
-_CLAIM: LiteralString = f"select {_EVENT} from reactor.claim($1, $2, $3, $4, $5, $6, $7, $8, $9::text::int[])"  # noqa: S608
+_CLAIM: LiteralString = (
+    f"select {_EVENT} from reactor.claim("  # noqa: S608
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9::text::int[], $10::text::uuid[])"
+)
 
 #: Types are qualified: in a handler's session a temporary one of that name would come first.
 _SETTLE: LiteralString = (
@@ -102,8 +105,11 @@ async def claim(
     gated: Sequence[str],
     peers: Sequence[str] | None,
     free: Mapping[str, int] | None = None,
+    held: Iterable[UUID] = (),
 ) -> Claimed:
-    """``free``: how many more tenants may begin with each capped event type."""
+    """``free``: how many more tenants may begin with each capped event type; ``held``: tenants in hand here
+    with events that were interrupted before.
+    """
     rows = await connection.fetch(
         _CLAIM,
         replica,
@@ -115,6 +121,7 @@ async def claim(
         peers,
         list(free or ()),
         _array(free.values() if free else ()),
+        _array(held),
         timeout=PATIENCE,
     )
     if rows and rows[0]["run_id"] is None:

@@ -1,63 +1,32 @@
 """Applies ``sql/`` to a database. Safe to run again, and from several places at once.
 
-Each file runs in a transaction of its own that first takes one advisory lock, then looks whether
-somebody else has applied the file meanwhile. A transaction's lock (not a session's) also works
-behind a transaction-mode pooler. A file with ``--! no-transaction`` runs while a second connection
-holds that lock. Versioned files run once and may never be edited; functions and triggers run again
-whenever they changed, unless the database is newer than this program: then nothing is done, so
-that an old replica can restart beside a new one.
+Versioned files run once and may never be edited; functions and triggers run again whenever they
+changed, unless the database is newer than this program (it has versioned files that we do not know,
+or a later release migrated it): then nothing is done, so that an old replica can restart beside a
+new one. How a file runs is in :mod:`reactor.db.applier`.
 """
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import monotonic
+from itertools import groupby
 from typing import Literal, LiteralString
 
 import asyncpg
 
-from reactor.db import adoption, calls, ownership, sqlfiles
+from reactor.db import adoption, calls, ownership, releases, sqlfiles
 from reactor.db.adoption import Archived, Obstacle
+from reactor.db.applier import Applier, Connect
 from reactor.db.pool import Connection, missing_privilege
+from reactor.db.renewal import Watch, renew_watches
 from reactor.db.sqlfiles import SqlFile
-from reactor.db.statements import split
-from reactor.errors import MigrationError, NotMigrated, ReactorError
+from reactor.errors import MigrationError, NotMigrated
 
-# Its command tag is the answer, "SELECT 1" or "SELECT 0": only a simple query leaves no snapshot behind.
-_TRY_LOCK: LiteralString = (
-    "select from (select pg_catalog.pg_try_advisory_xact_lock(7305793124086427) as got) as t where t.got"
-)
 _APPLIED: LiteralString = "select name, checksum from reactor.migrations"
-_BOOTSTRAP: LiteralString = """
-create schema if not exists reactor;
-create table if not exists reactor.migrations (
-    name text primary key,
-    checksum text not null,
-    applied_at timestamptz not null default clock_timestamp(),
-    applied_by text not null default session_user,
-    duration_ms int not null
-);
-comment on table reactor.migrations is
-    'Which file of sql/ was applied, with the SHA-256 of its text. Written by `reactor migrate`.';
-"""
-_RECORD: LiteralString = """
-insert into reactor.migrations as m (name, checksum, duration_ms) values ($1, $2, $3)
-on conflict (name) do update
-set checksum = excluded.checksum, applied_at = clock_timestamp(),
-    applied_by = session_user, duration_ms = excluded.duration_ms
-"""
-
-_TRIES = 12
-# A file that took longer to fail is not run once more to learn which of its statements it was.
-_WORTH_LOCATING = 60.0
 _LOCK_TIMEOUT_MS = 3000
-# Roles belong to the whole server: migrating two of its databases at once can collide on them.
-_CATALOG_RACE = ("pg_authid", "pg_auth_members", "pg_namespace", "pg_class", "pg_type", "pg_proc")
 
 Reason = Literal["new", "changed"]
-Connect = Callable[[], Awaitable[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +49,17 @@ class Step:
 
 @dataclass(slots=True)
 class Report:
-    """What a migration did. ``newer`` names files in the database that this program does not know."""
+    """What a migration did.
+
+    ``newer`` names versioned files in the database that this program does not know, and later releases that
+    were here; ``watches`` are those that were renewed, and those that could not be.
+    """
 
     applied: list[Step] = field(default_factory=list)
     newer: list[str] = field(default_factory=list)
     #: what adopting older tables could not leave as it was; with the run that ended the adoption
     archived: list[Archived] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
 
 
 def _quiet(_: Step) -> None:
@@ -98,41 +72,97 @@ async def migrate(
     files: Sequence[SqlFile] | None = None,
     progress: Callable[[Step], None] = _quiet,
     lock_timeout_ms: int = _LOCK_TIMEOUT_MS,
+    release: str | None = None,
+    back: bool = False,
 ) -> Report:
     """Applies what is pending. ``connect`` opens connections as the role that migrates.
 
-    Raises MigrationError (a table of the application stands in the way: nothing was changed; a file
-    failed; or an applied one was edited), MissingPrivilege with the statements to run by hand, ConnectError.
+    ``release`` is this program's. ``back``: also what a later release has replaced.
+
+    Raises MigrationError (a table of the application stands in the way, or there is no way back: nothing
+    was changed; a file failed; or an applied one was edited), MissingPrivilege with the statements to run by
+    hand, ConnectError.
     """
     files = sqlfiles.load() if files is None else files
-    runner = _Runner(connect, lock_timeout_ms)
+    release = release or releases.own()
+    applier = Applier(connect, lock_timeout_ms, release)
     connection = await connect()
     try:
         await ownership.check_may_migrate(connection)
-        done = await applied(connection)
+        done = await _recorded(connection)
         if "schema/0001_foundation" in done:
             await ownership.check_roles(connection)
-        await check_adoptable(connection, compare(files, done)[0])
-        await runner.retrying("the table of migrations", lambda: runner.bootstrap(connection))
-        pending, newer = compare(files, await applied(connection))
-        report = Report(newer=newer)
-        for index, item in enumerate(pending, 1):
-            began = monotonic()
-            if await runner.apply(connection, item.file):
-                step = Step(item.file.name, index, len(pending), monotonic() - began)
+        await check_adoptable(connection, compare(files, done, release)[0])
+        await applier.retrying("the table of migrations", lambda: applier.bootstrap(connection))
+        if back:
+            await applier.retrying("the release", lambda: _go_back(applier, connection, files, release))
+        pending, found = compare(files, await _recorded(connection), release)
+        report = Report(newer=found)
+        if not report.newer:
+            await applier.retrying("the release", lambda: _note_release(applier, connection, release))
+        index = {item.file.name: n for n, item in enumerate(pending, 1)}
+        for together in _in_steps([item.file for item in pending]):
+            for one in await applier.apply(connection, together):
+                step = Step(one.file.name, index[one.file.name], len(pending), one.seconds)
                 report.applied.append(step)
                 progress(step)
-        await runner.retrying("the owners", lambda: runner.settle_ownership(connection))
+        await applier.retrying("the owners", lambda: applier.settle_ownership(connection))
         if any(step.name == adoption.END for step in report.applied):
             report.archived = await adoption.archived(connection)
+        if not report.newer:
+            report.watches = await renew_watches(applier, connection)
         return report
     finally:
         await connection.close(timeout=5)
 
 
+def _in_steps(files: Sequence[SqlFile]) -> Iterator[list[SqlFile]]:
+    """What is committed together.
+
+    All functions: a replica that runs meets the old ones or the new ones, and no new one that calls what is
+    not there yet. A versioned file or a trigger locks tables, and is by itself so that these are free soon.
+    """
+    for are_functions, found in groupby(files, lambda file: file.kind == "functions" and file.transaction):
+        if are_functions:
+            yield list(found)
+        else:
+            yield from ([file] for file in found)
+
+
+async def _note_release(applier: Applier, connection: Connection, release: str) -> bool:
+    """Before the first function is replaced: a replica of the one before that starts meanwhile need know."""
+    async with connection.transaction():
+        await applier.begin(connection)
+        await releases.note(connection, release)
+    return True
+
+
+async def _go_back(applier: Applier, connection: Connection, files: Sequence[SqlFile], release: str) -> bool:
+    """Raises MigrationError where this release's functions may not fit the tables of the later one."""
+    async with connection.transaction():
+        await applier.begin(connection)
+        found = compare(files, await _recorded(connection), release)[1]
+        unknown = [name for name in found if releases.is_file(name)]
+        if unknown:
+            raise MigrationError(
+                f"there is no way back: the database has {unknown[-1]}, which this program does not know; "
+                "nothing was changed",
+                hint="its replicas run beside the newer schema as it is: roll back these only",
+            )
+        await releases.forget(connection, found)
+    return True
+
+
 async def plan(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[Pending]:
     """What :func:`migrate` would run, in order; nothing is changed."""
-    return compare(sqlfiles.load() if files is None else files, await applied(connection))[0]
+    files = sqlfiles.load() if files is None else files
+    return compare(files, await _recorded(connection), releases.own())[0]
+
+
+async def newer(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[str]:
+    """What makes the database newer than this program: later releases, and versioned files of theirs."""
+    files = sqlfiles.load() if files is None else files
+    return compare(files, await _recorded(connection), releases.own())[1]
 
 
 async def obstacles(
@@ -185,7 +215,12 @@ async def check_migrated(connection: calls.Connection, files: Sequence[SqlFile] 
 
 
 async def applied(connection: calls.Connection) -> dict[str, str]:
-    """Names and checksums of what was applied; empty when nothing ever was."""
+    """Names and checksums of the files that were applied; empty when nothing ever was."""
+    recorded = await _recorded(connection)
+    return {name: checksum for name, checksum in recorded.items() if releases.is_file(name)}
+
+
+async def _recorded(connection: calls.Connection) -> dict[str, str]:
     try:
         return {row["name"]: row["checksum"] for row in await connection.fetch(_APPLIED)}
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
@@ -194,11 +229,12 @@ async def applied(connection: calls.Connection) -> dict[str, str]:
         raise missing_privilege(error) from None
 
 
-def compare(files: Iterable[SqlFile], done: dict[str, str]) -> tuple[list[Pending], list[str]]:
-    """What is pending, and which versioned files the database has that we do not know."""
+def compare(files: Iterable[SqlFile], done: dict[str, str], release: str) -> tuple[list[Pending], list[str]]:
+    """What is pending, and what makes the database newer: later releases, and files that we do not know."""
     files = list(files)
     known = {file.name for file in files}
-    newer = sorted(name for name in done if name.startswith("schema/") and name not in known)
+    newer = releases.later(done, release)
+    newer += sorted(name for name in done if name.startswith("schema/") and name not in known)
     pending: list[Pending] = []
     for file in files:
         checksum = done.get(file.name)
@@ -216,179 +252,3 @@ def compare(files: Iterable[SqlFile], done: dict[str, str]) -> tuple[list[Pendin
     if newer:  # the newer release dropped or replaced what it has not; we bring nothing back
         pending = [item for item in pending if item.file.versioned]
     return pending, newer
-
-
-class _Runner:
-    def __init__(self, connect: Connect, lock_timeout_ms: int) -> None:
-        self._connect = connect
-        self._settings = (
-            f"set local lock_timeout = {int(lock_timeout_ms)}; set local statement_timeout = 0;"
-            " set local idle_in_transaction_session_timeout = 0; set local search_path = '';"
-            " set local client_min_messages = warning;"
-            # How the files' strings are read, and that policies apply, is not the database's to choose.
-            " set local standard_conforming_strings = on; set local row_security = on"
-        )
-
-    async def bootstrap(self, connection: Connection) -> bool:
-        exists = await connection.fetchval("select pg_catalog.to_regclass('reactor.migrations') is not null")
-        if not exists:
-            async with connection.transaction():
-                await self._begin(connection)
-                await connection.execute(_BOOTSTRAP)
-        return True
-
-    async def apply(self, connection: Connection, file: SqlFile) -> bool:
-        """False when somebody else applied it meanwhile."""
-        run = self._in_transaction if file.transaction else self._outside
-        began = monotonic()
-        try:
-            return await self.retrying(f"{file.name}.sql", lambda: run(connection, file))
-        except asyncpg.InsufficientPrivilegeError as error:
-            refused = missing_privilege(error)
-            refused.message = f"{file.name}.sql: {refused.message}"
-            refused.hint = error.hint or (
-                "migrate as a superuser, or as a role that may create roles and owns the tables"
-            )
-            raise refused from error
-        except _StatementFailed as failed:
-            raise _failed(file, failed.error, failed.line) from failed.error
-        except asyncpg.PostgresError as error:
-            position = getattr(error, "position", None)
-            line = _line(file.text, int(position) - 1) if position else None
-            if line is None and monotonic() - began < _WORTH_LOCATING:
-                line = await self._line_that_fails(connection, file, error)
-            raise _failed(file, error, line) from error
-
-    async def settle_ownership(self, connection: Connection) -> bool:
-        async with connection.transaction():
-            await self._begin(connection)
-            await ownership.give_to_owner(connection)
-        return True
-
-    async def retrying(self, what: str, action: Callable[[], Awaitable[bool]]) -> bool:
-        """Again after a lock timeout, a deadlock or a race on the catalog, with growing pauses."""
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return await action()
-            except asyncpg.PostgresError as error:
-                if not _passes(error):
-                    raise
-                if attempt == _TRIES:
-                    raise MigrationError(
-                        f"{what}: gave up after {attempt} tries: {error}",
-                        hint="another transaction holds a lock on these tables: see pg_stat_activity",
-                    ) from error
-                await asyncio.sleep(random.uniform(0.05, min(0.1 * 2**attempt, 5.0)))
-        raise AssertionError("unreachable")
-
-    async def _begin(self, connection: Connection) -> None:
-        # Asked for again and again, not waited for: a session that waits inside a statement holds a
-        # snapshot, and CREATE INDEX CONCURRENTLY of the migration that has the lock would wait for it.
-        await connection.execute("set local idle_in_transaction_session_timeout = 0")
-        while await connection.execute(_TRY_LOCK) != "SELECT 1":  # noqa: ASYNC110 - nothing tells us
-            await asyncio.sleep(random.uniform(0.05, 0.15))
-        await connection.execute(self._settings)
-
-    async def _in_transaction(self, connection: Connection, file: SqlFile) -> bool:
-        began = monotonic()
-        async with connection.transaction():
-            await self._begin(connection)
-            if await self._is_done(connection, file):
-                return False
-            await connection.execute(file.text)
-            await ownership.give_to_owner(connection)
-            await self._record(connection, file, began)
-        return True
-
-    async def _outside(self, connection: Connection, file: SqlFile) -> bool:
-        began = monotonic()
-        guard = await self._connect()
-        try:
-            async with guard.transaction():
-                await self._begin(guard)
-                if await self._is_done(connection, file):
-                    return False
-                for start, statement in split(file.text):
-                    try:
-                        await connection.execute(statement)
-                    except asyncpg.InsufficientPrivilegeError:
-                        raise
-                    except asyncpg.PostgresError as error:
-                        if _passes(error):
-                            raise
-                        raise _StatementFailed(error, _line(file.text, start)) from error
-                await self._record(connection, file, began)
-        finally:
-            await guard.close(timeout=5)
-        return True
-
-    async def _line_that_fails(
-        self, connection: Connection, file: SqlFile, error: asyncpg.PostgresError
-    ) -> int | None:
-        """The server gives no position of what fails as it runs: once more, one statement after the other.
-
-        Nothing of it stays. None when it does not fail, or not in the same way, this time.
-        """
-        transaction = connection.transaction()
-        await transaction.start()
-        try:
-            await self._begin(connection)
-            for start, statement in split(file.text):
-                try:
-                    await connection.execute(statement)
-                except asyncpg.PostgresError as again:
-                    return _line(file.text, start) if again.sqlstate == error.sqlstate else None
-        finally:
-            await transaction.rollback()
-        return None
-
-    async def _is_done(self, connection: Connection, file: SqlFile) -> bool:
-        checksum = await connection.fetchval(
-            "select checksum from reactor.migrations where name = $1", file.name
-        )
-        return bool(checksum == file.checksum)
-
-    async def _record(self, connection: Connection, file: SqlFile, began: float) -> None:
-        await connection.execute(_RECORD, file.name, file.checksum, int((monotonic() - began) * 1000))
-
-
-def _passes(error: asyncpg.PostgresError) -> bool:
-    match error:
-        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
-            return True
-        case asyncpg.UniqueViolationError():
-            return (error.table_name or "") in _CATALOG_RACE
-        case asyncpg.InternalServerError():
-            return "concurrently" in str(error)
-        case _:
-            return False
-
-
-class _StatementFailed(Exception):
-    """A statement of a file that runs outside of a transaction failed."""
-
-    def __init__(self, error: asyncpg.PostgresError, line: int) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.line = line
-
-
-def _line(text: str, offset: int) -> int:
-    return text.count("\n", 0, offset) + 1
-
-
-def _failed(file: SqlFile, error: asyncpg.PostgresError, line: int | None) -> ReactorError:
-    where = f"{file.name}.sql" + (f", line {line}" if line else "")
-    detail = getattr(error, "detail", None)
-    said = getattr(error, "hint", None)
-    stays = (
-        "nothing of this file was applied"
-        if file.transaction
-        else "what this file did before that line stays, and running it again does no harm"
-    )
-    return MigrationError(
-        # Not str(): it says the detail and the hint once more, on lines of their own.
-        f"{where}: {error.args[0]}" + (f" ({detail})" if detail else ""),
-        hint=f"{stays}; mend this and run `reactor migrate` again, it goes on from here"
-        + (f"\n{said}" if said else ""),
-    )

@@ -190,6 +190,7 @@ class Claimer:
                     gated=self._gated,
                     peers=peers if only_mine and len(peers) > 1 else None,
                     free=free,
+                    held=self._dispatcher.suspects(),
                 )
             except BaseException:
                 self._let_go |= let_go

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import copy_context
 from functools import partial
+from uuid import UUID
 from weakref import WeakSet
 
 import anyio
@@ -144,6 +145,10 @@ class Dispatcher:
         """All runs whose leases this replica holds."""
         return [*self.active, *self._queue]
 
+    def suspects(self) -> list[UUID]:
+        """Tenants in hand with events that were interrupted before, and may end this process."""
+        return [run.tenant_id for run in self.held() if run.is_suspect]
+
     @staticmethod
     def share(batch: int, tenants: int) -> int:
         """How many events each of so many tenants may bring, when ``batch`` is what one may at most."""
@@ -157,7 +162,9 @@ class Dispatcher:
             self._rate, self._ended = 0.0, 0
             self._rated_at = self._busy_since = now
         for run_id, own in by_run.items():
-            self._queue.append(Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch))
+            run = Run(own[0]["tenant_id"], run_id, own, claimed_at=now, batch=batch)
+            run.is_suspect = own[0]["interruptions"] > 0
+            self._queue.append(run)
             self._arrived.release()
         self._mean = len(rows) / len(by_run)
         if len(self.active) + len(self._queue) > 1:

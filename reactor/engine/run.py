@@ -64,6 +64,8 @@ class Run:
     #: the drain waits no longer, and cancelled it
     stopped: bool = False
     task: asyncio.Task[None] | None = None
+    #: it has, or had, events in hand that were interrupted before
+    is_suspect: bool = False
     #: events of this turn that were tried already, while others waited for the slot
     taken: int = 0
     #: it ends with this segment: its turn is, or was, an event type of which only so many tenants are handled

@@ -160,6 +160,7 @@ class Runner:
             return len(handled) + taken >= self._limits.batch and not self._may_keep()
 
         while rows:
+            run.is_suspect = run.is_suspect or rows[0]["interruptions"] > 0
             part, rest = (rows, []) if len(rows) <= batch else (rows[:batch], rows[batch:])
             try:
                 taken = await self._caller.handle(

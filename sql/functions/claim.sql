@@ -8,6 +8,8 @@
 -- p_peers      live replicas; when given, only tenants whose rendezvous hash names p_replica
 -- p_capped     event types that only so many tenants more may begin with here, and p_free how many; a tenant
 --              whose turn is another one of these waits, and takes no slot meanwhile
+-- p_held       tenants that the caller has in hand with an event that was interrupted before. The replica says so itself,
+--              because a tenant's users may write any name into their own lease
 -- Returns the events ordered by tenant, then priority, then id; payload as text, for the handler's
 -- side to parse when it needs it. No row: nothing to do. A first row without a run: there may be more, and nobody will
 -- ring for it. A transaction of the application holds a tenant, which was passed over, or gated events of a switched-off
@@ -23,9 +25,10 @@ create or replace function reactor.claim(
     p_lease interval,
     p_after uuid,
     p_gated text[],
-    p_peers text[] default null,
-    p_capped text[] default '{}',
-    p_free int[] default '{}'
+    p_peers text[],
+    p_capped text[],
+    p_free int[],
+    p_held uuid[]
 ) returns table (
     tenant_id uuid,
     run_id uuid,
@@ -340,10 +343,10 @@ begin
                     if cardinality(v_marked) > 0 then
                         v_chunk := 500;
                         v_has_marked := coalesce(v_has_marked, exists (
-                            select from public.agent_tenant_locks l
-                            where l.lock_holder = p_replica and l.expires_at > reactor.now() and (
+                            select from unnest(p_held) as h (t)
+                            where (
                                 select true from reactor.events e
-                                where e.tenant_id = l.tenant_id and e.interruptions > 1 and e.available_at is null
+                                where e.tenant_id = h.t and e.interruptions > 1 and e.available_at is null
                                 order by e.available_at limit 1)));
                         if v_has_marked then
                             v_found := array(select f.t from unnest(v_found) as f (t) where f.t <> all (v_marked));
@@ -497,6 +500,48 @@ begin
             delete from public.agent_autonomous_runs r where r.id = any (v_empty);
         end if;
     end;
+end;
+$$;
+
+revoke all on function reactor.claim(text, int, int, interval, uuid, text[], text[], text[], int[], uuid[]) from public;
+grant execute on function reactor.claim(text, int, int, interval, uuid, text[], text[], text[], int[], uuid[]) to reactor;
+
+-- As replicas call it that do not say what they have in hand: their leases are believed.
+create or replace function reactor.claim(
+    p_replica text,
+    p_tenants int,
+    p_batch int,
+    p_lease interval,
+    p_after uuid,
+    p_gated text[],
+    p_peers text[] default null,
+    p_capped text[] default '{}',
+    p_free int[] default '{}'
+) returns table (
+    tenant_id uuid,
+    run_id uuid,
+    id bigint,
+    event_id uuid,
+    event_type text,
+    subject_id uuid,
+    payload text,
+    priority int,
+    attempts int,
+    interruptions int,
+    created_at timestamptz,
+    traceparent text,
+    cause_id bigint,
+    depth int
+)
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    return query
+    select c.*
+    from reactor.claim(
+        p_replica, p_tenants, p_batch, p_lease, p_after, p_gated, p_peers, p_capped, p_free, array(
+            select l.tenant_id from public.agent_tenant_locks l
+            where l.lock_holder = p_replica and l.expires_at > reactor.now())) c;
 end;
 $$;
 

@@ -1,7 +1,7 @@
---! requires: parse_ident_list
+--! requires: parse_ident_list, is_outdated
 -- What reactor.watch() installed, and whether it is still there: a table may have been renamed, replaced, or
--- its triggers dropped or disabled. state: 'ok', 'no table', 'no trigger', 'disabled', or 'no column': one that
--- it reads was renamed or dropped, so that every write fails. Called by
+-- its triggers dropped or disabled. state: 'ok', 'no table', 'no trigger', 'disabled', 'no column' (one that it reads was
+-- renamed or dropped, so that every write fails), or 'outdated': it works, as an older version wrote it. Called by
 -- `reactor watches` and `reactor doctor`.
 create or replace function reactor.list_watches()
 returns table (
@@ -43,6 +43,7 @@ begin
                 where c.name is not null and not exists (
                     select from pg_catalog.pg_attribute a
                     where a.attrelid = x.id and a.attname = c.name and a.attnum > 0 and not a.attisdropped)) then 'no column'
+            when reactor.is_outdated(w, x.id) then 'outdated'
             else 'ok' end
     from reactor.watches w
     left join lateral (

@@ -59,8 +59,7 @@ def test_functions_that_are_gone_or_closed_come_back_with_a_migration(cli, db, d
 
 def test_what_belongs_to_somebody_else_is_wrong_and_a_migration_mends_it(cli, db, database_url):
     db.run(
-        "alter function reactor.claim owner to current_user; "
-        "alter table reactor.history owner to current_user"
+        "alter function reactor.beat owner to current_user; alter table reactor.history owner to current_user"
     )
     said = cli("doctor", "--json")
     assert said.code == 1
@@ -104,4 +103,14 @@ def test_a_trigger_of_the_application_that_handlers_may_not_run_is_wrong_and_the
     [wrong] = findings(said)["triggers"]
     assert "note() runs on what handlers write to kanban_cards" in wrong["finding"]
     db.run(wrong["mend"].split("; or, as the owner of schema auth: ")[way])
+    assert cli("doctor", "--json").code == 0
+
+
+def test_a_watch_whose_function_has_another_name_than_in_a_new_database_is_not_gone(cli, db):
+    """A watch takes another one where its own is still that of a table which had its name before."""
+    name = db.value("select function_name from reactor.watches where event_type = 'alert.created'")
+    db.run(
+        f"alter function reactor.{name}() rename to watch_0123456789ab;"
+        "update reactor.watches set function_name = 'watch_0123456789ab' where event_type = 'alert.created'"
+    )
     assert cli("doctor", "--json").code == 0

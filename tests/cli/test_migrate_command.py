@@ -154,3 +154,77 @@ def test_json_tells_what_could_not_stay_as_it_was(capsys, older):
         ("engagement_clocks", 2),
         ("public.late", 1),
     ]
+
+
+INVOICES = """
+    create table public.invoices (
+        id uuid primary key default gen_random_uuid(), tenant_id uuid not null, total numeric);
+    select reactor.watch('public.invoices', 'invoice.made', payload_columns => '{total}');
+"""
+
+
+def aged(db) -> str:
+    """An older version's trigger in the place of what was installed; its function."""
+    db.run(INVOICES)
+    name = db.value("select function_name from reactor.watches where event_type = 'invoice.made'")
+    db.run(
+        f"create or replace function reactor.{name}() returns trigger language plpgsql security definer "
+        "set search_path = '' as $$begin return null; end$$"
+    )
+    return name
+
+
+def test_triggers_that_an_older_version_wrote_are_renewed_and_told(cli, db, database_url):
+    aged(db)
+    listed = cli("watches", "--json")
+    assert listed.code == 0
+    assert {row["event_type"]: row["state"] for row in listed.json}["invoice.made"] == "outdated"
+    doctor = cli("doctor", "--json").json
+    assert (
+        "public.invoices emits invoice.made as an older version wrote it",
+        "`reactor migrate` renews it, or says why it cannot",
+    ) in [(one["finding"], one["mend"]) for one in doctor["checks"]]
+    said = cli("migrate", url=database_url)
+    assert (said.code, said.out) == (0, "1 trigger of watched tables renewed. The database is up to date.\n")
+    assert {row["state"] for row in cli("watches", "--json").json} == {"ok"}
+    assert cli("migrate", "--json", url=database_url).json["databases"][0]["watches"] == []
+
+
+def test_a_trigger_that_cannot_be_renewed_is_named_and_is_no_failure(cli, db, database_url):
+    aged(db)
+    db.run("update reactor.watches set condition = 'new.paid' where event_type = 'invoice.made'")
+    said = cli("migrate", url=database_url)
+    assert (said.code, said.out) == (0, "The database is up to date.\n")
+    assert said.err == (
+        "public.invoices emits invoice.made as an older version wrote it, and cannot be renewed: "
+        'the condition does not fit public.invoices: record "new" has no field "paid"\n'
+        "  `reactor watch public.invoices --emit invoice.made …` replaces it; "
+        "`reactor watches --json` says with what it was installed\n"
+    )
+    (only,) = cli("migrate", "--json", url=database_url).json["databases"]
+    (told,) = only["watches"]
+    assert (told["table"], told["event_type"]) == ("public.invoices", "invoice.made")
+    assert told["refused"].endswith('record "new" has no field "paid"')
+
+
+def test_a_later_release_is_left_alone_until_its_functions_are_to_go(cli, db, database_url):
+    db.run(
+        "insert into reactor.migrations (name, checksum, duration_ms) values ('release/999.0', '', 0);"
+        "update reactor.migrations set checksum = 'later' where name = 'functions/settle'"
+    )
+    assert cli("migrate", "--check", url=database_url).code == 0
+    said = cli("migrate", url=database_url)
+    assert said.code == 0
+    assert said.out == (
+        "The database is newer than this program (it has release/999.0); nothing was changed. "
+        "`reactor migrate --back` puts this program's functions in the place of the newer ones.\n"
+    )
+    assert cli("migrate", "--back", "--check", url=database_url).code == 2
+    said = cli("migrate", "--back", url=database_url)
+    assert (said.code, said.out) == (0, "1 file applied. The database is up to date.\n")
+    assert cli("migrate", url=database_url).out == "The database is up to date.\n"
+
+    db.run("insert into reactor.migrations (name, checksum, duration_ms) values ('schema/9999_later', '', 0)")
+    said = cli("migrate", "--back", url=database_url)
+    assert said.code == 1
+    assert "there is no way back: the database has schema/9999_later" in said.err

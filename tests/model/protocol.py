@@ -40,8 +40,14 @@ class Replica:
         await self.connection.execute("rollback")
 
     async def claim(self, *, tenants: int = 10, batch: int = 10) -> list[asyncpg.Record]:
+        held = await self.connection.fetch(
+            "select tenant_id from public.agent_tenant_locks "
+            "where lock_holder = $1 and expires_at > reactor.now()",
+            self.name,
+        )
         claimed = await calls.claim(
             self.connection,
+            held=[row["tenant_id"] for row in held],
             replica=self.name,
             tenants=tenants,
             batch=batch,

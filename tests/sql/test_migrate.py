@@ -275,6 +275,132 @@ async def test_a_database_that_is_newer_than_the_program_is_left_alone(empty_dat
         assert await connection.fetchval("select public.f()") == 2
 
 
+async def test_functions_are_replaced_all_at_once(empty_database_url, tmp_path):
+    function = "create or replace function public.{name}() returns int language sql return {n};"
+    first = {f"functions_{name}": function.format(name=name, n=1) for name in "fg"}
+    await migrate.migrate(connector(empty_database_url), files=files(tmp_path, **first))
+    waiting = "select pg_advisory_xact_lock(1);\n"
+    second = {f"functions_{name}": function.format(name=name, n=2) for name in "fg"}
+    changed = files(tmp_path, **second | {"functions_g": waiting + second["functions_g"]})
+    both = "select array[public.f(), public.g()]"
+    async with pool.connected(empty_database_url) as witness, asyncio.TaskGroup() as group:
+        await witness.execute("select pg_advisory_lock(1)")
+        migration = group.create_task(migrate.migrate(connector(empty_database_url), files=changed))
+        async with asyncio.timeout(20):
+            while not await witness.fetchval(
+                "select exists (select from pg_locks "
+                "where locktype = 'advisory' and objid = 1 and not granted)"
+            ):
+                await asyncio.sleep(0.005)
+        assert await witness.fetchval(both) == [1, 1]
+        await witness.execute("select pg_advisory_unlock(1)")
+        assert [step.name for step in (await migration).applied] == ["functions/f", "functions/g"]
+        assert await witness.fetchval(both) == [2, 2]
+
+    third = {f"functions_{name}": function.format(name=name, n=3) for name in "fg"}
+    broken = files(tmp_path, **third | {"functions_g": "\n\nselect public.nothing();"})
+    with pytest.raises(MigrationError, match=r"functions/g.sql, line 3: function public.nothing") as caught:
+        await migrate.migrate(connector(empty_database_url), files=broken)
+    assert caught.value.hint.startswith("no function was replaced; mend this and run `reactor migrate` again")
+    async with pool.connected(empty_database_url) as witness:
+        assert await witness.fetchval(both) == [2, 2]
+
+
+class Releases:
+    """A program of which each release has its own text of function f, and migrates the same database."""
+
+    def __init__(self, url, folder):
+        self.url, self.folder = url, folder
+
+    def files(self, release, **more):
+        text = f"create or replace function public.f() returns text language sql return '{release}';"
+        (self.folder / release).mkdir(exist_ok=True)
+        return files(self.folder / release, functions_f=text, **more)
+
+    async def migrate(self, release, *, back=False, **more):
+        return await migrate.migrate(
+            connector(self.url), files=self.files(release, **more), release=release, back=back
+        )
+
+    async def there(self):
+        async with pool.connected(self.url) as connection:
+            return await connection.fetchval("select public.f()")
+
+
+@pytest.fixture
+def releases(empty_database_url, tmp_path):
+    return Releases(empty_database_url, tmp_path)
+
+
+async def test_what_a_later_release_replaced_is_left_to_it(releases):
+    await releases.migrate("0.9.0")
+    assert (await releases.migrate("0.10.0")).newer == []
+    report = await releases.migrate("0.9.0")
+    assert (report.applied, report.newer) == ([], ["release/0.10.0"])
+    assert await releases.there() == "0.10.0"
+    assert (await releases.migrate("0.10.0")).applied == []
+    assert [step.name for step in (await releases.migrate("0.10.1")).applied] == ["functions/f"]
+
+
+async def test_an_older_replica_starts_beside_a_later_releases_functions(database_url, monkeypatch):
+    """Its own are others, and which of the two is newer the texts do not say."""
+    changed = "update reactor.migrations set checksum = 'changed' where name = 'functions/settle'"
+    async with pool.connected(database_url) as connection:
+        await connection.execute(changed)
+        with pytest.raises(NotMigrated, match="functions/settle is pending"):
+            await migrate.check_migrated(connection)
+        await connection.execute(
+            "insert into reactor.migrations (name, checksum, duration_ms) values ('release/999.0', '', 0)"
+        )
+        await migrate.check_migrated(connection)
+        assert await migrate.newer(connection) == ["release/999.0"]
+        await connection.execute("delete from reactor.migrations where name = 'schema/0207_dead_in_order'")
+        with pytest.raises(NotMigrated, match="schema/0207_dead_in_order is pending"):
+            await migrate.check_migrated(connection)
+
+
+async def test_the_way_back_is_asked_for_and_ends_where_the_tables_differ(releases):
+    await releases.migrate("1.0")
+    await releases.migrate("1.1")
+    report = await releases.migrate("1.0", back=True)
+    assert ([step.name for step in report.applied], report.newer) == (["functions/f"], [])
+    assert await releases.there() == "1.0"
+    # Forwards again, as at the first time.
+    assert [step.name for step in (await releases.migrate("1.1")).applied] == ["functions/f"]
+
+    await releases.migrate("1.2", schema_0001_a="create table public.a (id int);")
+    with pytest.raises(MigrationError, match="there is no way back: the database has schema/0001_a"):
+        await releases.migrate("1.1", back=True)
+    assert await releases.there() == "1.2"
+    assert (await releases.migrate("1.1")).newer == ["release/1.2", "schema/0001_a"]
+
+
+async def test_a_later_release_that_comes_while_an_older_one_migrates_has_the_last_word(releases):
+    await releases.migrate("1.0")
+    function = "create or replace function public.f() returns text language sql return 'older';"
+    async with (
+        pool.connected(releases.url) as lock,
+        pool.connected(releases.url) as witness,
+        asyncio.TaskGroup() as group,
+    ):
+        # The older one has seen what is pending, and its function waits for the table before it.
+        transaction = lock.transaction()
+        await transaction.start()
+        await lock.execute("create table public.b (id int)")
+        older = group.create_task(
+            releases.migrate("1.1", schema_0001_b="create table public.b (id int);", functions_g=function)
+        )
+        async with asyncio.timeout(20):
+            while not await witness.fetchval("select exists (select from pg_locks where not granted)"):
+                await asyncio.sleep(0.005)
+        await witness.execute(
+            "insert into reactor.migrations (name, checksum, duration_ms) values ('release/1.2', '', 0)"
+        )
+        await transaction.rollback()
+        assert [step.name for step in (await older).applied] == ["schema/0001_b"]
+    assert await releases.there() == "1.0"
+
+
 def test_repeatable_files_run_after_those_that_they_require(tmp_path):
     found = files(
         tmp_path,

@@ -66,6 +66,26 @@ async def test_a_lease_that_names_anothers_run_ends_without_it(
     assert await _status(rolled_back, runs[theirs.id]) == "running"
 
 
+async def test_a_lease_that_names_a_replica_keeps_it_from_no_suspect_of_another_tenant(
+    rolled_back: pool.Connection, two: tuple[Tenant, Tenant]
+) -> None:
+    """A replica has one event at a time that may end it, and knows itself which."""
+    ours, theirs = two
+    await _claimed(rolled_back, ours)
+    await rolled_back.execute("delete from agent_tenant_locks where tenant_id = $1", theirs.id)
+    await rolled_back.execute("update reactor.events set interruptions = 2")
+    await _writes(
+        rolled_back, ours, "update agent_tenant_locks set lock_holder = 'beset', expires_at = 'infinity'"
+    )
+    claim = (
+        "select tenant_id from reactor.claim("
+        "'beset', 10, 10, '1 hour', null, '{}', null, '{}', '{}', $1::uuid[]) where run_id is not null"
+    )
+    assert await rolled_back.fetch(claim, [ours.id]) == []
+    (row,) = await rolled_back.fetch(claim, [])
+    assert row["tenant_id"] == theirs.id
+
+
 async def test_a_lease_that_names_anothers_run_neither_holds_it_nor_is_taken_for_its_own(
     rolled_back: pool.Connection, two: tuple[Tenant, Tenant]
 ) -> None:

@@ -14,7 +14,10 @@ from reactor.telemetry import metrics
 
 
 def rows(*tenants: int) -> list[Any]:
-    return [{"tenant_id": uuid.UUID(int=n), "run_id": uuid.UUID(int=1000 + n), "id": n} for n in tenants]
+    return [
+        {"tenant_id": uuid.UUID(int=n), "run_id": uuid.UUID(int=1000 + n), "id": n, "interruptions": 0}
+        for n in tenants
+    ]
 
 
 async def turn() -> None:
@@ -213,3 +216,23 @@ def test_one_claim_brings_ten_thousand_events_at_most(batch: int, tenants: int) 
     assert 1 <= share <= batch
     assert tenants * share <= max(10_000, tenants)
     assert share == batch or tenants * (share + 1) > 10_000
+
+
+async def test_tenants_in_hand_whose_event_was_interrupted_before_are_told_until_their_runs_end() -> None:
+    gate = asyncio.Event()
+
+    async def work(run: Run) -> None:
+        await gate.wait()
+
+    dispatcher = Dispatcher(slots=1, work=work, settling=lambda: 0)
+    worker = asyncio.create_task(dispatcher.run())
+    try:
+        marked = [row | {"interruptions": 1} for row in rows(1, 3)]
+        dispatcher.start([marked[0], *rows(2), marked[1]], 200)
+        await turn()
+        assert [tenant.int for tenant in dispatcher.suspects()] == [1, 3]
+        gate.set()
+        await turn()
+        assert dispatcher.suspects() == []
+    finally:
+        worker.cancel()

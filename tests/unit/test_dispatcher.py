@@ -225,7 +225,7 @@ async def test_tenants_in_hand_whose_event_was_interrupted_before_are_told_until
         await gate.wait()
 
     dispatcher = Dispatcher(slots=1, work=work, settling=lambda: 0)
-    worker = asyncio.create_task(dispatcher.run())
+    worker = asyncio.create_task(dispatcher.run(lambda: None))
     try:
         marked = [row | {"interruptions": 1} for row in rows(1, 3)]
         dispatcher.start([marked[0], *rows(2), marked[1]], 200)

@@ -66,6 +66,8 @@ class Run:
     task: asyncio.Task[None] | None = None
     #: it has, or had, events in hand that were interrupted before
     is_suspect: bool = False
+    #: its settlement failed for a limit of the server's, perhaps because of what it was to bring next
+    is_last: bool = False
     #: events of this turn that were tried already, while others waited for the slot
     taken: int = 0
     #: it ends with this segment: its turn is, or was, an event type of which only so many tenants are handled
@@ -85,6 +87,11 @@ class Run:
     in_hand: int = 0
     #: what the running call of a handler was given
     context: Context | None = None
+
+    @property
+    def brings_more(self) -> bool:
+        """Whether its settlements bring the tenant's next events. One of those may be why it was cut short."""
+        return not self.is_suspect and not self.is_last
 
     @property
     def described(self) -> dict[str, Any]:

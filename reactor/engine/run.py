@@ -89,11 +89,6 @@ class Run:
     context: Context | None = None
 
     @property
-    def brings_more(self) -> bool:
-        """Whether its settlements bring the tenant's next events. One of those may be why it was cut short."""
-        return not self.is_suspect and not self.is_last
-
-    @property
     def described(self) -> dict[str, Any]:
         """What it does at this moment, for the log."""
         return {

@@ -203,7 +203,7 @@ class Runner:
                 run.on_its_way = []
                 if undecided > 1 or buried:
                     solo = undecided
-                elif isinstance(error, asyncpg.ProgramLimitExceededError) and run.brings_more:
+                elif isinstance(error, asyncpg.ProgramLimitExceededError) and not run.is_last:
                     # It is this one's fault only if it happens without a next one, too.
                     run.is_last, solo = True, 1
                 else:
@@ -232,14 +232,14 @@ class Runner:
             raise ScopeBroken("the transaction of this run was cut")
         turn = asyncio.get_running_loop().time() - run.claimed_at
         left = taken < len(rows)
-        wanted = left or solo or len(rows) >= run.batch
+        wanted = left or solo or len(rows) >= run.batch or rows[0]["interruptions"] > 0
         # Where others wait for the slot, a tenant has one batch a turn, however many segments that takes.
         spare = self._may_keep()
         run.taken = 0 if spare else run.taken + taken
         room = self._limits.batch - run.taken
         keep = (
             wanted
-            and run.brings_more
+            and not run.is_last
             and not self._is_draining()
             # Who waits for a place under a cap holds no lease, so each turn ends with giving it up.
             and (solo or (not run.capped and (spare or (left and room > 0 and turn < _LONGEST_TURN))))
@@ -264,7 +264,7 @@ class Runner:
             )
         failed = Segment(run)
         self._judge.uncommitted(failed, event, told)
-        return await self._settler.settle(failed, more=self._may_keep() and run.brings_more)
+        return await self._settler.settle(failed, more=self._may_keep() and not run.is_last)
 
 
 async def _arrive(run: Run) -> Rows:

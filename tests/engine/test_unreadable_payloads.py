@@ -70,19 +70,3 @@ async def test_the_event_before_it_is_not_blamed_where_it_is_not_found_in_time(w
     ]
     reason = "the payload cannot be read: its text is longer than a gigabyte"
     assert await world.conn.fetchval("select array_agg(reason) from reactor.dead_events") == [reason]
-
-
-async def test_what_was_interrupted_is_settled_without_the_tenants_next_events(world: World) -> None:
-    """One of those may be too much for the settlement that brings them, and was why it was interrupted."""
-    app = Reactor()
-
-    @app.on("work")
-    async def work(event: Event[Any], ctx: Context) -> None: ...
-
-    tenant = await world.tenant()
-    first, second, third = [await world.emit(tenant, "work") for _ in range(3)]
-    await world.conn.execute("update reactor.events set interruptions = 1 where id = $1", first)
-    await world.drain(app)
-    history = await world.conn.fetch("select id, run_id from reactor.history")
-    runs = {row["id"]: row["run_id"] for row in history}
-    assert runs[first] != runs[second] == runs[third]

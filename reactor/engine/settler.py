@@ -174,6 +174,9 @@ class Settler:
         ``refused``: their settlement was, and perhaps will be each time."""
         tenants = [run.tenant_id for run in runs]
         ids = [run.run_id for run in runs]
+        for run in runs:
+            # No handler works for it any more, and who claims it again may be we.
+            run.is_suspect = False
         reason = None if reason is None else storable(reason)
         until, wait = asyncio.get_running_loop().time() + self._lease.total_seconds(), 0.1
         while True:

@@ -104,6 +104,13 @@ class Protocol(Believed, RuleBasedStateMachine):
         # Another run's handler may have written the same event and not ended: then we would wait for it.
         if any(w.written and w.tenant == work.tenant for n, w in self.working.items() if n != number):
             return
+        if any(row["id"] in self.handled for row in work.rows):
+            assert not self.holds(work), "an event was handled by a run that has no lease"
+            with pytest.raises(asyncpg.UniqueViolationError):
+                self.do(self._handle(number, work))
+            self.do(self.replicas[number].rollback())
+            del self.working[number]
+            return
         self.do(self._handle(number, work))
         work.written = True
 

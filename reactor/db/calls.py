@@ -362,15 +362,6 @@ async def rotate(connection: Connection, term: int, *, dead: int, live: int) -> 
     return row["outcome"], row["live"], row["dead"]
 
 
-async def backlog(connection: Connection) -> dict[str, float | None]:
-    """Waits a second at most, and raises QueryCanceledError or LockNotAvailableError then."""
-    async with connection.transaction(readonly=True):
-        await connection.execute("set local statement_timeout = '1s'; set local lock_timeout = '250ms'")
-        row = await connection.fetchrow("select * from reactor.backlog()", timeout=PATIENCE)
-    assert row is not None
-    return dict(row)
-
-
 async def cut_off(connection: Connection) -> int:
     cut: int = await connection.fetchval("select reactor.cut_off()", timeout=PATIENCE)
     return cut

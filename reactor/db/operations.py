@@ -1,4 +1,4 @@
-"""What a person's commands and the dashboard ask the database, one call each.
+"""What a person's commands, the dashboard and the metrics ask the database, one call each.
 
 See sql/functions for what the functions of schema reactor do.
 """
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
+from reactor.db.borrow import PATIENCE
 from reactor.db.calls import Connection, Record
 
 Document = dict[str, Any]
@@ -64,6 +65,18 @@ class Chosen:
 async def status(connection: Connection) -> Document:
     found: Document = await connection.fetchval("select reactor.status()")
     return found
+
+
+async def backlog(connection: Connection) -> dict[str, float | None]:
+    """The same for the metrics, at a bounded cost.
+
+    Waits a second at most, and raises QueryCanceledError or LockNotAvailableError then.
+    """
+    async with connection.transaction(readonly=True):
+        await connection.execute("set local statement_timeout = '1s'; set local lock_timeout = '250ms'")
+        row = await connection.fetchrow("select * from reactor.backlog()", timeout=PATIENCE)
+    assert row is not None
+    return dict(row)
 
 
 async def now(connection: Connection) -> datetime:

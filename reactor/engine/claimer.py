@@ -223,7 +223,7 @@ class Claimer:
             if not found:
                 return False
             pause = self._pace.found(clock(), tenants=found, room=room, took=took)
-            if self._pace.suspects(clock()):
+            if self._pace.is_to_ask(clock()):
                 waits = await calls.notifiers_wait(connection)
                 self._pace.answered(clock(), they_wait=waits)
             if self._pace.busy and self._pace.armed:

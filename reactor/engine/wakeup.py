@@ -97,7 +97,7 @@ class Pace:
         least, most = tenants * _GATHER, tenants * (_GATHER_BUSY if self.busy else _GATHER)
         return min(_LONGEST_GATHER, max(least, min(most, took * _DUTY)))
 
-    def suspects(self, now: float) -> bool:
+    def is_to_ask(self, now: float) -> bool:
         """Work was found: whether to ask if those who wrote it had to wait for each other's notifications."""
         if not self._is_close or not self.armed or self.busy or self.mode != "armed" or now < self._ask_at:
             return False

@@ -8,7 +8,7 @@ import anyio
 import asyncpg
 import structlog
 
-from reactor.db import calls
+from reactor.db import operations
 from reactor.db.borrow import LOST, borrow
 from reactor.db.pool import Pool
 from reactor.errors import kind_of, text_of
@@ -46,7 +46,7 @@ class Backlog:
         try:
             async with borrow(self._pool) as connection:
                 try:
-                    found = await calls.backlog(connection)
+                    found = await operations.backlog(connection)
                 except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
                     # Our own limit, and no fault of the session: beyond this block it would cost the replica
                     # all its connections.

@@ -18,9 +18,9 @@ language plpgsql security definer set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-    -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
-    -- A replica takes several times as much memory while it reads one; and one that it cannot hold kills it.
+    -- A replica takes several times as much memory while it reads a payload; and one that it cannot hold kills it.
     c_bytes constant int := 16 * 1024 * 1024;
+    -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
     v_due pg_catalog.timestamptz;
     v_traceparent pg_catalog.text;
     v_cause_id bigint;

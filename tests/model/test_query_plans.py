@@ -122,7 +122,7 @@ async def test_claims_settlements_sweeps_and_deadlines_read_what_they_take_and_n
 async def test_a_measurement_of_the_backlog_reads_so_much_and_no_more(full: pool.Connection) -> None:
     await full.execute("select pg_stat_force_next_flush()")
     before = await visited(full)
-    found = await calls.backlog(full)
+    found = await operations.backlog(full)
     cost = await spent(full, before)
     # 20,000 small rows are what two hundred pages hold; a million are there.
     assert cost["fetched"] < 20_000

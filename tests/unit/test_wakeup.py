@@ -27,7 +27,7 @@ def carry_out(pace: Pace, step: Rest) -> None:
 def queue(pace: Pace, now: float) -> None:
     """A look found work, and whoever is asked has writers that wait."""
     pace.found(now, tenants=1, room=8, took=0.001)
-    if pace.suspects(now):
+    if pace.is_to_ask(now):
         pace.answered(now, they_wait=True)
     if pace.busy:
         pace.armed = False
@@ -200,7 +200,7 @@ def test_work_that_comes_closely_makes_it_ask_now_and_then_whether_writers_wait(
     for n in range(100):
         now = 1 + n * 0.01
         pace.found(now, tenants=1, room=8, took=0.001)
-        if pace.suspects(now):
+        if pace.is_to_ask(now):
             asked.append(now)
             pace.answered(now + took, they_wait=False)
         carry_out(pace, pace.rest(now + 0.002)[0])
@@ -218,7 +218,7 @@ def test_it_does_not_ask_where_writers_are_few_or_it_could_do_nothing(
     pace.armed = armed
     for n in range(50):
         pace.found(1 + n * gap, tenants=1, room=8, took=0.001)
-        assert not pace.suspects(1 + n * gap)
+        assert not pace.is_to_ask(1 + n * gap)
         pace.rest(1 + n * gap + gap / 2)
 
 
@@ -228,7 +228,7 @@ def test_writers_that_wait_make_it_busy_at_once() -> None:
     pace.found(now, tenants=1, room=8, took=0.001)
     pace.found(now + 0.02, tenants=1, room=8, took=0.001)
     assert pace.hears_all
-    assert pace.suspects(now + 0.02)
+    assert pace.is_to_ask(now + 0.02)
     pace.answered(now + 0.02, they_wait=True)
     assert not pace.hears_all
     assert pace.rest(now + 0.021)[0] is Rest.DISARM

@@ -26,7 +26,7 @@ from reactor.db import calls
 from reactor.db.borrow import PATIENCE as ANSWER_SECONDS
 from reactor.db.borrow import borrow, warm
 from reactor.db.pool import Pool, Pooler, name_database
-from reactor.db.replica_pools import home, open_pools, refused
+from reactor.db.replica_pools import OWN_CONNECTIONS, home, open_pools, refused
 from reactor.engine.caller import Caller
 from reactor.engine.caps import Caps
 from reactor.engine.claimer import Claimer
@@ -53,9 +53,6 @@ from reactor.upkeep.leader import Leader
 from reactor.upkeep.rotation import Rotation
 
 log = structlog.get_logger("reactor.replica")
-
-#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, backlog, briefly the canary.
-_OWN_CONNECTIONS = 11
 
 
 class Replica:
@@ -151,7 +148,7 @@ class Replica:
                     self._dsn,
                     name=self._name,
                     pooler=settings.pooler,
-                    own=_OWN_CONNECTIONS,
+                    own=OWN_CONNECTIONS,
                     handlers=settings.pool_size or settings.concurrency,
                 )
                 await self._enlist(pools.own)

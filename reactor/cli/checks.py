@@ -10,6 +10,7 @@ import asyncpg
 
 from reactor.db import operations, pool
 from reactor.db.pool import Connection
+from reactor.db.replica_pools import OWN_CONNECTIONS
 from reactor.db.whereabouts import whereabouts
 from reactor.errors import ReactorError, redact
 from reactor.settings import Settings
@@ -139,13 +140,13 @@ async def server(connection: Connection, chosen: Settings) -> list[Finding]:
         why = f"ended after {row['idle']:g} s: calls of a replica that was idle fail, and are tried again"
         mend = f'alter role "{row["me"]}" set idle_session_timeout = 0'
         found.append(Finding("idle sessions", "remark", why, mend))
-    found.append(_room(row, (chosen.pool_size or chosen.concurrency) + 11))
+    found.append(_room(row, (chosen.pool_size or chosen.concurrency) + OWN_CONNECTIONS + 1))
     found.append(_queue(float(row["queue"])))
     return found
 
 
 def _room(row: asyncpg.Record, needed: int) -> Finding:
-    """``needed``: beside those for handlers the engine has up to ten connections, and one listens."""
+    """``needed``: those for handlers, the engine's own, and the one that listens."""
     limits = [
         (row["connections"], "the server has", "raise max_connections"),
         (row["of_role"], f"role {row['me']} may have", f'alter role "{row["me"]}" connection limit -1'),

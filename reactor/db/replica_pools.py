@@ -11,6 +11,9 @@ from reactor.db.pool import Pool, Pooler, connect_first, create_pool, describe, 
 from reactor.db.whereabouts import whereabouts
 from reactor.errors import ConnectError
 
+#: At most: claim, two settling, heartbeat, leader, timer, two jobs, rotation, backlog, briefly the canary.
+OWN_CONNECTIONS = 11
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPools:

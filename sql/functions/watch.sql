@@ -13,8 +13,8 @@
 -- The trigger function is SECURITY DEFINER (its types are qualified, because a writer's temporary types come first
 -- on an empty search_path and may run code), so that a role that may write the table needs no right
 -- on the outbox; watch() itself is not: its caller must own the table and be a member of reactor_owner.
--- Calling it again replaces what it installed before; what an older version wrote, `reactor migrate` renews. A partitioned table emits for what is written through
--- it, not for what is written to a partition directly.
+-- Calling it again replaces what it installed before; what an older version wrote, `reactor migrate` renews. A
+-- partitioned table emits for what is written through it, not for what is written to a partition directly.
 create or replace function reactor.watch(
     "table" regclass,
     event_type text,

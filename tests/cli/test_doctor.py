@@ -60,7 +60,7 @@ def test_a_role_that_is_no_member_is_wrong_and_the_advice_mends_it(cli, server, 
     ("env", "check", "part"),
     [
         ({"REACTOR_CONCURRENCY": "many"}, "settings", "REACTOR_CONCURRENCY is wrong"),
-        ({"REACTOR_CONCURRENCY": "900"}, "connections", "a replica needs up to 911"),
+        ({"REACTOR_CONCURRENCY": "900"}, "connections", "a replica needs up to 912"),
         ({"REACTOR_LISTEN_URL": "postgresql://u:hunter2@127.0.0.1:1/d"}, "notifications", "cannot listen"),
     ],
 )
@@ -86,7 +86,7 @@ def test_too_few_connections_for_a_role_or_a_database_are_wrong_and_the_advice_m
         server.admin(f"alter {whose} {name} connection limit 12")
         (wrong,) = findings(cli("doctor", "--json", url=url))["connections"]
         assert wrong["level"] == "wrong"
-        assert f"a replica needs up to 19, {whose} {name}" in wrong["finding"]
+        assert f"a replica needs up to 20, {whose} {name}" in wrong["finding"]
         server.admin(wrong["mend"].partition(", or")[0])
         assert "connections" not in findings(cli("doctor", "--json", url=url))
     finally:

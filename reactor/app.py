@@ -22,7 +22,7 @@ from reactor.handlers import HandlerSet, Job, Middleware, Subscription, parse_du
 from reactor.lifespans import Lifespan, check_lifespan, entered
 from reactor.replica import Replica
 from reactor.settings import Settings, load
-from reactor.telemetry import names
+from reactor.telemetry import names, tracing
 from reactor.web.dashboard import serve_site
 from reactor.web.server import address_of, bind
 
@@ -190,7 +190,13 @@ class Reactor:
         """
         settings = settings or load()
         self._say_what_is_missing()
-        async with process.last_resort(self._in_hand) as end_within, self.resources(settings) as resources:
+        async with (
+            process.last_resort(self._in_hand) as end_within,
+            tracing.exporting(settings) as collector,
+            self.resources(settings) as resources,
+        ):
+            # What a lifespan has set up counts as well.
+            spans = tracing.spans(collector)
             replicas = [
                 Replica(
                     dsn=dsn,
@@ -199,6 +205,7 @@ class Reactor:
                     handlers=self.handlers,
                     jobs=self.jobs,
                     resources=resources,
+                    spans=spans,
                 )
                 for dsn in settings.dsns
             ]

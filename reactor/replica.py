@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import anyio
@@ -52,6 +52,9 @@ from reactor.upkeep.heartbeat import PATIENCE, Heartbeat
 from reactor.upkeep.leader import Leader
 from reactor.upkeep.rotation import Rotation
 
+if TYPE_CHECKING:
+    from reactor.telemetry.spans import Spans
+
 log = structlog.get_logger("reactor.replica")
 
 
@@ -67,6 +70,7 @@ class Replica:
         handlers: HandlerSet,
         jobs: Sequence[Job],
         resources: Any,
+        spans: "Spans | None",
     ) -> None:
         self._dsn = dsn
         self._database = name_database(dsn)
@@ -80,6 +84,7 @@ class Replica:
         self._handlers = self._canary.added_to(handlers)
         self._jobs = jobs
         self._resources = resources
+        self._spans = spans
         self._name = settings.replica
         self._process = uuid4().hex
         self._lease = settings.lease
@@ -180,6 +185,7 @@ class Replica:
             resources=self._resources,
             is_draining=lambda: dispatcher.draining,
             is_handled_elsewhere=peers.handle,
+            spans=self._spans,
         )
         runner = Runner(
             pool=handlers,
@@ -257,6 +263,7 @@ class Replica:
             replica=self._name,
             database=self._database,
             resources=self._resources,
+            spans=self._spans,
             bell=self._timer_bell,
             rotation=rotation,
             listening=lambda: listener.healthy,

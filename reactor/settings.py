@@ -38,6 +38,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 _DATABASE_URL = ("REACTOR_DATABASE_URL", "DATABASE_URL")
 _POSTGRES = ("postgres", "postgresql")
 _EMAIL = ("smtp", "smtps", "resend", "console")
+_HTTP = ("http", "https")
 _Days = Annotated[int, Field(ge=1, le=3650)]
 
 
@@ -114,6 +115,8 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(default_factory=lambda: "console" if sys.stderr.isatty() else "json")
     # debug, info, warning or error. Default info.
     log_level: LogLevel = "info"
+    # A collector that takes OTLP over HTTP, to which traces go. Default: none.
+    otlp_url: SecretStr | None = None
 
     # smtp://user:password@host:port, smtps://…, resend://KEY@host, or console://. Default console://.
     email_url: SecretStr = SecretStr("console://")
@@ -212,6 +215,13 @@ class Settings(BaseSettings):
         _check_url(value.get_secret_value(), _EMAIL)
         return value
 
+    @field_validator("otlp_url")
+    @classmethod
+    def _is_collector(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_url(value.get_secret_value(), _HTTP)
+        return value
+
 
 _URL = "postgresql://user:password@host:5432/database"
 #: What REACTOR_EMAIL_URL may be, as a hint. Not for a message: passwords are taken out of those.
@@ -221,6 +231,7 @@ _RIGHT: Mapping[str, str] = {
     "listen_url": f"write {_URL}",
     "databases": f"write {_URL}, several separated by commas",
     "email_url": EMAIL_URLS,
+    "otlp_url": "write http://collector:4318, the port that takes OTLP over HTTP",
     "email_from": "write name@example.com, or Name <name@example.com>",
     "dashboard_token": "choose at least 8 characters, e.g. from `openssl rand -hex 24`",
 }

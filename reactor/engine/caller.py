@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from reactor.context import Context, RunCounters
 from reactor.engine.caps import Caps
@@ -18,10 +19,14 @@ from reactor.errors import Fenced, ScopeBroken, text_of
 from reactor.events import Event
 from reactor.handlers import HandlerSet, Plan, Subscription, refuse_unawaited
 
+if TYPE_CHECKING:
+    from reactor.telemetry.spans import Handling, Spans
+
 MOST_SAVEPOINTS = 32
 _LONGEST_SEGMENT = 0.1
 #: … and so many of it at most without a turn for everybody else in the process.
 _LONGEST_STRETCH = 0.001
+_UNTRACED = nullcontext()
 
 
 class Caller:
@@ -37,6 +42,7 @@ class Caller:
         resources: Any,
         is_draining: Callable[[], bool],
         is_handled_elsewhere: Callable[[str], Awaitable[bool]],
+        spans: "Spans | None",
     ) -> None:
         self._settler = settler
         self._handlers = handlers
@@ -50,6 +56,7 @@ class Caller:
         self._resources = resources
         self._is_draining = is_draining
         self._is_handled_elsewhere = is_handled_elsewhere
+        self._spans = spans
         self._clock = asyncio.get_running_loop().time
         self._cuts = 0
 
@@ -79,7 +86,7 @@ class Caller:
         at = 0
         while at < len(rows):
             before = at
-            if not only_one and not self._handlers.middleware:
+            if not only_one and not self._handlers.middleware and self._spans is None:
                 at = await self._stretch(run, scope, segment, rows, at, until=yields)
             if at == before:
                 at = await self._next(run, scope, segment, rows, at, solo=solo)
@@ -217,19 +224,31 @@ class Caller:
                 if not events:
                     return
                 calls = in_parts(subscriptions, fitted)
-            for subscription, part in calls:
-                ctx = await self._call(run, scope, subscription, part)
-                if counted := ctx.take_counters():
-                    counters = counters or RunCounters()
-                    counters.add(counted)
-                if ctx.failures:
-                    failures |= ctx.failures
+            with self._traced(run, subscriptions, events) as span:
+                if span is not None:
+                    scope.traceparent = span.traceparent
+                for subscription, part in calls:
+                    ctx = await self._call(run, scope, subscription, part)
+                    if counted := ctx.take_counters():
+                        counters = counters or RunCounters()
+                        counters.add(counted)
+                    if ctx.failures:
+                        failures |= ctx.failures
+                if failures and span is not None:
+                    span.partly_failed(failures)
             if failures and len(subscriptions) > 1:
                 # All handlers or none: what the others wrote for a failed event must not stay.
                 error = next(iter(failures.values()))
         except BaseException as caught:
             error = handlers_own(caught, run, scope)
         await self._conclude(run, scope, segment, plan, events, error, counters, failures)
+
+    def _traced(
+        self, run: Run, subscriptions: tuple[Subscription, ...], events: list[Event[Any]]
+    ) -> AbstractContextManager["Handling | None"]:
+        if self._spans is None:
+            return _UNTRACED
+        return self._spans.handling(run.tenant_id, run.run_id, [s.name for s in subscriptions], events)
 
     async def _conclude(
         self,

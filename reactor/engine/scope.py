@@ -65,6 +65,8 @@ class Scope:
         self.handler = ""
         self._opened_by_current = False
         self._cause: Event[Any] | None = None
+        #: the trace context of what the current event causes; ``None``: the event's own
+        self.traceparent: str | None = None
         self._limit = timedelta(minutes=1)
         self.depth = 0
         #: since when a handler waits for an answer, in loop seconds; 0: it does not
@@ -87,6 +89,7 @@ class Scope:
         next holder of the lease.
         """
         self._cause = cause
+        self.traceparent = None
         self._limit = limit
         self._marked = False
         self._opened_by_current = False
@@ -182,7 +185,8 @@ class Scope:
         cause_id = str(cause.id) if cause else ""
         depth = str(cause.depth) if cause else ""
         silence = int((min(self._limit, timedelta(days=1)) + _CLEARANCE).total_seconds() * 1000)
-        trace = re.sub(r"[^0-9a-fA-F-]", "", cause.traceparent or "") if cause else ""
+        trace = self.traceparent or (cause.traceparent if cause else None) or ""
+        trace = re.sub(r"[^0-9a-fA-F-]", "", trace)
         return (
             f"set_config('idle_in_transaction_session_timeout', '{silence}', true), "
             f"set_config('reactor.cause_id', '{cause_id}', true), "

@@ -21,7 +21,7 @@ from reactor.settings import Settings
 
 _HIDDEN = "***"
 _SECRET_KEY = re.compile(
-    r"passw(or)?d|secret|token|api_?key|authorization|cookie|credential|dsn$|(database|listen|email)_url$",
+    r"passw(or)?d|secret|token|api_?key|authorization|cookie|credential|dsn$|(database|listen|email|otlp)_url$",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
@@ -44,6 +44,7 @@ def configure(settings: Settings) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _add_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
@@ -68,6 +69,16 @@ def configure(settings: Settings) -> None:
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The span that it happened in, where the process makes any."""
+    opentelemetry = sys.modules.get("opentelemetry.trace")
+    if opentelemetry is not None:
+        where = opentelemetry.get_current_span().get_span_context()
+        if where.is_valid:
+            event["trace_id"], event["span_id"] = f"{where.trace_id:032x}", f"{where.span_id:016x}"
+    return event
 
 
 def secrets_of(settings: Settings) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The names of log events: one place, documented as a table in docs/telemetry.md."""
+"""The names of log events, and of what spans carry: one place, documented as tables in docs/telemetry.md."""
 
 APP_HANDLES_NOTHING = "app_handles_nothing"
 ALERTS_NOT_DELIVERED = "alerts_not_delivered"
@@ -56,3 +56,16 @@ HTTP_UNAVAILABLE = "http_unavailable"
 DASHBOARD_FAILED = "dashboard_failed"
 DASHBOARD_REFUSED = "dashboard_login_refused"
 OPERATOR_ACTED = "operator_acted"
+TRACES_LOST = "traces_not_sent"
+TRACES_SENT = "traces_sent_again"
+
+#: Attributes of spans that OpenTelemetry has no name for.
+SPAN_TENANT = "reactor.tenant.id"
+SPAN_RUN = "reactor.run.id"
+SPAN_EVENT = "reactor.event.id"
+SPAN_ATTEMPT = "reactor.event.attempt"
+SPAN_HANDLERS = "reactor.handlers"
+SPAN_OUTCOME = "reactor.outcome"
+SPAN_FAILED = "reactor.batch.failed_count"
+SPAN_JOB = "reactor.job"
+SPAN_DUE = "reactor.job.due_at"

@@ -3,7 +3,7 @@ measuring of the backlog."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -19,6 +19,9 @@ from reactor.upkeep.housekeeping import Housekeeping
 from reactor.upkeep.rotation import Rotation
 from reactor.upkeep.schedule import Schedule
 
+if TYPE_CHECKING:
+    from reactor.telemetry.spans import Spans
+
 
 class Duties:
     """One for a replica, whether it leads or not; the leader runs them for the length of its term."""
@@ -32,6 +35,7 @@ class Duties:
         replica: str,
         database: str,
         resources: Any,
+        spans: "Spans | None",
         bell: Bell,
         rotation: Rotation,
         listening: Callable[[], bool],
@@ -42,6 +46,7 @@ class Duties:
         self._jobs = jobs
         self._replica = replica
         self._resources = resources
+        self._spans = spans
         self._bell = bell
         self._rotation = rotation
         self._listening = listening
@@ -64,6 +69,7 @@ class Duties:
                     term=term,
                     replica=self._replica,
                     resources=self._resources,
+                    spans=self._spans,
                     group=group,
                     ended=self._bell.ring,
                 )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import anyio
@@ -24,6 +24,9 @@ from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 from reactor.unawaited import Unawaited
 from reactor.upkeep.job_db import JobDb
+
+if TYPE_CHECKING:
+    from reactor.telemetry.spans import Spans
 
 log = structlog.get_logger("reactor.schedule")
 
@@ -90,6 +93,7 @@ class Schedule:
         term: int,
         replica: str,
         resources: Any,
+        spans: "Spans | None",
         group: TaskGroup,
         ended: Callable[[], None],
     ) -> None:
@@ -98,6 +102,7 @@ class Schedule:
         self._term = term
         self._replica = replica
         self._resources = resources
+        self._spans = spans
         self._group = group
         self._ended = ended
         # Each holds a connection of the engine's own, of which there are few.
@@ -144,7 +149,7 @@ class Schedule:
                         silence = int((job.timeout.total_seconds() + _CLEARANCE) * 1000)
                         silence = min(silence, _LONGEST_SILENCE)
                         await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
-                        await self._call(job, self._context(connection, bound, due))
+                        await self._call_traced(job, self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
                 else:
                     async with self._pool.acquire() as connection:
@@ -162,6 +167,15 @@ class Schedule:
             told = text_of(error) or kind_of(error)
             bound.error(names.JOB_FAILED, error=told)
             await self._note_failure(job, told)
+
+    async def _call_traced(self, job: Job, ctx: JobContext) -> None:
+        if self._spans is None:
+            await self._call(job, ctx)
+            return
+        with self._spans.job(job.name, ctx.due_at) as span:
+            # What it emits goes on in its trace.
+            await ctx.db.execute("select set_config('reactor.traceparent', $1, true)", span.traceparent)
+            await self._call(job, ctx)
 
     async def _call(self, job: Job, ctx: JobContext) -> None:
         refuse_unawaited(f"job {job.name}", await job.function(ctx))

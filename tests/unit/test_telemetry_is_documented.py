@@ -9,7 +9,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
 
 
 def test_every_log_event_is_documented_and_every_documented_one_exists() -> None:
-    known = {value for name, value in vars(names).items() if name.isupper()}
+    known = {value for name, value in vars(names).items() if name.isupper() and not name.startswith("SPAN_")}
     table = PAGE.split("## Metrics")[0]
     documented = set(
         re.findall(r"`([a-z_]+)`", "\n".join(re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)))
@@ -23,3 +23,9 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
     }
     documented = set(re.findall(r"`(reactor_[a-z_]+)", PAGE.split("## Metrics")[1])) - {"reactor_"}
     assert documented == known
+
+
+def test_every_attribute_of_a_span_is_documented_and_every_documented_one_exists() -> None:
+    known = {value for name, value in vars(names).items() if name.startswith("SPAN_")}
+    rows = re.findall(r"^\| (`reactor\.[^|]*) \|", PAGE.split("## Traces")[1], re.MULTILINE)
+    assert set(re.findall(r"`([a-z_.]+)`", "\n".join(rows))) == known

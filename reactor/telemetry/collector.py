@@ -2,7 +2,10 @@
 a collector that is away costs traces, and holds up no event.
 """
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import anyio
@@ -13,7 +16,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resou
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from reactor.errors import kind_of
+from reactor.errors import kind_of, text_of
 from reactor.telemetry import names
 
 log = structlog.get_logger("reactor.collector")
@@ -21,6 +24,8 @@ log = structlog.get_logger("reactor.collector")
 #: Seconds for one answer of the collector's, and for what is left at the end.
 _PATIENCE = 5.0
 _LAST = 2.0
+#: Of what the exporter says about a failure, in characters.
+_LONGEST = 300
 
 
 class Collector:
@@ -52,11 +57,12 @@ class _Sender(SpanExporter):
         self._is_away = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        error = ""
-        try:
-            result = self._http.export(spans)
-        except Exception as caught:
-            result, error = SpanExportResult.FAILURE, kind_of(caught)
+        with _heard(logging.getLogger(OTLPSpanExporter.__module__)) as complaints:
+            try:
+                result = self._http.export(spans)
+            except Exception as error:
+                result = SpanExportResult.FAILURE
+                complaints.append(f"{kind_of(error)}: {text_of(error)}")
         is_away = result is not SpanExportResult.SUCCESS
         if is_away != self._is_away:
             self._is_away = is_away
@@ -64,8 +70,8 @@ class _Sender(SpanExporter):
                 log.warning(
                     names.TRACES_LOST,
                     collector=self._host,
-                    **({"error": error} if error else {}),
-                    hint="events go on; their spans are dropped until REACTOR_OTLP_URL answers",
+                    error=complaints[0][:_LONGEST] if complaints else "",
+                    hint="events go on; their spans are dropped until REACTOR_OTLP_URL takes them",
                 )
             else:
                 log.info(names.TRACES_SENT, collector=self._host)
@@ -76,6 +82,24 @@ class _Sender(SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         return self._http.force_flush(timeout_millis)
+
+
+@contextmanager
+def _heard(logger: logging.Logger) -> Iterator[list[str]]:
+    """What it says in this thread is kept instead of logged: the application may use it as well."""
+    thread, complaints = threading.get_ident(), list[str]()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread != thread:
+            return True
+        complaints.append(record.getMessage())
+        return False
+
+    logger.addFilter(keep)
+    try:
+        yield complaints
+    finally:
+        logger.removeFilter(keep)
 
 
 def endpoint(url: str) -> str:

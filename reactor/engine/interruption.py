@@ -181,5 +181,6 @@ def is_cancelled() -> bool:
 
 
 def is_to_end(run: Run) -> bool:
-    """Whether we did: the drain, or the end of the replica."""
+    """Whether we did (the drain, or the end of the replica), or a scope that a handler left open and that is over:
+    then nothing is awaited in this task any more."""
     return run.stopped or anyio.current_effective_deadline() == -math.inf

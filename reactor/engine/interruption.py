@@ -181,6 +181,8 @@ def is_cancelled() -> bool:
 
 
 def is_to_end(run: Run) -> bool:
-    """Whether we did (the drain, or the end of the replica), or a scope that a handler left open and that is over:
-    then nothing is awaited in this task any more."""
+    """Whether we did (the drain, or the end of the replica), or a scope did that a handler left open.
+
+    Once that is over, nothing can be awaited in this task any more.
+    """
     return run.stopped or anyio.current_effective_deadline() == -math.inf

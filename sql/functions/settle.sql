@@ -66,6 +66,12 @@ begin
         raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is acknowledged'
             using errcode = 'RX004';
     end if;
+    -- What the scope has left, just before; an older replica does not say.
+    if p_scope is not null and coalesce(current_setting('reactor.left_role', true), '') not in ('', 'reactor_handler') then
+        raise exception 'the handler gave up its role (SET ROLE): nothing is acknowledged'
+            using errcode = 'RX004', hint = 'a handler works as reactor_handler, also in functions and DO blocks: for '
+                'more rights, call a function that is SECURITY DEFINER';
+    end if;
 
     if p_scope is null then
         -- Shorter than its caller's patience: one tenant's rows, which somebody holds, must not keep the server waiting

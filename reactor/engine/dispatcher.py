@@ -96,6 +96,7 @@ class Dispatcher:
 
     def pause(self) -> None:
         """Handlers got no connection: what waits is better claimed by another replica, or later."""
+        metrics.RUNS_WITHOUT_CONNECTION.inc()
         now = asyncio.get_running_loop().time()
         if now >= self._paused_until:
             known = self.is_starved

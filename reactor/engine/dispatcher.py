@@ -39,8 +39,8 @@ _LONGEST_PAUSE = 5.0
 _ALONE_AFTER = 1.0
 
 _HINT = (
-    "a handler cancelled its own task, or left a timer that does: asyncio.timeout() or a scope of anyio's in an "
-    "unclosed generator; another task takes its place"
+    "a handler cancelled its own task, or left a timer that does: asyncio.timeout() or a scope of anyio's in "
+    "an unclosed generator; another task takes its place"
 )
 
 #: One for each database that this process works for.
@@ -199,9 +199,9 @@ class Dispatcher:
     async def run(self, name: str) -> None:
         """One worker, and another in its place when a handler has touched its task.
 
-        That task is the handlers' as well: one of them may cancel it, at once or by a timer that it left behind,
-        or leave a cancel scope open in it. It is not of the task group, which would end with it, and with it the
-        replica: it is ours to end.
+        That task is the handlers' as well: one of them may cancel it, at once or by a timer that it left
+        behind, or leave a cancel scope open in it. It is not of the task group, which would end with it, and
+        with it the replica: it is ours to end.
         """
         inherited = copy_context()
         while True:

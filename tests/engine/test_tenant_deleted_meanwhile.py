@@ -11,7 +11,10 @@ from reactor.db import pool
 from reactor.telemetry import names
 from tests.engine.conftest import World, enter
 
-_WAITS = "select count(*) = 1 from pg_stat_activity where application_name = 'deletes' and wait_event_type = 'Lock'"
+_WAITS = (
+    "select count(*) = 1 from pg_stat_activity "
+    "where application_name = 'deletes' and wait_event_type = 'Lock'"
+)
 
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["then it is kept after all", "then it is gone"])

@@ -127,8 +127,8 @@ def cut_short(error: Exception, scope: Scope) -> bool:
     """Whether that is why a settlement failed: here the statements are ours, and only what the handler's
     transaction does at its end (a deferred trigger, say) may speak of another server.
 
-    Nor is a deadlock anybody's fault: who deletes a tenant has its row and its lease, and then waits for what the
-    handler wrote, as the settlement does for the lease. Its events are tried again when that is over.
+    Nor is a deadlock anybody's fault: who deletes a tenant has its row and its lease, and then waits for what
+    the handler wrote, as the settlement does for the lease. Its events are tried again when that is over.
     """
     if isinstance(error, asyncpg.DeadlockDetectedError):
         return True

@@ -210,3 +210,32 @@ async def test_a_handler_that_cancels_its_own_task_and_returns_fails_and_not_the
     assert await world.count("reactor.history where attempts > 0 or interruptions > 0") == 0
     assert [one["event_type"] for one in await world.dead()] == ["bad"] * 2
     assert not [line for line in logs if line["event"] == names.RUN_INTERRUPTED]
+
+
+async def test_a_scope_that_a_job_leaves_behind_ends_no_replica(world: World) -> None:
+    app = Reactor()
+    left: list[AsyncIterator[int]] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        with anyio.move_on_after(0.05):
+            yield 1
+
+    @app.every("1s", name="bad")
+    async def bad(_ctx: JobContext) -> None:
+        generator = numbers()
+        left.append(generator)
+        async for _ in generator:
+            break  # nobody closes it, so its time goes on
+
+    @app.on("item")
+    async def item(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+
+    with capture_logs() as logs:
+        async with world.running(app):
+            async with asyncio.timeout(15):
+                while len(left) < 3:
+                    await asyncio.sleep(0.01)
+            await world.emit(await world.tenant(), "item")
+            await world.until("select count(*) = 1 from public.ledger")
+    assert len([line for line in logs if line["event"] == names.LEADER_ELECTED]) == 1

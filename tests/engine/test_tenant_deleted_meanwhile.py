@@ -1,4 +1,4 @@
-"""A tenant whose deletion is under way while its handler writes: a deadlock may come of it, and no failure."""
+"""A tenant is deleted while its handler writes: a deadlock may come of it, and no failure."""
 
 import asyncio
 from typing import Any

@@ -931,6 +931,13 @@ CREATE FUNCTION reactor.read_event(p_id bigint) RETURNS jsonb
 
 ALTER FUNCTION reactor.read_event(p_id bigint) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.read_within(p_tenant uuid, p_run uuid, p_ids bigint[], p_bytes bigint) RETURNS TABLE(tenant_id uuid, run_id uuid, id bigint, event_id uuid, event_type text, subject_id uuid, payload text, priority integer, attempts integer, interruptions integer, created_at timestamp with time zone, traceparent text, cause_id bigint, depth integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.read_within(p_tenant uuid, p_run uuid, p_ids bigint[], p_bytes bigint) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean DEFAULT false) RETURNS uuid
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2558,6 +2565,8 @@ GRANT ALL ON FUNCTION reactor.raise_alert(p_tenant_id uuid, p_type text, p_sever
 
 REVOKE ALL ON FUNCTION reactor.read_event(p_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.read_event(p_id bigint) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.read_within(p_tenant uuid, p_run uuid, p_ids bigint[], p_bytes bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.record_email_failure(p_tenant_id uuid, p_error_type text, p_message text, p_provider text, p_at_once boolean) TO reactor;

@@ -110,6 +110,8 @@ class Caller:
         What :meth:`_next` does with one, for many: the calls in between would cost more than most handlers.
         """
         clock, plain, done = self._clock, self._plain, segment.done
+        assert run.task is not None
+        cancelling = run.task.cancelling
         now = clock()
         while at < len(rows):
             row = rows[at]
@@ -135,7 +137,7 @@ class Caller:
                 failures = ctx.failures
             except BaseException as caught:
                 error, counted, failures = handlers_own(caught, run, scope), None, {}
-            if error is not None or counted or failures or run.lost or run.timed_out:
+            if error is not None or counted or failures or run.lost or run.timed_out or cancelling():
                 await self._conclude(run, scope, segment, plan, [event], error, counted, failures)
             else:
                 done.append(row["id"])

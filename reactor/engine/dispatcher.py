@@ -9,7 +9,6 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import copy_context
-from functools import partial
 from uuid import UUID
 from weakref import WeakSet
 
@@ -40,7 +39,8 @@ _LONGEST_PAUSE = 5.0
 _ALONE_AFTER = 1.0
 
 _HINT = (
-    "a handler cancelled its own task, or left a timer that did: asyncio.timeout() in an unclosed generator"
+    "a handler cancelled its own task, or left a timer that does: asyncio.timeout() or a scope of anyio's in "
+    "an unclosed generator; another task takes its place"
 )
 
 #: One for each database that this process works for.
@@ -96,6 +96,7 @@ class Dispatcher:
 
     def pause(self) -> None:
         """Handlers got no connection: what waits is better claimed by another replica, or later."""
+        metrics.RUNS_WITHOUT_CONNECTION.inc()
         now = asyncio.get_running_loop().time()
         if now >= self._paused_until:
             known = self.is_starved
@@ -193,36 +194,64 @@ class Dispatcher:
 
     def start_worker(self, group: TaskGroup, name: str) -> None:
         """The engine starts one for each slot."""
-        group.start_soon(self.run, partial(self.start_worker, group, name), name=name)
+        group.start_soon(self.run, name, name=f"keeper of {name}")
 
-    async def run(self, start_another: Callable[[], None]) -> None:
-        """One worker.
+    async def run(self, name: str) -> None:
+        """One worker, and another in its place when a handler has touched its task.
 
-        Its task is the handlers' as well, so one of them may cancel it, at once or by a timer that it left
-        behind: then another worker takes its place, in a task that no handler has touched.
+        That task is the handlers' as well: one of them may cancel it, at once or by a timer that it left
+        behind, or leave a cancel scope open in it. It is not of the task group, which would end with it, and
+        with it the replica: it is ours to end.
         """
-        is_new = True
+        inherited = copy_context()
+        while True:
+            scope = anyio.CancelScope()
+            worker = asyncio.create_task(self._serve(scope), name=name, context=inherited.copy())
+            try:
+                await asyncio.wait([worker])
+            except asyncio.CancelledError:
+                for run in self.active:
+                    run.stopped = run.stopped or run.task is worker
+                scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([worker])
+                raise
+            if not worker.cancelled():
+                worker.result()
+            # In a drain there is nothing left for another one.
+            if self.draining:
+                return
+
+    async def _serve(self, scope: anyio.CancelScope) -> None:
+        """Runs, one after the other, until ``scope`` is cancelled or a handler has touched this task."""
+        run: Run | None = None
+        is_touched = False
         bindings = get_contextvars()
         inherited = copy_context()
         try:
-            while True:
-                await self._arrived.acquire()
-                if not self._queue:
-                    continue  # it was given back, or lost its lease, before its turn
-                is_new = False
-                await self._take_up(self._queue.popleft())
-                # What a handler bound for its log lines would be in those of the next tenant.
-                if len(copy_context()) > len(inherited) and get_contextvars() != bindings:
-                    clear_contextvars()
-                    bind_contextvars(**bindings)
-        except asyncio.CancelledError:
-            if is_new:
-                raise  # nobody but the engine knows it
-            # Raised, it would take the task group with it: the replica, or what is left of its drain.
-            if not self.draining:
-                if anyio.current_effective_deadline() > -math.inf:
-                    log.warning(names.WORKER_CANCELLED, hint=_HINT)
-                inherited.run(start_another)
+            with scope:
+                try:
+                    while not is_touched:
+                        await self._arrived.acquire()
+                        if not self._queue:
+                            continue  # it was given back, or lost its lease, before its turn
+                        run = self._queue.popleft()
+                        await self._take_up(run)
+                        # What a handler bound for its log lines would be in those of the next tenant.
+                        if len(copy_context()) > len(inherited) and get_contextvars() != bindings:
+                            clear_contextvars()
+                            bind_contextvars(**bindings)
+                        # A scope that was left open with a limit: it would cancel what others do here.
+                        is_touched = anyio.current_effective_deadline() < math.inf
+                except asyncio.CancelledError:
+                    is_touched = True
+                if is_touched and not (scope.cancel_called or self.draining):
+                    handler = run.handler if run is not None else ""
+                    log.warning(names.WORKER_CANCELLED, handler=handler, hint=_HINT)
+        except RuntimeError:
+            if not is_touched:
+                raise
+            # It cannot be left: a handler's scope is open in it.
 
     async def _take_up(self, run: Run) -> None:
         self.active.add(run)

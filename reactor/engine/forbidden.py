@@ -8,7 +8,9 @@ import re
 _FORBIDDEN = re.compile(
     r"\s*(commit|end\b|abort|begin|start\s+transaction|prepare\b|rollback(?!\s+(work\s+|transaction\s+)?to\b)"
     r"|reset\s+(role|all|session|reactor\b)|discard\b"
-    r"|set\s+(local\s+|session\s+)?(role\b|session\s+authorization|transaction\b|reactor\b))",
+    r"|set\s+(local\s+|session\s+)?(role\b|session\s+authorization|transaction\b|reactor\b)"
+    # Ours: one of a handler's with that name would hide it, and undoing an event would undo a part.
+    r"|(savepoint|release(\s+savepoint)?|rollback\s+(work\s+|transaction\s+)?to(\s+savepoint)?)\s+reactor_)",
     re.IGNORECASE,
 )
 # The same by way of a function: of these settings, or of one that the text does not name.
@@ -20,14 +22,15 @@ _FORBIDDEN_CALL = re.compile(
 
 # Where a statement could begin that is not the first: only then is the text looked at closely.
 _SUSPICIOUS = re.compile(
-    r"\b(commit|end|abort|begin|start|prepare|rollback|reset|discard|role|authorization|transaction|reactor)\b"
+    r"\b(commit|end|abort|begin|start|prepare|rollback|savepoint|release|reset|discard|role|authorization"
+    r"|transaction|reactor)\b"
     r"|\bset_config\b",
     re.IGNORECASE,
 )
 # What may hide or fake a statement: comments, quoted names, strings and dollar-quoted bodies.
 _HIDING = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL)
-# A quoted name of one of these settings is a name all the same.
-_QUOTED = re.compile(r'"(reactor|role)"', re.IGNORECASE)
+# A quoted name of one of these settings, or like our savepoints', is a name all the same.
+_QUOTED = re.compile(r'"(reactor|role|reactor_\w*)"', re.IGNORECASE)
 
 
 def forbidden_statement(query: str) -> str | None:

@@ -125,7 +125,13 @@ def is_infrastructure(error: BaseException, scope: Scope) -> bool:
 
 def cut_short(error: Exception, scope: Scope) -> bool:
     """Whether that is why a settlement failed: here the statements are ours, and only what the handler's
-    transaction does at its end (a deferred trigger, say) may speak of another server."""
+    transaction does at its end (a deferred trigger, say) may speak of another server.
+
+    Nor is a deadlock anybody's fault: who deletes a tenant has its row and its lease, and then waits for what
+    the handler wrote, as the settlement does for the lease. Its events are tried again when that is over.
+    """
+    if isinstance(error, asyncpg.DeadlockDetectedError):
+        return True
     connection = scope.connection
     if connection is not None:
         return is_gone(connection) or _is_write_protected(error, connection)
@@ -144,7 +150,9 @@ def is_servers(error: asyncpg.PostgresError) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the server works, and said no."""
+    """Whether the server works, and said no: to this, and not because of what somebody else was doing."""
+    if isinstance(error, asyncpg.DeadlockDetectedError):
+        return False
     return isinstance(error, asyncpg.PostgresError) and not is_servers(error)
 
 
@@ -181,5 +189,8 @@ def is_cancelled() -> bool:
 
 
 def is_to_end(run: Run) -> bool:
-    """Whether we did: the drain, or the end of the replica."""
+    """Whether we did (the drain, or the end of the replica), or a scope did that a handler left open.
+
+    Once that is over, nothing can be awaited in this task any more.
+    """
     return run.stopped or anyio.current_effective_deadline() == -math.inf

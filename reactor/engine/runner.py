@@ -31,7 +31,6 @@ from reactor.engine.interruption import (
     cut_short,
     forget_cancellation,
     is_refusal,
-    is_to_end,
     say_unforeseen,
 )
 from reactor.engine.judge import Judge
@@ -115,7 +114,7 @@ class Runner:
             say_unforeseen(log, error, tenant_id=str(run.tenant_id), run_id=str(run.run_id))
             await self._give_back(run, scope, error)
         except asyncio.CancelledError:
-            reason = "the replica stopped" if is_to_end(run) else "its task was cancelled, not by the reactor"
+            reason = "the replica stopped" if run.stopped else "its task was cancelled, not by the reactor"
             with anyio.CancelScope(shield=True):
                 await _quietly_roll_back(scope)
                 if run.lost:

@@ -265,9 +265,13 @@ class Scope:
             # What a trigger of the application's put off until the commit is the handler's to do: in its
             # tenant's scope, and with its search path.
             "set constraints all immediate; "
-            # The driver asks for types it does not know, and here a temporary one would come first.
-            "set local role none; set local search_path = pg_catalog, pg_temp; "
-            f"set local idle_in_transaction_session_timeout = {_SILENCE_MS}",
+            # In this order: reactor.settle() wants to know which role was left, since a handler may have
+            # changed it where nobody sees that (in a DO). And the driver asks for types that it does not
+            # know: here a temporary one would come first.
+            "select pg_catalog.set_config('reactor.left_role', pg_catalog.current_setting('role'), true), "
+            "pg_catalog.set_config('role', 'none', true), "
+            "pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), "
+            f"pg_catalog.set_config('idle_in_transaction_session_timeout', '{_SILENCE_MS}', true)",
         )
         return connection
 

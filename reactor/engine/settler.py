@@ -163,6 +163,8 @@ class Settler:
             connection = await scope.leave_role()
             await calls.checkpoint(connection, settlement([segment], [True]))
         except asyncpg.PostgresError as error:
+            # The role that was left comes back with whatever this transaction goes back to: nothing is cut.
+            scope.fencing = False
             raise _ours(error) or error from None
         await scope.commit()
         _count([segment])

@@ -14,6 +14,11 @@ EVENTS_SETTLED = Counter(
 )
 CLAIMS = Counter("reactor_claims_total", "Claims, by whether they found work.", ["found"], registry=REGISTRY)
 RUNS_LOST = Counter("reactor_runs_lost_total", "Runs that lost their lease.", registry=REGISTRY)
+RUNS_WITHOUT_CONNECTION = Counter(
+    "reactor_runs_without_connection_total",
+    "Runs that were given back because the server gave their handlers no connection.",
+    registry=REGISTRY,
+)
 RUNS_ACTIVE = Gauge("reactor_runs_active", "Leases held by this replica.", registry=REGISTRY)
 LISTENER_UP = Gauge(
     "reactor_listener_up", "1 while the listening connection is healthy.", ["database"], registry=REGISTRY

@@ -23,6 +23,7 @@ from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
 from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 from reactor.unawaited import Unawaited
+from reactor.upkeep.apart import apart
 from reactor.upkeep.job_db import JobDb
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Schedule:
             connection, self._term, job.name, job.every, catch_up=job.catch_up, replica=self._replica
         )
         if due is not None:
-            self._group.start_soon(self._run, job, due, name=f"job {job.name}")
+            self._group.start_soon(self._run, job, due, name=f"keeper of job {job.name}")
 
     async def _run(self, job: Job, due: datetime) -> None:
         bound = log.bind(job=job.name)
@@ -178,8 +179,9 @@ class Schedule:
             await self._call(job, ctx)
 
     async def _call(self, job: Job, ctx: JobContext) -> None:
-        refuse_unawaited(f"job {job.name}", await job.function(ctx))
-        ctx.unawaited.refuse(f"job {job.name}")
+        name = f"job {job.name}"
+        refuse_unawaited(name, await apart(name, lambda: job.function(ctx)))
+        ctx.unawaited.refuse(name)
 
     async def _note_failure(self, job: Job, told: str) -> None:
         """Until it is accepted: a job that is not noted as ended would not be run again in this term.

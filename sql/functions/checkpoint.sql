@@ -11,6 +11,12 @@ begin
         raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is committed'
             using errcode = 'RX004';
     end if;
+    -- As in reactor.settle().
+    if coalesce(current_setting('reactor.left_role', true), '') not in ('', 'reactor_handler') then
+        raise exception 'the handler gave up its role (SET ROLE): nothing is committed'
+            using errcode = 'RX004', hint = 'a handler works as reactor_handler, also in functions and DO blocks: for '
+                'more rights, call a function that is SECURITY DEFINER';
+    end if;
     perform reactor.acknowledge(array[p_tenant], array[p_run], p_done, p_verdicts);
     perform from public.agent_tenant_locks l
     where l.tenant_id = p_tenant and l.run_id = p_run and l.expires_at > reactor.now()

@@ -1,4 +1,4 @@
---! requires: now, ring, rescue, park, bury_orphans
+--! requires: now, ring, rescue, park, bury_orphans, read_within
 -- Takes the leases of up to p_tenants tenants that have ready events, and reads up to p_batch of
 -- each one's events, in one round trip. Called by the claimer whenever it has free slots.
 --
@@ -56,8 +56,12 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    -- Payloads of a claim, as they are stored, of each tenant one at least: they must arrive while the caller waits.
+    -- Payloads of a claim, as the caller gets them, of each tenant one at least: they must arrive while it waits, and it
+    -- must have room for them. What is short in the table, or not compressed and not more than its share of those bytes, is
+    -- made text at once: mostly all that a claim brings. What is longer may be a hundred times as long as text, or is
+    -- perhaps not brought at all, and is read one by one.
     c_bytes constant int := 4000000;
+    c_short constant int := 2048;
     v_id text;
     v_on boolean;
     v_first uuid;
@@ -140,8 +144,11 @@ begin
             end if;
             return query
             with picked as materialized (
-                select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
-                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth
+                select w.id, w.event_id, w.event_type, w.subject_id, w.priority, w.attempts,
+                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
+                    case when pg_column_size(w.payload) <= c_short
+                        or (pg_column_size(w.payload) <= c_bytes / p_batch and pg_column_compression(w.payload) is null)
+                        then w.payload::text end as payload
                 from reactor.events w
                 where w.tenant_id = v_first and w.available_at is null
                 order by w.tenant_id, w.priority, w.id
@@ -150,11 +157,11 @@ begin
             noted as (
                 insert into reactor.in_flight as f (tenant_id, run_id, ids)
                 select v_first, v_run, array_agg(p.id) from picked p
-                having sum(pg_column_size(p.payload)) <= c_bytes and max(p.interruptions) = 0
+                having sum(octet_length(p.payload)) <= c_bytes and count(p.payload) = count(*) and max(p.interruptions) = 0
                 on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
                 returning true
             )
-            select v_first, v_run, p.id, p.event_id, p.event_type, p.subject_id, p.payload::text, p.priority, p.attempts,
+            select v_first, v_run, p.id, p.event_id, p.event_type, p.subject_id, p.payload, p.priority, p.attempts,
                 p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
             from picked p
             where (select true from noted);
@@ -453,8 +460,12 @@ begin
             select c.tenant_id, c.run_id, e.*
             from unnest(v_tenants, v_runs) as c (tenant_id, run_id)
             cross join lateral (
-                select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
-                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth, pg_column_size(w.payload) as size
+                select w.id, w.event_id, w.event_type, w.subject_id, w.priority, w.attempts,
+                    w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
+                    case when pg_column_size(w.payload) <= c_short
+                        or (pg_column_size(w.payload) <= c_bytes / p_batch / cardinality(v_tenants)
+                            and pg_column_compression(w.payload) is null)
+                        then w.payload::text end as payload
                 from reactor.events w
                 where w.tenant_id = c.tenant_id and w.available_at is null
                     and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
@@ -465,27 +476,34 @@ begin
                     order by s.available_at limit 1) then 1 else p_batch end
             ) e
         ),
-        -- Null: all of them.
-        light as materialized (
-            select case when sum(p.size) > c_bytes then (
-                select array_agg(x.id)
-                from (
-                    select q.id, q.size, sum(q.size) over (
-                        partition by q.tenant_id order by q.priority, q.id rows unbounded preceding) as bytes
-                    from picked q) x
-                where x.bytes - x.size < c_bytes / cardinality(v_tenants)) end as ids
-            from picked p
+        -- Are they too many bytes, or may they be? Then each tenant gets its share of them.
+        weighed as materialized (
+            select sum(octet_length(p.payload)) > c_bytes or count(p.payload) < count(*) as is_heavy from picked p
+        ),
+        divided as materialized (
+            select d.*
+            from weighed h
+            cross join unnest(v_tenants, v_runs) as c (tenant_id, run_id)
+            cross join lateral reactor.read_within(
+                c.tenant_id, c.run_id, array(select p.id from picked p where p.tenant_id = c.tenant_id),
+                c_bytes / cardinality(v_tenants)) d
+            where h.is_heavy
         ),
         noted as (
             insert into reactor.in_flight as f (tenant_id, run_id, ids)
-            select p.tenant_id, p.run_id, array_agg(p.id)
-            from light h join picked p on h.ids is null or p.id = any (h.ids)
-            group by p.tenant_id, p.run_id
+            select b.tenant_id, b.run_id, array_agg(b.id)
+            from (
+                select p.tenant_id, p.run_id, p.id from weighed h join picked p on not h.is_heavy
+                union all
+                select d.tenant_id, d.run_id, d.id from divided d) b
+            group by b.tenant_id, b.run_id
             on conflict (tenant_id) do update set run_id = excluded.run_id, ids = excluded.ids, noted_at = excluded.noted_at
         )
-        select p.tenant_id, p.run_id, p.id, p.event_id, p.event_type, p.subject_id, p.payload::text, p.priority, p.attempts,
+        select p.tenant_id, p.run_id, p.id, p.event_id, p.event_type, p.subject_id, p.payload, p.priority, p.attempts,
             p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
-        from light h join picked p on h.ids is null or p.id = any (h.ids);
+        from weighed h join picked p on not h.is_heavy
+        union all
+        select d.* from divided d;
 
         -- Somebody else finished a tenant's events between the look and the lease: give it back.
         if found and cardinality(v_tenants) = 1 then

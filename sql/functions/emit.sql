@@ -20,6 +20,9 @@ as $$
 declare
     -- A replica takes several times as much memory while it reads a payload; and one that it cannot hold kills it.
     c_bytes constant int := 16 * 1024 * 1024;
+    -- One that was read from a table may be compressed, to a 255th at most: what is longer than that is looked at closely.
+    c_suspect constant int := 64 * 1024;
+    v_bytes int;
     -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
     v_due pg_catalog.timestamptz;
     v_traceparent pg_catalog.text;
@@ -30,7 +33,7 @@ begin
     -- One question for what is out of the ordinary, because each is made ready anew in each transaction.
     if emit.tenant_id is null or emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200
         or emit.delay is null or emit.delay <> interval '0'
-        or pg_catalog.pg_column_size(emit.payload) > c_bytes
+        or pg_catalog.pg_column_size(emit.payload) > c_suspect
         or current_setting('reactor.traceparent', true) is not null
         or current_setting('role', true) = 'reactor_handler' then
         if emit.tenant_id is null then
@@ -39,9 +42,13 @@ begin
         if emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200 then
             raise exception 'reactor.emit: event_type must have 1 to 200 characters' using errcode = 'RX003';
         end if;
-        if pg_catalog.pg_column_size(emit.payload) > c_bytes then
-            raise exception 'reactor.emit: the payload has % bytes, an event holds at most %',
-                pg_catalog.pg_column_size(emit.payload), c_bytes
+        v_bytes := pg_catalog.pg_column_size(emit.payload);
+        if v_bytes between c_suspect and c_bytes and pg_catalog.pg_column_compression(emit.payload) is not null then
+            -- An array has its elements uncompressed.
+            v_bytes := pg_catalog.pg_column_size(array[emit.payload]);
+        end if;
+        if v_bytes > c_bytes then
+            raise exception 'reactor.emit: the payload has % bytes, an event holds at most %', v_bytes, c_bytes
                 using errcode = 'RX003', hint = 'write it into a table, and give the event its id as subject_id';
         end if;
         if emit.delay is null or emit.delay < interval '0' then

@@ -1,4 +1,4 @@
---! requires: now, is_open, acknowledge, note_runs
+--! requires: now, is_open, acknowledge, note_runs, read_within
 -- Acknowledges: finished events go to the history, failed ones are rescheduled or die, the runs are
 -- finished and their leases released, or kept with the next batch noted in flight. Called by the
 -- settler: as the last statement of a handler's transaction (one tenant, with p_scope), or by itself
@@ -58,12 +58,19 @@ declare
     v_kept pg_catalog.uuid[] := '{}';
     v_released pg_catalog.uuid[] := '{}';
     v_said pg_catalog.text;
-    -- Payloads of the next events, as they are stored, of each tenant one at least: see reactor.claim().
+    -- Payloads of the next events, of each tenant one at least: see reactor.claim().
     c_bytes constant int := 4000000;
+    c_short constant int := 2048;
 begin
     if p_scope is not null and current_setting('reactor.tenant_id', true) is distinct from p_scope::pg_catalog.text then
         raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is acknowledged'
             using errcode = 'RX004';
+    end if;
+    -- What the scope has left, just before; an older replica does not say.
+    if p_scope is not null and coalesce(current_setting('reactor.left_role', true), '') not in ('', 'reactor_handler') then
+        raise exception 'the handler gave up its role (SET ROLE): nothing is acknowledged'
+            using errcode = 'RX004', hint = 'a handler works as reactor_handler, also in functions and DO blocks: for '
+                'more rights, call a function that is SECURITY DEFINER';
     end if;
 
     if p_scope is null then
@@ -101,9 +108,12 @@ begin
             select c.tenant_id, c.run_id, e.*
             from unnest(p_tenants, p_runs) as c (tenant_id, run_id)
             cross join lateral (
-                select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
+                select w.id, w.event_id, w.event_type, w.subject_id, w.priority, w.attempts,
                     w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
-                    pg_catalog.pg_column_size(w.payload) as size
+                    case when pg_catalog.pg_column_size(w.payload) <= c_short
+                        or (pg_catalog.pg_column_size(w.payload) <= c_bytes / p_batch / cardinality(v_kept)
+                            and pg_catalog.pg_column_compression(w.payload) is null)
+                        then w.payload::pg_catalog.text end as payload
                 from reactor.events w
                 where w.tenant_id = c.tenant_id and w.available_at is null
                     and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))
@@ -116,25 +126,29 @@ begin
             ) e
             where c.run_id = any (v_kept)
         ),
-        -- Null: all of them.
-        light as materialized (
-            select case when sum(p.size) > c_bytes then (
-                select array_agg(x.id)
-                from (
-                    select q.id, q.size, sum(q.size) over (
-                        partition by q.tenant_id order by q.priority, q.id rows unbounded preceding) as bytes
-                    from picked q) x
-                where x.bytes - x.size < c_bytes / cardinality(v_kept)) end as ids
-            from picked p
+        weighed as materialized (
+            select sum(octet_length(p.payload)) > c_bytes or count(p.payload) < count(*) as is_heavy from picked p
+        ),
+        divided as materialized (
+            select d.*
+            from weighed h
+            cross join unnest(p_tenants, p_runs) as c (tenant_id, run_id)
+            cross join lateral reactor.read_within(
+                c.tenant_id, c.run_id, array(select p.id from picked p where p.run_id = c.run_id),
+                c_bytes / cardinality(v_kept)) d
+            where h.is_heavy
         ),
         noted as (
             insert into reactor.in_flight as f (tenant_id, run_id, ids)
-            select k.tenant_id, k.run_id, coalesce(p.ids, '{}')
+            select k.tenant_id, k.run_id, coalesce(b.ids, '{}')
             from unnest(p_tenants, p_runs) as k (tenant_id, run_id)
             left join (
-                select g.run_id, array_agg(g.id) as ids
-                from light h join picked g on h.ids is null or g.id = any (h.ids)
-                group by g.run_id) p on p.run_id = k.run_id
+                select a.run_id, array_agg(a.id) as ids
+                from (
+                    select p.run_id, p.id from weighed h join picked p on not h.is_heavy
+                    union all
+                    select d.run_id, d.id from divided d) a
+                group by a.run_id) b on b.run_id = k.run_id
             where k.run_id = any (v_kept)
             on conflict (tenant_id) do update set
                 run_id = excluded.run_id, noted_at = excluded.noted_at,
@@ -142,9 +156,11 @@ begin
                     select i.id from unnest(f.ids) as i (id)
                     where f.run_id = excluded.run_id and i.id in (select a.id from unnest(p_ahead) as a (id)))
         )
-        select p.tenant_id, p.run_id, p.id, p.event_id, p.event_type, p.subject_id, p.payload::pg_catalog.text, p.priority,
+        select p.tenant_id, p.run_id, p.id, p.event_id, p.event_type, p.subject_id, p.payload, p.priority,
             p.attempts, p.interruptions, p.created_at, p.traceparent, p.cause_id, p.depth
-        from light h join picked p on h.ids is null or p.id = any (h.ids);
+        from weighed h join picked p on not h.is_heavy
+        union all
+        select d.* from divided d;
         -- What has nothing more in flight ends here.
         v_kept := array(
             select f.run_id from reactor.in_flight f

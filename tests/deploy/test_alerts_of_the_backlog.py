@@ -20,6 +20,9 @@ SERIES = {
     'reactor_events_ready{namespace="reactor",pod="b",database="shrinks"}': "90000-100x320",
     'reactor_events_oldest_seconds{namespace="reactor",pod="a",database="grows"}': "0x39 301+15x79 stale",
     'reactor_events_oldest_seconds{namespace="reactor",pod="b",database="grows"}': "_x120 1500+15x200",
+    # One each five seconds from minute 10 to 40; on the other pod two at a restart of the server.
+    'reactor_runs_without_connection_total{namespace="reactor",pod="a"}': "0x40 3+3x119 360x160",
+    'reactor_runs_without_connection_total{namespace="reactor",pod="b"}': "0x20 2x300",
     'reactor_runs_active{namespace="reactor",pod="a"}': "8x320",
     'reactor_runs_active{namespace="reactor",pod="b"}': "8x320",
     'reactor_tenants_waiting{namespace="reactor",pod="a",database="grows"}': "20x119 stale",
@@ -97,4 +100,13 @@ def test_the_autoscaler_asks_for_those_in_hand_and_those_who_wait(tmp_path: Path
             # With the old leader, in the minute of the change, and while nobody leads.
             for at, value in (("20m", 39), ("31m", 39), ("55m", 16))
         ],
+    )
+
+
+def test_handlers_without_connections_are_told_and_a_server_that_restarts_is_not(tmp_path: Path) -> None:
+    alert = "ReactorHandlersStarve"
+    starved = fires(alert, "30m", "")
+    del starved["exp_alerts"][0]["exp_labels"]["database"]
+    prometheus(
+        tmp_path, alert_rule_test=[fires(alert, "9m"), fires(alert, "12m"), starved, fires(alert, "60m")]
     )

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 from structlog.testing import capture_logs
 
 from reactor import Context, Event, Reactor
-from reactor.telemetry import names
+from reactor.telemetry import metrics, names
 from reactor.testing import running
 from tests.engine.conftest import World, enter, until
 
@@ -23,7 +23,11 @@ async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> 
     async def work(event: Event[Any], ctx: Context) -> None:
         await enter(event, ctx)
 
+    def without() -> float:
+        return metrics.REGISTRY.get_sample_value("reactor_runs_without_connection_total") or 0.0
+
     tenants = [await world.tenant() for _ in range(8)]
+    before = without()
     try:
         with capture_logs() as said:
             async with running(app, url, concurrency=8, lease_seconds=300):
@@ -31,6 +35,7 @@ async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> 
                 await world.emit(tenants[0], "work")
                 await world.until("select count(*) = 1 from public.ledger")
                 assert not replica.health.starved
+                assert without() == before
                 await world.conn.execute(f"alter role {role} nologin")
                 await world.conn.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity "
@@ -44,6 +49,7 @@ async def test_events_wait_while_the_server_lets_no_handler_in(world: World) -> 
                 tries = "select count(*) as n from public.agent_autonomous_runs group by tenant_id"
                 await world.until(f"select max(t.n) > 5 from ({tries}) t", within=30)
                 assert replica.health.starved
+                assert without() - before > 5
                 assert await world.dead() == []
                 assert await world.conn.fetchval("select max(interruptions) from reactor.events") <= 1
                 await world.conn.execute(f"alter role {role} login")

@@ -81,6 +81,56 @@ async def test_what_a_handler_may_not_do_is_a_clear_error(world: World, statemen
     assert await world.notes() == []
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        "do $$ begin set local role none; end $$",
+        "do $$ begin execute 'set local role ' || 'none'; end $$",
+        "do $$ begin reset role; end $$",
+        # Not before the end of the transaction, or its checkpoint.
+        "insert into public.late values (current_setting('reactor.tenant_id')::uuid)",
+    ],
+    ids=["set role", "execute", "reset", "a deferred trigger"],
+)
+@pytest.mark.parametrize("checks_in", [False, True], ids=["acknowledged", "checkpoint"])
+async def test_a_handler_that_gave_up_its_role_unseen_commits_nothing(
+    world: World, way: str, checks_in: bool
+) -> None:
+    """As the replica, it would go on with rights that no handler has."""
+    await world.conn.execute("""
+        create table public.late (tenant_id uuid);
+        select reactor.protect('public.late');
+        create function public.become() returns trigger language plpgsql as $$ begin
+            set local role none;
+            return null;
+        end $$;
+        create constraint trigger late after insert on public.late deferrable initially deferred
+            for each row execute function public.become();
+    """)
+    app = Reactor()
+
+    @app.on("becomes", max_attempts=1)
+    async def becomes(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        await ctx.db.execute(way)
+        if checks_in:
+            await ctx.checkpoint()
+
+    @app.on("stays")
+    async def stays(event: Event[Any], ctx: Context) -> None:
+        await enter(event, ctx)
+        assert await ctx.db.fetchval("select current_user::text") == "reactor_handler"
+
+    tenant = await world.tenant()
+    for kind in ("stays", "becomes", "stays"):
+        await world.emit(tenant, kind)
+    await world.drain(app)
+    assert sorted(await world.notes()) == ["stays", "stays"]
+    (dead,) = await world.dead()
+    assert dead["event_type"] == "becomes"
+    assert "gave up its role" in dead["reason"]
+
+
 async def test_without_a_tenant_there_is_an_error_and_not_an_empty_result(world: World) -> None:
     await world.conn.execute("insert into public.ledger (tenant_id) values ($1)", await world.tenant())
     for setting in ("", "reset reactor.tenant_id; ", "set local reactor.tenant_id = ''; "):

@@ -160,6 +160,54 @@ async def test_the_payloads_of_a_claim_are_bounded_and_each_tenant_gets_one_at_l
     assert seen == sorted(seen)
 
 
+#: Most are small in the table, and long as text: one letter again and again, and numbers of many digits.
+SHRUNKEN = {
+    "compressed": "jsonb_build_object('n', n, 'text', repeat('x', 1000000))",
+    "compressed in its row": "jsonb_build_object('n', n, 'text', repeat('x', 100000))",
+    "stored outside of its row": "jsonb_build_object('n', n, 'text', ("
+    "select string_agg(md5(n || 'x' || g), '') from generate_series(1, 3000) g))",
+    "digits": "jsonb_build_object('n', n, 'number', 1e99999)",
+}
+
+
+@pytest.mark.parametrize("payload", SHRUNKEN.values(), ids=SHRUNKEN.keys())
+@pytest.mark.parametrize("tenants", [1, 3])
+async def test_payloads_that_are_small_in_the_table_are_bounded_by_what_a_replica_gets(
+    conn: Connection, payload: str, tenants: int
+) -> None:
+    """Some hundred megabytes of them were one claim: a replica that has less memory was killed by it."""
+    ids = [await tenant(conn) for _ in range(tenants)]
+    for one in ids:
+        await put(conn, one, "x", 120, payload)
+    rows = await claim(conn, tenants=8, batch=200)
+    taken: dict[UUID, list[int]] = {one: [] for one in ids}
+    runs = {row["tenant_id"]: row["run_id"] for row in rows}
+    assert set(runs) == set(ids)
+    while rows:
+        by_tenant = [row["tenant_id"] for row in rows]
+        assert by_tenant == sorted(by_tenant), "the events of a tenant are together"
+        assert sum(len(row["payload"]) for row in rows) < 4_000_000 + 1_100_000 * tenants
+        done = [row["id"] for row in rows]
+        for row in rows:
+            taken[row["tenant_id"]].append(row["id"])
+        noted = "select array_agg(i order by i) from reactor.in_flight f, unnest(f.ids) i"
+        assert await conn.fetchval(noted) == sorted(done)
+        here = list(dict.fromkeys(by_tenant))
+        rows = await calls.settle(
+            conn,
+            calls.Settlement(
+                tenants=here, runs=[runs[one] for one in here], more=[True] * len(here),
+                done=done, verdicts=[], counts=[],
+            ),
+            batch=200,
+            lease=HOUR,
+            gated=[],
+        )  # fmt: skip
+    for got in taken.values():
+        assert len(got) == 120
+        assert got == sorted(got)
+
+
 @pytest.mark.parametrize("value", ['{"global_enabled": "banana"}', '{"global_enabled": 2}', "[1]", '"x"'])
 async def test_a_switch_that_says_neither_on_nor_off_is_off_and_stops_nothing_else(
     conn: Connection, value: str

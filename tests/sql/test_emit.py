@@ -58,6 +58,26 @@ async def test_a_bad_argument_is_refused_with_the_reason(
     assert refused.value.sqlstate == "RX003"
 
 
+@pytest.mark.parametrize("compression", ["pglz", "lz4"])
+async def test_a_payload_that_a_table_holds_compressed_is_as_long_as_it_is(
+    conn: Connection, tenant, compression: str
+) -> None:
+    await conn.execute("create temporary table documents (id int, body jsonb)")
+    try:
+        await conn.execute(f"alter table documents alter body set compression {compression}")
+    except asyncpg.FeatureNotSupportedError:
+        pytest.skip("this server knows no lz4")
+    await conn.execute("insert into documents select n, to_jsonb(repeat('x', n)) from unnest($1::int[]) n", [
+        16_000_000, 17_000_000,
+    ])  # fmt: skip
+    assert await conn.fetchval("select max(pg_column_size(body)) from documents") < 250_000
+    with pytest.raises(asyncpg.PostgresError, match=r"the payload has 1700.... bytes") as refused:
+        await conn.execute("select reactor.emit($1, 'x', body) from documents where id > 16000000", tenant)
+    assert refused.value.sqlstate == "RX003"
+    await conn.execute("select reactor.emit($1, 'x', body) from documents where id = 16000000", tenant)
+    assert await conn.fetchval("select max(octet_length(payload::text)) from reactor.events") == 16_000_002
+
+
 async def test_a_handler_emits_for_its_own_tenant_only(conn: Connection, tenant) -> None:
     other = await conn.fetchval("insert into public.tenants (name) values ('b') returning id")
     async with conn.transaction():

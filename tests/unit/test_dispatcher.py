@@ -36,7 +36,7 @@ async def test_slots_bound_what_runs_and_the_rest_waits_in_order() -> None:
         await gates[number].wait()
 
     dispatcher = Dispatcher(slots=2, work=work, settling=lambda: 0)
-    workers = [asyncio.create_task(dispatcher.run(lambda: None)) for _ in range(2)]
+    workers = [asyncio.create_task(dispatcher.run("worker")) for _ in range(2)]
     try:
         assert dispatcher.room == 2
         assert dispatcher.has_spare
@@ -74,7 +74,7 @@ async def test_the_metric_counts_the_leases_of_all_databases_of_the_process() ->
     here.start(rows(1, 2), 200)
     there.start(rows(3), 200)
     assert counted() == before + 3
-    workers = [asyncio.create_task(dispatcher.run(lambda: None)) for dispatcher in (here, there)]
+    workers = [asyncio.create_task(dispatcher.run("worker")) for dispatcher in (here, there)]
     await turn()
     assert counted() == before + 3
     go.set()
@@ -117,7 +117,7 @@ async def test_whoever_was_given_back_keeps_no_later_one_from_its_worker() -> No
     dispatcher = Dispatcher(slots=2, work=work, settling=lambda: 0)
     dispatcher.start(rows(1, 2, 3), 200)
     dispatcher.take_waiting(0)
-    workers = [asyncio.create_task(dispatcher.run(lambda: None)) for _ in range(2)]
+    workers = [asyncio.create_task(dispatcher.run("worker")) for _ in range(2)]
     try:
         await turn()
         assert started == []
@@ -153,7 +153,7 @@ async def test_quick_runs_are_claimed_ahead_within_bounds() -> None:
     async def work(run: Run) -> None: ...
 
     dispatcher = Dispatcher(slots=2, work=work, settling=lambda: 0)
-    worker = asyncio.create_task(dispatcher.run(lambda: None))
+    worker = asyncio.create_task(dispatcher.run("worker"))
     try:
         for n in range(1, 2000):
             dispatcher.start(rows(n), 200)
@@ -172,7 +172,7 @@ async def test_how_far_ahead_is_known_after_a_few_runs_and_no_sooner() -> None:
         await gates[run.tenant_id.int].wait()
 
     dispatcher = Dispatcher(slots=8, work=work, settling=lambda: 0)
-    workers = [asyncio.create_task(dispatcher.run(lambda: None)) for _ in range(8)]
+    workers = [asyncio.create_task(dispatcher.run("worker")) for _ in range(8)]
     try:
         dispatcher.start(rows(*range(1, 9)), 200)
         await turn()
@@ -193,7 +193,7 @@ async def test_how_far_ahead_is_known_after_a_few_runs_and_no_sooner() -> None:
 async def test_of_long_lists_fewer_are_claimed_at_once() -> None:
     """What is in hand shall not be done before the claim is."""
     dispatcher = Dispatcher(slots=2, work=lambda run: asyncio.sleep(0), settling=lambda: 0)
-    workers = [asyncio.create_task(dispatcher.run(lambda: None)) for _ in range(2)]
+    workers = [asyncio.create_task(dispatcher.run("worker")) for _ in range(2)]
     try:
         for n in range(1, 100):
             dispatcher.start(rows(n), 200)
@@ -225,7 +225,7 @@ async def test_tenants_in_hand_whose_event_was_interrupted_before_are_told_until
         await gate.wait()
 
     dispatcher = Dispatcher(slots=1, work=work, settling=lambda: 0)
-    worker = asyncio.create_task(dispatcher.run(lambda: None))
+    worker = asyncio.create_task(dispatcher.run("worker"))
     try:
         marked = [row | {"interruptions": 1} for row in rows(1, 3)]
         dispatcher.start([marked[0], *rows(2), marked[1]], 200)

@@ -13,9 +13,13 @@ ENDS = ["commit", "COMMIT WORK", "end", "abort", "rollback", "begin", "start tra
         'set session "reactor".tenant_id = 1', 'set local "role" to x', "reset reactor.tenant_id",
         "select set_config('reactor.tenant_id', $1, true)", "select set_config( 'ROLE' , 'x', true)",
         "select pg_catalog.set_config($1, $2, true)", "select set_config('rea' || 'ctor.a', 'x', true)",
-        'select pg_catalog."set_config"(\'session_authorization\', \'x\', true)']  # fmt: skip
+        'select pg_catalog."set_config"(\'session_authorization\', \'x\', true)',
+        "savepoint reactor_event", 'savepoint "reactor_event"', "SAVEPOINT Reactor_handler_1",
+        "rollback to reactor_event", "rollback work to savepoint reactor_event",
+        "release reactor_event", 'release /* */ savepoint "reactor_event"']  # fmt: skip
 FINE = ["select 1", "savepoint a", "rollback to a", "rollback to savepoint a", "rollback work to a",
-        "release savepoint a", "set local my.x = 1", "update t set role = 'x'",
+        "release savepoint a", "savepoint my_reactor_event", "savepoint a; select 1 as reactor_event",
+        "set local my.x = 1", "update t set role = 'x'",
         "insert into end_of_day values (1)", "select 'commit'", "select $$; commit$$",
         "select set_config('my.x', $1, true)", "set local my.reactor = 'x'", "select * from reactor.events",
         "select pg_catalog.set_config('work_mem', '4MB', true)", "insert into t values ('reactor.tenant_id')",

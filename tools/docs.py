@@ -7,62 +7,88 @@ look at is looked at here, in the pages as they were built: other files, picture
 """
 
 import argparse
-import os
+import posixpath
 import re
 import subprocess
 import sys
-import threading
+import time
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 #: What a browser fetches of itself, and not when somebody follows it.
 FETCHED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
 
 
-def pages_of(nav: list[dict[str, object]]) -> list[str]:
-    """The navigation's pages in its order."""
-    found: list[str] = []
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What zensical.toml says of the site."""
+
+    titles: dict[str, str]
+    """The navigation's pages in its order, and how it calls them."""
+    assets: tuple[str, ...]
+    laid_out: str
+    site: str
+
+    @classmethod
+    def load(cls, root: Path) -> Self:
+        """From the file in this folder."""
+        project = tomllib.loads((root / "zensical.toml").read_text())["project"]
+        theme = project["theme"]
+        return cls(
+            titles=dict(titles_of(project["nav"])),
+            assets=(*project["extra_css"], theme["favicon"], theme["logo"]),
+            laid_out=project["docs_dir"],
+            site=project["site_dir"],
+        )
+
+
+def titles_of(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The pages of a navigation or of a part of it, each with its title."""
     for entry in nav:
-        for value in entry.values():
-            found += pages_of(value) if isinstance(value, list) else [str(value)]
-    return found
+        for title, value in entry.items():
+            if isinstance(value, list):
+                yield from titles_of(value)
+            else:
+                yield value, title
 
 
-def lay_out(root: Path, folder: Path, pages: list[str]) -> None:
-    """Puts the pages and their pictures into a folder. A file that is there as it should be is not written:
-    whoever watches the folder builds only what changed."""
-    files: dict[str, bytes] = {}
+def lay_out(root: Path, project: Project) -> None:
+    """Puts the pages and what they show into the folder that is built from. A file that is there as it should be is
+    not written: whoever watches the folder builds only what changed."""
+    files = {path: (root / path).read_bytes() for path in project.assets}
 
     def place(page: str) -> str:
-        def target(link: str) -> str:
-            return os.path.normpath(os.path.join(os.path.dirname(page), link.partition("#")[0]))  # noqa: PTH118, PTH120
-
         def linked(match: re.Match[str]) -> str:
             picture, text, link = match.groups()
-            path = target(link)
-            if urlsplit(link).scheme or link.startswith("#") or path in pages or not (root / path).exists():
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(page), link.partition("#")[0]))
+            if urlsplit(link).scheme or link.startswith("#") or not (root / path).exists():
                 return match[0]
             if picture:
                 files[path] = (root / path).read_bytes()
                 return match[0]
-            return f"`{text}`"
+            if path not in project.titles:
+                return f"`{text}`"
+            # Who reads the repository wants a page's file, who reads the site its title.
+            return f"[{project.titles[path]}]({link})" if path.endswith(text) else match[0]
 
         return LINK.sub(linked, (root / page).read_text())
 
-    for page in pages:
+    for page in project.titles:
         files[page] = place(page).encode()
+    folder = root / project.laid_out
     for path, content in files.items():
         file = folder / path
         if not file.exists() or file.read_bytes() != content:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
     for file in [file for file in folder.rglob("*") if file.is_file()]:
-        if str(file.relative_to(folder)) not in files:
+        if file.relative_to(folder).as_posix() not in files:
             file.unlink()
 
 
@@ -112,38 +138,48 @@ def mistakes(site: Path) -> Iterator[str]:
 
 def main() -> int:
     """Builds or serves; 1 when the site is not as it should be."""
-    parser = argparse.ArgumentParser(prog="make docs", description="Builds the site of the documents into site/.")
+    parser = argparse.ArgumentParser(
+        prog="make docs", description="Builds the site of the documents into site/."
+    )
     parser.add_argument("--serve", action="store_true", help="serve it, and build again what is changed")
     parser.add_argument("--address", default="127.0.0.1:8000", help="where --serve listens [%(default)s]")
     options = parser.parse_args()
-    project = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
-    pages = pages_of(project["nav"])
-    folder, site = ROOT / project["docs_dir"], ROOT / project["site_dir"]
-    lay_out(ROOT, folder, pages)
-    zensical = [sys.executable, "-m", "zensical"]
-    if options.serve:
-        with subprocess.Popen([*zensical, "serve", "--dev-addr", options.address], cwd=ROOT) as server:
-            over = threading.Event()
-            threading.Thread(target=lambda: (server.wait(), over.set()), daemon=True).start()
-            try:
-                while not over.wait(0.5):
-                    lay_out(ROOT, folder, pages)
-            except KeyboardInterrupt:
-                server.terminate()
-        return 0
-    built = subprocess.run(
-        [*zensical, "build", "--clean", "--strict"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    root = Path(__file__).parents[1]
+    return serve(root, options.address) if options.serve else build(root)
+
+
+def build(root: Path) -> int:
+    """Builds the site of this folder; 1 when something in it is wrong, said on stderr."""
+    project = Project.load(root)
+    lay_out(root, project)
+    zensical = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    built = subprocess.run(zensical, cwd=root, capture_output=True, text=True, check=False)
     if built.returncode:
         # Beneath what is wrong it says where in its own code it gave up.
         print(built.stdout + built.stderr.partition("Traceback (")[0], file=sys.stderr)
         return 1
-    wrong = list(mistakes(site))
+    wrong = list(mistakes(root / project.site))
     for line in wrong:
         print(line, file=sys.stderr)
     if not wrong:
-        print(f"docs: {len(pages)} pages, in {site.relative_to(ROOT)}/index.html")
+        print(f"docs: {len(project.titles)} pages, in {project.site}/index.html")
     return 1 if wrong else 0
+
+
+def serve(root: Path, address: str) -> int:
+    """Until it is interrupted. zensical watches the pages where they are laid out, this the pages themselves."""
+    project = Project.load(root)
+    lay_out(root, project)
+    zensical = [sys.executable, "-m", "zensical", "serve", "--dev-addr", address]
+    with subprocess.Popen(zensical, cwd=root) as server:
+        try:
+            while server.poll() is None:
+                time.sleep(0.5)
+                lay_out(root, project)
+        except KeyboardInterrupt:
+            server.terminate()
+            return 0
+    return server.returncode
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Builds the site of the documents. Run by `make docs`; `--serve` shows it while the documents are written.
 
-The pages are those of the navigation in zensical.toml, at the paths that they have in the repository, so a link
-between two of them is the same here and on a code host. What a page links to and the site does not have (a folder
-of the repository) is text in it. zensical refuses a link to a page or a heading that is not there; what it does not
-look at is looked at here, in the pages as they were built: other files, pictures, and anything of another host.
+The pages are those of the navigation in zensical.toml, at the paths that they have in the repository, so a
+link between two of them is the same here and on a code host. What a page links to and the site does not have
+(a folder of the repository) is text in it. zensical refuses a link to a page or a heading that is not there;
+what it does not look at is looked at here, in the pages as they were built: other files, pictures, and
+anything that is fetched from another host.
 """
 
 import argparse
@@ -59,8 +60,10 @@ def titles_of(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def lay_out(root: Path, project: Project) -> None:
-    """Puts the pages and what they show into the folder that is built from. A file that is there as it should be is
-    not written: whoever watches the folder builds only what changed."""
+    """Puts the pages and what they show into the folder that is built from.
+
+    A file that is there as it should be is not written: whoever watches the folder builds only what changed.
+    """
     files = {path: (root / path).read_bytes() for path in project.assets}
 
     def place(page: str) -> str:
@@ -167,7 +170,7 @@ def build(root: Path) -> int:
 
 
 def serve(root: Path, address: str) -> int:
-    """Until it is interrupted. zensical watches the pages where they are laid out, this the pages themselves."""
+    """Until it is interrupted. zensical watches what is laid out, this what it is laid out from."""
     project = Project.load(root)
     lay_out(root, project)
     zensical = [sys.executable, "-m", "zensical", "serve", "--dev-addr", address]

@@ -118,8 +118,6 @@ def mistakes(site: Path) -> Iterator[str]:
     """What is wrong with a built site, a line each."""
     pages = {file: Page(file) for file in sorted(site.rglob("*.html"))}
     for page in pages.values():
-        if page.file.name == "404.html":
-            continue  # it is shown at any address, so its links begin at the root
         name = page.file.relative_to(site)
         for link, fetched in page.links:
             parts = urlsplit(link)
@@ -127,6 +125,8 @@ def mistakes(site: Path) -> Iterator[str]:
                 if fetched and parts.scheme != "data":
                     yield f"{name}: {link} is fetched from another host"
                 continue
+            if parts.path.startswith("/") and page.file.name == "404.html":
+                continue  # it is shown at any address, so it alone names files from the root
             file = (page.file.parent / unquote(parts.path)).resolve() if parts.path else page.file
             file = file / "index.html" if file.is_dir() else file
             heading = unquote(parts.fragment)

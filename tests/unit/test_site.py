@@ -28,7 +28,7 @@ logo = "icon.svg"
 def folder(tmp_path: Path) -> Path:
     files = {
         "zensical.toml": CONFIGURATION,
-        "README.md": "[how.md](docs/how.md) [a](docs/how.md#a) [LICENSE](LICENSE) [x](https://x.test) [-](no)",
+        "README.md": "[how.md](docs/how.md) [a](docs/how.md#a) [LICENSE](LICENSE) [x](http://x.test) [-](no)",
         "docs/how.md": "# How\n\n![Plot](plot.svg) [Home](../README.md)",
         "docs/plot.svg": "<svg/>",
         "LICENSE": "",
@@ -58,7 +58,7 @@ def test_the_front_page_leads_to_every_document() -> None:
 def test_what_the_site_does_not_have_is_text_in_it_and_a_page_goes_by_its_title(folder: Path) -> None:
     docs.lay_out(folder, docs.Project.load(folder))
     assert (folder / "build" / "README.md").read_text() == (
-        "[How to](docs/how.md) [a](docs/how.md#a) `LICENSE` [x](https://x.test) [-](no)"
+        "[How to](docs/how.md) [a](docs/how.md#a) `LICENSE` [x](http://x.test) [-](no)"
     )
     laid_out = {str(file.relative_to(folder / "build")) for file in (folder / "build").rglob("*.*")}
     assert laid_out == {"README.md", "docs/how.md", "docs/plot.svg", "site.css", "icon.svg"}

@@ -2,7 +2,7 @@
 # when it is there. Each target makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench proof schema-dump clean
+.PHONY: help demo test check fmt bench proof docs schema-dump clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,6 +10,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 PROOF_ARGS ?=
+DOCS_ARGS ?=
 SQL := $(shell find sql -name '*.sql' ! -name schema.dump.sql 2>/dev/null | sort)
 
 help:
@@ -19,6 +20,7 @@ help:
 	@echo 'make fmt          formats the code'
 	@echo 'make bench        the benchmarks; BENCH_ARGS is passed on'
 	@echo 'make proof        the invariants under attack, for five minutes; PROOF_ARGS="--minutes 30 --seed 7" is passed on'
+	@echo 'make docs         the documents as a site, in site/; DOCS_ARGS=--serve shows it, and what is changed in it'
 	@echo 'make schema-dump  writes sql/schema.dump.sql anew'
 
 .venv/.made: pyproject.toml tools/make_venv.sh
@@ -49,9 +51,15 @@ bench: .venv/.made
 proof: .venv/.made
 	@$(BIN)/python -m tests.failure $(PROOF_ARGS)
 
+.venv/.docs: .venv/.made
+	@PYTHON='$(PYTHON)' bash tools/make_venv.sh docs
+
+docs: .venv/.docs
+	@$(BIN)/python tools/docs.py $(DOCS_ARGS)
+
 schema-dump: .venv/.made
 	@$(BIN)/python tools/schema_dump.py > .venv/.dump && mv .venv/.dump sql/schema.dump.sql
 	@echo 'sql/schema.dump.sql written'
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

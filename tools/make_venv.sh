@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv with the package and all tools in it. Called by make; says little unless it fails.
+# With an argument: adds that extra of pyproject.toml, which most who make .venv do not need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-extras=".[demo,dev]"
+wanted=(--editable '.[demo,dev]')
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -18,10 +19,18 @@ command -v "$python" >/dev/null || fail "there is no $python; install Python 3.1
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version) is too old: 3.11 or newer is needed (make PYTHON=python3.11)"
 
-echo 'make: preparing .venv (once, and when pyproject.toml changes)…' >&2
+if [ $# -gt 0 ]; then
+    # Its packages alone: to install ours anew takes longer than they do.
+    mapfile -t wanted < <("$python" -c '
+import sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' "$1")
+fi
+
+echo "make: preparing .venv${1:+ for $1} (once, and when pyproject.toml changes)…" >&2
 if command -v uv >/dev/null; then
     [ -x .venv/bin/python ] || uv venv --quiet --python "$python" .venv >"$log" 2>&1 || fail 'uv venv failed'
-    uv pip install --quiet --python .venv/bin/python --editable "$extras" >"$log" 2>&1 || fail 'uv pip install failed'
+    uv pip install --quiet --python .venv/bin/python "${wanted[@]}" >"$log" 2>&1 || fail 'uv pip install failed'
 else
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         rm -rf .venv
@@ -38,7 +47,7 @@ else
             fail 'this python3 cannot make environments; on Debian and Ubuntu: apt-get install python3-venv (or install uv)'
         fi
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$extras" >"$log" 2>&1 ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${wanted[@]}" >"$log" 2>&1 ||
         fail 'pip install failed'
 fi
-touch .venv/.made
+touch ".venv/.${1:-made}"

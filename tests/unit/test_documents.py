@@ -17,7 +17,7 @@ SOURCES = ("reactor", "sql", "tests", "benchmarks", "tools", "deploy", "examples
 KINDS = (".py", ".sql", ".sh", ".yaml", ".env", ".toml")
 #: Names of others, and names that stand for the reader's own.
 FOREIGN = {"asyncio_mode", "hot_standby_feedback", "pg_dumpall", "test_decoding", "transaction_timeout"}
-READERS = {"whsec_new", "whsec_old", "your_module", "your_table"}
+READERS = {"payment_failed", "whsec_new", "whsec_old", "your_module", "your_table"}
 
 
 @cache

@@ -24,7 +24,7 @@ async def migrate(*, check: bool = False, plan: bool = False, back: bool = False
     Exits 1 then, or when a file fails, 3 when the database cannot be reached or the role may not do
     this (the statements to run by hand are printed). The triggers of watched tables are renewed, without
     a lock on the tables; one that cannot be is named, works as before, and is no failure. A database that
-    a later release migrated is left as it is.
+    a later build migrated is left as it is.
 
     Example: ``REACTOR_DATABASE_URL=postgresql://postgres@localhost/crm reactor migrate --plan``
 
@@ -35,7 +35,7 @@ async def migrate(*, check: bool = False, plan: bool = False, back: bool = False
     plan
         Change nothing; list what would run, and what stands in its way: exit 1 then.
     back
-        Put this release's functions in the place of a later one's: for when those are at fault. Stop the
+        Put this build's functions in the place of a later one's: for when those are at fault. Stop the
         replicas first. Exits 1 when the later one added to the tables, since they may not fit.
     json
         Write JSON to stdout.

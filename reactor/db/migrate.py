@@ -2,7 +2,7 @@
 
 Versioned files run once and may never be edited; functions and triggers run again whenever they
 changed, unless the database is newer than this program (it has versioned files that we do not know,
-or a later release migrated it): then nothing is done, so that an old replica can restart beside a
+or a later build migrated it): then nothing is done, so that an old replica can restart beside a
 new one. How a file runs is in :mod:`reactor.db.applier`.
 """
 
@@ -51,7 +51,7 @@ class Step:
 class Report:
     """What a migration did.
 
-    ``newer`` names versioned files in the database that this program does not know, and later releases that
+    ``newer`` names versioned files in the database that this program does not know, and later builds that
     were here; ``watches`` are those that were renewed, and those that could not be.
     """
 
@@ -77,29 +77,29 @@ async def migrate(
 ) -> Report:
     """Applies what is pending. ``connect`` opens connections as the role that migrates.
 
-    ``release`` is this program's. ``back``: also what a later release has replaced.
+    ``release`` is this program's. ``back``: also what a later build has replaced.
 
     Raises MigrationError (a table of the application stands in the way, or there is no way back: nothing
     was changed; a file failed; or an applied one was edited), MissingPrivilege with the statements to run by
     hand, ConnectError.
     """
     files = sqlfiles.load() if files is None else files
-    release = release or releases.own()
-    applier = Applier(connect, lock_timeout_ms, release)
+    build = releases.build(files, release)
+    applier = Applier(connect, lock_timeout_ms, build)
     connection = await connect()
     try:
         await ownership.check_may_migrate(connection)
         done = await _recorded(connection)
         if "schema/0001_foundation" in done:
             await ownership.check_roles(connection)
-        await check_adoptable(connection, compare(files, done, release)[0])
+        await check_adoptable(connection, compare(files, done, build)[0])
         await applier.retrying("the table of migrations", lambda: applier.bootstrap(connection))
         if back:
-            await applier.retrying("the release", lambda: _go_back(applier, connection, files, release))
-        pending, found = compare(files, await _recorded(connection), release)
-        report = Report(newer=found)
-        if not report.newer:
-            await applier.retrying("the release", lambda: _note_release(applier, connection, release))
+            await applier.retrying("the release", lambda: _go_back(applier, connection, files, build))
+        report = Report(
+            newer=await applier.retrying("the release", lambda: _note(applier, connection, files, build))
+        )
+        pending = compare(files, await _recorded(connection), build)[0]
         index = {item.file.name: n for n, item in enumerate(pending, 1)}
         for together in _in_steps([item.file for item in pending]):
             for one in await applier.apply(connection, together):
@@ -129,19 +129,27 @@ def _in_steps(files: Sequence[SqlFile]) -> Iterator[list[SqlFile]]:
             yield from ([file] for file in found)
 
 
-async def _note_release(applier: Applier, connection: Connection, release: str) -> bool:
-    """Before the first function is replaced: a replica of the one before that starts meanwhile need know."""
+async def _note(
+    applier: Applier, connection: Connection, files: Sequence[SqlFile], build: releases.Build
+) -> list[str]:
+    """What makes the database newer; else notes the build, before the first function is replaced: a replica of
+    the one before that starts meanwhile need know."""
     async with connection.transaction():
         await applier.begin(connection)
-        await releases.note(connection, release)
-    return True
+        done = await _recorded(connection)
+        found = compare(files, done, build)[1]
+        if not found:
+            await releases.note(connection, done, build)
+    return found
 
 
-async def _go_back(applier: Applier, connection: Connection, files: Sequence[SqlFile], release: str) -> bool:
-    """Raises MigrationError where this release's functions may not fit the tables of the later one."""
+async def _go_back(
+    applier: Applier, connection: Connection, files: Sequence[SqlFile], build: releases.Build
+) -> bool:
+    """Raises MigrationError where this build's functions may not fit the tables of the later one."""
     async with connection.transaction():
         await applier.begin(connection)
-        found = compare(files, await _recorded(connection), release)[1]
+        found = compare(files, await _recorded(connection), build)[1]
         unknown = [name for name in found if releases.is_file(name)]
         if unknown:
             raise MigrationError(
@@ -156,13 +164,13 @@ async def _go_back(applier: Applier, connection: Connection, files: Sequence[Sql
 async def plan(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[Pending]:
     """What :func:`migrate` would run, in order; nothing is changed."""
     files = sqlfiles.load() if files is None else files
-    return compare(files, await _recorded(connection), releases.own())[0]
+    return compare(files, await _recorded(connection), releases.build(files))[0]
 
 
 async def newer(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[str]:
-    """What makes the database newer than this program: later releases, and versioned files of theirs."""
+    """What makes the database newer than this program: later builds, and versioned files of theirs."""
     files = sqlfiles.load() if files is None else files
-    return compare(files, await _recorded(connection), releases.own())[1]
+    return compare(files, await _recorded(connection), releases.build(files))[1]
 
 
 async def obstacles(
@@ -229,11 +237,13 @@ async def _recorded(connection: calls.Connection) -> dict[str, str]:
         raise missing_privilege(error) from None
 
 
-def compare(files: Iterable[SqlFile], done: dict[str, str], release: str) -> tuple[list[Pending], list[str]]:
-    """What is pending, and what makes the database newer: later releases, and files that we do not know."""
+def compare(
+    files: Iterable[SqlFile], done: dict[str, str], build: releases.Build
+) -> tuple[list[Pending], list[str]]:
+    """What is pending, and what makes the database newer: later builds, and files that we do not know."""
     files = list(files)
     known = {file.name for file in files}
-    newer = releases.later(done, release)
+    newer = releases.later(done, build)
     newer += sorted(name for name in done if name.startswith("schema/") and name not in known)
     pending: list[Pending] = []
     for file in files:
@@ -249,6 +259,6 @@ def compare(files: Iterable[SqlFile], done: dict[str, str], release: str) -> tup
             )
         elif not newer:
             pending.append(Pending(file, "changed"))
-    if newer:  # the newer release dropped or replaced what it has not; we bring nothing back
+    if newer:  # the newer build dropped or replaced what it has not; we bring nothing back
         pending = [item for item in pending if item.file.versioned]
     return pending, newer

@@ -298,6 +298,13 @@ CREATE FUNCTION reactor.clean_fleet(p_term bigint) RETURNS integer
 
 ALTER FUNCTION reactor.clean_fleet(p_term bigint) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.closed_sequences(p_table regclass) RETURNS SETOF regclass
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.closed_sequences(p_table regclass) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.current_tenant() RETURNS uuid
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO ''
@@ -849,12 +856,26 @@ CREATE FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name
 
 ALTER FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.open_sequences(p_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.open_sequences(p_table regclass) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.open_writers(p_timer boolean DEFAULT false) RETURNS text[]
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     BEGIN ATOMIC … END;
 
 ALTER FUNCTION reactor.open_writers(p_timer boolean) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.outdated_protections() RETURNS TABLE(relation regclass, tenant_column name)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.outdated_protections() OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer DEFAULT 5000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -910,6 +931,14 @@ CREATE FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer DEFAULT 
 
 ALTER FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.put_tenant_policies(p_table regclass, p_tenant_column name) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET client_min_messages TO 'warning'
+    AS '…';
+
+ALTER FUNCTION reactor.put_tenant_policies(p_table regclass, p_tenant_column name) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -960,6 +989,13 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.renew_protection(p_table regclass) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.renew_protection(p_table regclass) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.renew_watch(p_function name) RETURNS boolean
     LANGUAGE plpgsql
@@ -1191,6 +1227,13 @@ CREATE FUNCTION reactor.tenant_backlog(p_tenants uuid[]) RETURNS TABLE(tenant_id
     BEGIN ATOMIC … END;
 
 ALTER FUNCTION reactor.tenant_backlog(p_tenants uuid[]) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.tenant_policies(p_tenant_column name) RETURNS TABLE(policy name, permissive boolean, rule text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.tenant_policies(p_tenant_column name) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.tend_canary(p_every interval) RETURNS TABLE(age interval, silence interval)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2351,6 +2394,8 @@ GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch i
 REVOKE ALL ON FUNCTION reactor.clean_fleet(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.clean_fleet(p_term bigint) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.closed_sequences(p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor_handler;
@@ -2534,8 +2579,12 @@ GRANT ALL ON FUNCTION reactor.notifiers_wait() TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.open_sequences(p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.open_writers(p_timer boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.open_writers(p_timer boolean) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.outdated_protections() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer) FROM PUBLIC;
 
@@ -2549,6 +2598,8 @@ REVOKE ALL ON FUNCTION reactor.protect(p_table regclass, p_tenant_column name) F
 
 REVOKE ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.put_tenant_policies(p_table regclass, p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) FROM PUBLIC;
 
@@ -2571,6 +2622,8 @@ GRANT ALL ON FUNCTION reactor.record_reflections(p_hour timestamp with time zone
 
 REVOKE ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.renew_protection(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.renew_watch(p_function name) FROM PUBLIC;
 
@@ -2657,6 +2710,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor_hand
 
 REVOKE ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.tenant_policies(p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.tend_canary(p_every interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.tend_canary(p_every interval) TO reactor;

@@ -108,15 +108,15 @@ class Applier:
             await ownership.give_to_owner(connection)
         return True
 
-    async def retrying(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
+    async def retrying(self, what: str, action: Callable[[], Awaitable[T]], tries: int = _TRIES) -> T:
         """Again after a lock timeout, a deadlock or a race on the catalog, with growing pauses."""
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, tries + 1):
             try:
                 return await action()
             except asyncpg.PostgresError as error:
                 if not _passes(error):
                     raise
-                if attempt == _TRIES:
+                if attempt == tries:
                     raise MigrationError(
                         f"{what}: gave up after {attempt} tries: {error}",
                         hint="another transaction holds a lock on these tables: see pg_stat_activity",

@@ -19,7 +19,7 @@ from reactor.db import adoption, calls, ownership, releases, sqlfiles
 from reactor.db.adoption import Archived, Obstacle
 from reactor.db.applier import Applier, Connect
 from reactor.db.pool import Connection, missing_privilege
-from reactor.db.renewal import Watch, renew_watches
+from reactor.db.renewal import Protected, Watch, renew_protections, renew_watches
 from reactor.db.sqlfiles import SqlFile
 from reactor.errors import MigrationError, NotMigrated
 
@@ -52,7 +52,7 @@ class Report:
     """What a migration did.
 
     ``newer`` names versioned files in the database that this program does not know, and later builds that
-    were here; ``watches`` are those that were renewed, and those that could not be.
+    were here; ``watches`` and ``protected`` are those that were renewed, and those that could not be.
     """
 
     applied: list[Step] = field(default_factory=list)
@@ -60,6 +60,7 @@ class Report:
     #: what adopting older tables could not leave as it was; with the run that ended the adoption
     archived: list[Archived] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
+    protected: list[Protected] = field(default_factory=list)
 
 
 def _quiet(_: Step) -> None:
@@ -111,6 +112,7 @@ async def migrate(
             report.archived = await adoption.archived(connection)
         if not report.newer:
             report.watches = await renew_watches(applier, connection)
+            report.protected = await renew_protections(applier, connection)
         return report
     finally:
         await connection.close(timeout=5)
@@ -132,8 +134,10 @@ def _in_steps(files: Sequence[SqlFile]) -> Iterator[list[SqlFile]]:
 async def _note(
     applier: Applier, connection: Connection, files: Sequence[SqlFile], build: releases.Build
 ) -> list[str]:
-    """What makes the database newer; else notes the build, before the first function is replaced: a replica of
-    the one before that starts meanwhile need know."""
+    """What makes the database newer; where nothing does, the build is noted.
+
+    Before the first function is replaced: a replica of the build before that starts meanwhile need know.
+    """
     async with connection.transaction():
         await applier.begin(connection)
         done = await _recorded(connection)

@@ -1,8 +1,8 @@
 """Which build put its functions there: how an older program knows that a database is newer.
 
-Functions are replaced in place, and a changed text does not say which of two is the newer. So a migration notes
-its build beside the files before it runs the first of them: from then on older replicas start beside what is
-there, and an older `reactor migrate` leaves it alone.
+Functions are replaced in place, and a changed text does not say which of two is the newer. So a migration
+notes its build beside the files before it runs the first of them: from then on older replicas start beside
+what is there, and an older `reactor migrate` leaves it alone.
 
 A build is a release and the digest of its SQL files. Of two releases the number tells which is later. Of two
 builds of one release, which nothing tells apart but their files, that one is older which was here before the

@@ -1137,6 +1137,12 @@ CREATE FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_me
 
 ALTER FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.shown_time(p_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN …;
+
+ALTER FUNCTION reactor.shown_time(p_at timestamp with time zone) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.skipped(p_table regclass, p_operation text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -2683,6 +2689,9 @@ GRANT ALL ON FUNCTION reactor.settle(p_tenants uuid[], p_runs uuid[], p_more boo
 REVOKE ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor_handler;
+
+REVOKE ALL ON FUNCTION reactor.shown_time(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.shown_time(p_at timestamp with time zone) TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor;

@@ -24,6 +24,7 @@ from reactor.db.sqlfiles import SqlFile
 from reactor.errors import MigrationError, NotMigrated
 
 _APPLIED: LiteralString = "select name, checksum from reactor.migrations"
+_READ_ONLY: LiteralString = "select pg_catalog.current_setting('transaction_read_only')::boolean"
 _LOCK_TIMEOUT_MS = 3000
 
 Reason = Literal["new", "changed"]
@@ -93,7 +94,15 @@ async def migrate(
         done = await _recorded(connection)
         if "schema/0001_foundation" in done:
             await ownership.check_roles(connection)
-        await check_adoptable(connection, compare(files, done, build)[0])
+        pending, found = compare(files, done, build)
+        await check_adoptable(connection, pending)
+        if await connection.fetchval(_READ_ONLY):
+            if pending:
+                raise MigrationError(
+                    "the database takes no writes; nothing was changed",
+                    hint="it is a standby, or default_transaction_read_only is on, as where a disk is full",
+                )
+            return Report(newer=found)
         await applier.retrying("the table of migrations", lambda: applier.bootstrap(connection))
         if back:
             await applier.retrying("the release", lambda: _go_back(applier, connection, files, build))

@@ -298,6 +298,13 @@ CREATE FUNCTION reactor.clean_fleet(p_term bigint) RETURNS integer
 
 ALTER FUNCTION reactor.clean_fleet(p_term bigint) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.closed_sequences(p_table regclass) RETURNS SETOF regclass
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.closed_sequences(p_table regclass) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.current_tenant() RETURNS uuid
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO ''
@@ -849,12 +856,26 @@ CREATE FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name
 
 ALTER FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.open_sequences(p_table regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.open_sequences(p_table regclass) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.open_writers(p_timer boolean DEFAULT false) RETURNS text[]
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     BEGIN ATOMIC … END;
 
 ALTER FUNCTION reactor.open_writers(p_timer boolean) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.outdated_protections() RETURNS TABLE(relation regclass, tenant_column name)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.outdated_protections() OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer DEFAULT 5000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -909,6 +930,14 @@ CREATE FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer DEFAULT 
     AS '…';
 
 ALTER FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.put_tenant_policies(p_table regclass, p_tenant_column name) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET client_min_messages TO 'warning'
+    AS '…';
+
+ALTER FUNCTION reactor.put_tenant_policies(p_table regclass, p_tenant_column name) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) RETURNS void
     LANGUAGE plpgsql
@@ -967,6 +996,13 @@ CREATE FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer DEFAULT
     AS '…';
 
 ALTER FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.renew_protection(p_table regclass) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS '…';
+
+ALTER FUNCTION reactor.renew_protection(p_table regclass) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.renew_watch(p_function name) RETURNS boolean
     LANGUAGE plpgsql
@@ -1108,6 +1144,12 @@ CREATE FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_me
 
 ALTER FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) OWNER TO reactor_owner;
 
+CREATE FUNCTION reactor.shown_time(p_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN …;
+
+ALTER FUNCTION reactor.shown_time(p_at timestamp with time zone) OWNER TO reactor_owner;
+
 CREATE FUNCTION reactor.skipped(p_table regclass, p_operation text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -1198,6 +1240,13 @@ CREATE FUNCTION reactor.tenant_backlog(p_tenants uuid[]) RETURNS TABLE(tenant_id
     BEGIN ATOMIC … END;
 
 ALTER FUNCTION reactor.tenant_backlog(p_tenants uuid[]) OWNER TO reactor_owner;
+
+CREATE FUNCTION reactor.tenant_policies(p_tenant_column name) RETURNS TABLE(policy name, permissive boolean, rule text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    BEGIN ATOMIC … END;
+
+ALTER FUNCTION reactor.tenant_policies(p_tenant_column name) OWNER TO reactor_owner;
 
 CREATE FUNCTION reactor.tend_canary(p_every interval) RETURNS TABLE(age interval, silence interval)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2358,6 +2407,8 @@ GRANT ALL ON FUNCTION reactor.claim(p_replica text, p_tenants integer, p_batch i
 REVOKE ALL ON FUNCTION reactor.clean_fleet(p_term bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.clean_fleet(p_term bigint) TO reactor;
 
+REVOKE ALL ON FUNCTION reactor.closed_sequences(p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.current_tenant() FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor;
 GRANT ALL ON FUNCTION reactor.current_tenant() TO reactor_handler;
@@ -2541,8 +2592,12 @@ GRANT ALL ON FUNCTION reactor.notifiers_wait() TO reactor;
 
 REVOKE ALL ON FUNCTION reactor.only_executable_by(p_function regprocedure, p_roles name[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION reactor.open_sequences(p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION reactor.open_writers(p_timer boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.open_writers(p_timer boolean) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.outdated_protections() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.park(p_tenants uuid[], p_gated text[], p_limit integer) FROM PUBLIC;
 
@@ -2556,6 +2611,8 @@ REVOKE ALL ON FUNCTION reactor.protect(p_table regclass, p_tenant_column name) F
 
 REVOKE ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.prune_outbound(p_keep interval, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.put_tenant_policies(p_table regclass, p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.put_watch_triggers(p_relation regclass, p_function name, p_operations text[]) FROM PUBLIC;
 
@@ -2580,6 +2637,8 @@ GRANT ALL ON FUNCTION reactor.record_reflections(p_hour timestamp with time zone
 
 REVOKE ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.reevaluate_clocks(p_term bigint, p_limit integer) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.renew_protection(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.renew_watch(p_function name) FROM PUBLIC;
 
@@ -2640,6 +2699,9 @@ REVOKE ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_prov
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor;
 GRANT ALL ON FUNCTION reactor.settle_email(p_intent uuid, p_status text, p_provider_message_id text, p_error text) TO reactor_handler;
 
+REVOKE ALL ON FUNCTION reactor.shown_time(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION reactor.shown_time(p_at timestamp with time zone) TO reactor;
+
 REVOKE ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor;
 GRANT ALL ON FUNCTION reactor.skipped(p_table regclass, p_operation text) TO reactor_handler;
@@ -2666,6 +2728,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE reactor.email_intents TO reactor_hand
 
 REVOKE ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.tenant_backlog(p_tenants uuid[]) TO reactor;
+
+REVOKE ALL ON FUNCTION reactor.tenant_policies(p_tenant_column name) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION reactor.tend_canary(p_every interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION reactor.tend_canary(p_every interval) TO reactor;

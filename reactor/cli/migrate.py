@@ -23,8 +23,9 @@ async def migrate(*, check: bool = False, plan: bool = False, back: bool = False
     looked at first: when one cannot be built on, it is named with what to do, and nothing is changed.
     Exits 1 then, or when a file fails, 3 when the database cannot be reached or the role may not do
     this (the statements to run by hand are printed). The triggers of watched tables are renewed, without
-    a lock on the tables; one that cannot be is named, works as before, and is no failure. A database that
-    a later release migrated is left as it is.
+    a lock on the tables, and the policies of protected ones, for which nobody waits for longer than a
+    moment; what cannot be renewed is named, works as before, and is no failure. A database that a later
+    build migrated is left as it is.
 
     Example: ``REACTOR_DATABASE_URL=postgresql://postgres@localhost/crm reactor migrate --plan``
 
@@ -35,7 +36,7 @@ async def migrate(*, check: bool = False, plan: bool = False, back: bool = False
     plan
         Change nothing; list what would run, and what stands in its way: exit 1 then.
     back
-        Put this release's functions in the place of a later one's: for when those are at fault. Stop the
+        Put this build's functions in the place of a later one's: for when those are at fault. Stop the
         replicas first. Exits 1 when the later one added to the tables, since they may not fit.
     json
         Write JSON to stdout.
@@ -68,6 +69,7 @@ async def migrate(*, check: bool = False, plan: bool = False, back: bool = False
                 {"table": one.table, "event_type": one.event_type, "refused": one.refused}
                 for one in report.watches
             ]
+            protected = [{"table": one.table, "refused": one.refused} for one in report.protected]
             told.append(
                 {
                     "database": where,
@@ -75,6 +77,7 @@ async def migrate(*, check: bool = False, plan: bool = False, back: bool = False
                     "newer": report.newer,
                     "archived": archived,
                     "watches": watches,
+                    "protected": protected,
                 }
             )
             if not json:
@@ -116,6 +119,16 @@ def _tell_refused(report: Report) -> None:
                 aside=True,
             )
 
+    for table in report.protected:
+        if table.refused is not None:
+            arguments = f"'{table.table}', '{table.tenant_column or '…'}'"
+            say(
+                f"{table.table} is protected as an older version did it, and cannot be renewed: "
+                f"{table.refused}",
+                aside=True,
+            )
+            say(f"  `select reactor.protect({arguments})`, as its owner, does it", aside=True)
+
 
 async def _apply(dsn: str, *, quiet: bool, back: bool) -> Report:
     async def connect() -> pool.Connection:
@@ -136,6 +149,9 @@ def _summary(report: Report) -> str:
     renewed = [one for one in report.watches if one.refused is None]
     if renewed:
         done.append(f"{many(len(renewed), 'trigger')} of watched tables renewed.")
+    guarded = [one for one in report.protected if one.refused is None]
+    if guarded:
+        done.append(f"The policies of {many(len(guarded), 'protected table')} renewed.")
     return " ".join([*done, _UP_TO_DATE])
 
 

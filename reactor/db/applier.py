@@ -1,7 +1,7 @@
 """Runs one SQL file, or another step of a migration, under the lock that all migrations share.
 
 What runs, runs in a transaction that first takes the lock, then looks whether somebody else has applied the
-file meanwhile, or a later release has come. A transaction's lock (not a session's) also works behind a
+file meanwhile, or a later build has come. A transaction's lock (not a session's) also works behind a
 transaction-mode pooler. A file with ``--! no-transaction`` runs while a second connection holds that lock.
 """
 
@@ -67,9 +67,9 @@ class Applied:
 class Applier:
     """Does one thing of a migration at a time, each in a transaction that has the migrations' lock."""
 
-    def __init__(self, connect: Connect, lock_timeout_ms: int, release: str) -> None:
+    def __init__(self, connect: Connect, lock_timeout_ms: int, build: releases.Build) -> None:
         self._connect = connect
-        self._release = release
+        self._build = build
         self._settings = (
             f"set local lock_timeout = {int(lock_timeout_ms)}; set local statement_timeout = 0;"
             " set local idle_in_transaction_session_timeout = 0; set local search_path = '';"
@@ -88,7 +88,7 @@ class Applier:
         return True
 
     async def apply(self, connection: Connection, files: Sequence[SqlFile]) -> list[Applied]:
-        """Those that were applied: left out is what somebody else applied meanwhile, or a later release.
+        """Those that were applied: left out is what somebody else applied meanwhile, or a later build.
 
         Several run in one transaction; one that must run outside of any is given by itself.
         """
@@ -108,15 +108,15 @@ class Applier:
             await ownership.give_to_owner(connection)
         return True
 
-    async def retrying(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
+    async def retrying(self, what: str, action: Callable[[], Awaitable[T]], tries: int = _TRIES) -> T:
         """Again after a lock timeout, a deadlock or a race on the catalog, with growing pauses."""
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, tries + 1):
             try:
                 return await action()
             except asyncpg.PostgresError as error:
                 if not _passes(error):
                     raise
-                if attempt == _TRIES:
+                if attempt == tries:
                     raise MigrationError(
                         f"{what}: gave up after {attempt} tries: {error}",
                         hint="another transaction holds a lock on these tables: see pg_stat_activity",
@@ -198,7 +198,7 @@ class Applier:
     async def _is_done(self, connection: Connection, file: SqlFile) -> bool:
         noted = {row["name"]: row["checksum"] for row in await connection.fetch(_NOTED, file.name)}
         return bool(noted.get(file.name) == file.checksum) or (
-            not file.versioned and bool(releases.later(noted, self._release))
+            not file.versioned and bool(releases.later(noted, self._build))
         )
 
     async def _record(self, connection: Connection, file: SqlFile, began: float) -> Applied:

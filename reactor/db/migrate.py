@@ -2,7 +2,7 @@
 
 Versioned files run once and may never be edited; functions and triggers run again whenever they
 changed, unless the database is newer than this program (it has versioned files that we do not know,
-or a later release migrated it): then nothing is done, so that an old replica can restart beside a
+or a later build migrated it): then nothing is done, so that an old replica can restart beside a
 new one. How a file runs is in :mod:`reactor.db.applier`.
 """
 
@@ -19,11 +19,12 @@ from reactor.db import adoption, calls, ownership, releases, sqlfiles
 from reactor.db.adoption import Archived, Obstacle
 from reactor.db.applier import Applier, Connect
 from reactor.db.pool import Connection, missing_privilege
-from reactor.db.renewal import Watch, renew_watches
+from reactor.db.renewal import Protected, Watch, renew_protections, renew_watches
 from reactor.db.sqlfiles import SqlFile
 from reactor.errors import MigrationError, NotMigrated
 
 _APPLIED: LiteralString = "select name, checksum from reactor.migrations"
+_READ_ONLY: LiteralString = "select pg_catalog.current_setting('transaction_read_only')::boolean"
 _LOCK_TIMEOUT_MS = 3000
 
 Reason = Literal["new", "changed"]
@@ -51,8 +52,8 @@ class Step:
 class Report:
     """What a migration did.
 
-    ``newer`` names versioned files in the database that this program does not know, and later releases that
-    were here; ``watches`` are those that were renewed, and those that could not be.
+    ``newer`` names versioned files in the database that this program does not know, and later builds that
+    were here; ``watches`` and ``protected`` are those that were renewed, and those that could not be.
     """
 
     applied: list[Step] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Report:
     #: what adopting older tables could not leave as it was; with the run that ended the adoption
     archived: list[Archived] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
+    protected: list[Protected] = field(default_factory=list)
 
 
 def _quiet(_: Step) -> None:
@@ -77,29 +79,37 @@ async def migrate(
 ) -> Report:
     """Applies what is pending. ``connect`` opens connections as the role that migrates.
 
-    ``release`` is this program's. ``back``: also what a later release has replaced.
+    ``release`` is this program's. ``back``: also what a later build has replaced.
 
     Raises MigrationError (a table of the application stands in the way, or there is no way back: nothing
     was changed; a file failed; or an applied one was edited), MissingPrivilege with the statements to run by
     hand, ConnectError.
     """
     files = sqlfiles.load() if files is None else files
-    release = release or releases.own()
-    applier = Applier(connect, lock_timeout_ms, release)
+    build = releases.build(files, release)
+    applier = Applier(connect, lock_timeout_ms, build)
     connection = await connect()
     try:
         await ownership.check_may_migrate(connection)
         done = await _recorded(connection)
         if "schema/0001_foundation" in done:
             await ownership.check_roles(connection)
-        await check_adoptable(connection, compare(files, done, release)[0])
+        pending, found = compare(files, done, build)
+        await check_adoptable(connection, pending)
+        if await connection.fetchval(_READ_ONLY):
+            if pending:
+                raise MigrationError(
+                    "the database takes no writes; nothing was changed",
+                    hint="it is a standby, or default_transaction_read_only is on, as where a disk is full",
+                )
+            return Report(newer=found)
         await applier.retrying("the table of migrations", lambda: applier.bootstrap(connection))
         if back:
-            await applier.retrying("the release", lambda: _go_back(applier, connection, files, release))
-        pending, found = compare(files, await _recorded(connection), release)
-        report = Report(newer=found)
-        if not report.newer:
-            await applier.retrying("the release", lambda: _note_release(applier, connection, release))
+            await applier.retrying("the release", lambda: _go_back(applier, connection, files, build))
+        report = Report(
+            newer=await applier.retrying("the release", lambda: _note(applier, connection, files, build))
+        )
+        pending = compare(files, await _recorded(connection), build)[0]
         index = {item.file.name: n for n, item in enumerate(pending, 1)}
         for together in _in_steps([item.file for item in pending]):
             for one in await applier.apply(connection, together):
@@ -111,6 +121,7 @@ async def migrate(
             report.archived = await adoption.archived(connection)
         if not report.newer:
             report.watches = await renew_watches(applier, connection)
+            report.protected = await renew_protections(applier, connection)
         return report
     finally:
         await connection.close(timeout=5)
@@ -129,19 +140,29 @@ def _in_steps(files: Sequence[SqlFile]) -> Iterator[list[SqlFile]]:
             yield from ([file] for file in found)
 
 
-async def _note_release(applier: Applier, connection: Connection, release: str) -> bool:
-    """Before the first function is replaced: a replica of the one before that starts meanwhile need know."""
+async def _note(
+    applier: Applier, connection: Connection, files: Sequence[SqlFile], build: releases.Build
+) -> list[str]:
+    """What makes the database newer; where nothing does, the build is noted.
+
+    Before the first function is replaced: a replica of the build before that starts meanwhile need know.
+    """
     async with connection.transaction():
         await applier.begin(connection)
-        await releases.note(connection, release)
-    return True
+        done = await _recorded(connection)
+        found = compare(files, done, build)[1]
+        if not found:
+            await releases.note(connection, done, build)
+    return found
 
 
-async def _go_back(applier: Applier, connection: Connection, files: Sequence[SqlFile], release: str) -> bool:
-    """Raises MigrationError where this release's functions may not fit the tables of the later one."""
+async def _go_back(
+    applier: Applier, connection: Connection, files: Sequence[SqlFile], build: releases.Build
+) -> bool:
+    """Raises MigrationError where this build's functions may not fit the tables of the later one."""
     async with connection.transaction():
         await applier.begin(connection)
-        found = compare(files, await _recorded(connection), release)[1]
+        found = compare(files, await _recorded(connection), build)[1]
         unknown = [name for name in found if releases.is_file(name)]
         if unknown:
             raise MigrationError(
@@ -156,13 +177,13 @@ async def _go_back(applier: Applier, connection: Connection, files: Sequence[Sql
 async def plan(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[Pending]:
     """What :func:`migrate` would run, in order; nothing is changed."""
     files = sqlfiles.load() if files is None else files
-    return compare(files, await _recorded(connection), releases.own())[0]
+    return compare(files, await _recorded(connection), releases.build(files))[0]
 
 
 async def newer(connection: calls.Connection, files: Sequence[SqlFile] | None = None) -> list[str]:
-    """What makes the database newer than this program: later releases, and versioned files of theirs."""
+    """What makes the database newer than this program: later builds, and versioned files of theirs."""
     files = sqlfiles.load() if files is None else files
-    return compare(files, await _recorded(connection), releases.own())[1]
+    return compare(files, await _recorded(connection), releases.build(files))[1]
 
 
 async def obstacles(
@@ -229,11 +250,13 @@ async def _recorded(connection: calls.Connection) -> dict[str, str]:
         raise missing_privilege(error) from None
 
 
-def compare(files: Iterable[SqlFile], done: dict[str, str], release: str) -> tuple[list[Pending], list[str]]:
-    """What is pending, and what makes the database newer: later releases, and files that we do not know."""
+def compare(
+    files: Iterable[SqlFile], done: dict[str, str], build: releases.Build
+) -> tuple[list[Pending], list[str]]:
+    """What is pending, and what makes the database newer: later builds, and files that we do not know."""
     files = list(files)
     known = {file.name for file in files}
-    newer = releases.later(done, release)
+    newer = releases.later(done, build)
     newer += sorted(name for name in done if name.startswith("schema/") and name not in known)
     pending: list[Pending] = []
     for file in files:
@@ -249,6 +272,6 @@ def compare(files: Iterable[SqlFile], done: dict[str, str], release: str) -> tup
             )
         elif not newer:
             pending.append(Pending(file, "changed"))
-    if newer:  # the newer release dropped or replaced what it has not; we bring nothing back
+    if newer:  # the newer build dropped or replaced what it has not; we bring nothing back
         pending = [item for item in pending if item.file.versioned]
     return pending, newer

@@ -2,6 +2,8 @@
 
 from typing import LiteralString
 
+import asyncpg
+
 from reactor.db.pool import Connection
 from reactor.errors import MigrationError, MissingPrivilege
 
@@ -123,6 +125,13 @@ from objects o cross join lateral pg_catalog.aclexplode(o.acl) e join api a on a
 where o.kind = 'schema' and e.privilege_type = 'CREATE' and a.rolname = 'authenticated'
 """
 
+# Who restored a backup without roles owns it all; a role that nobody logs in with was given it.
+_RENAMED: LiteralString = """
+select r.rolname from pg_catalog.pg_namespace n
+join pg_catalog.pg_roles r on r.oid = n.nspowner and not r.rolcanlogin and r.rolname <> current_user
+where n.nspname = 'reactor'
+"""
+
 _REPLICAS_READ: LiteralString = """
 select exists (select from pg_catalog.pg_roles r where r.rolname = 'reactor')
    and not pg_catalog.has_table_privilege('reactor', 'reactor.migrations', 'select')
@@ -159,7 +168,7 @@ async def check_may_migrate(connection: Connection) -> None:
 
 
 async def check_roles(connection: Connection) -> None:
-    """Raises MigrationError where a migrated database is on a server without the roles.
+    """Raises MigrationError where a migrated database is on a server without the roles, or they were renamed.
 
     A backup has none, and restoring one leaves out their policies and what is granted to them: no file that
     was applied makes those again.
@@ -170,6 +179,13 @@ async def check_roles(connection: Connection) -> None:
         inherit = " with inherit false, set true" if connection.get_server_version().major >= 16 else ""
         by_hand = [ROLES[role] for role in missing]
         by_hand.append(f"grant reactor_handler to reactor{inherit};")
+        owner = await connection.fetchval(_RENAMED) if "reactor_owner" in missing else None
+        if owner is not None:
+            raise MigrationError(
+                f"role reactor_owner is missing, and schema reactor belongs to {owner}",
+                hint="if that is reactor_owner by another name, give it back its own, then migrate again:\n"
+                f"  alter role {_quoted(owner)} rename to reactor_owner;",
+            )
         raise MigrationError(
             f"this database is migrated, and its server lacks {', '.join(missing)}: "
             "it was restored without them, and so without what they may do",
@@ -180,13 +196,21 @@ async def check_roles(connection: Connection) -> None:
 
 async def give_to_owner(connection: Connection) -> None:
     """Makes reactor_owner, when it exists, the owner of all that is in schema reactor, and the API's roles
-    no more than what is meant for them.
+    no more than what is meant for them. Raises MissingPrivilege with the statements to run by hand.
 
     Runs in the transaction of each file: a SECURITY DEFINER function is never seen by others while
     it belongs to the superuser who migrates, or while default privileges let everybody's users call it.
     """
-    for statement in await foreign(connection):
-        await connection.execute(statement)
+    statements = await foreign(connection)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MissingPrivilege(
+            f"schema reactor holds what is another's: {error.args[0]}",
+            hint="let its owner or a superuser run this, then migrate again:\n  "
+            + "\n  ".join(f"{statement};" for statement in statements),
+        ) from error
     for row in await connection.fetch(_GIVEN_AWAY):
         await connection.execute(row["statement"])
     if await connection.fetchval(_REPLICAS_READ):

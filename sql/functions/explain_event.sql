@@ -1,4 +1,4 @@
---! requires: now, read_event
+--! requires: now, read_event, shown_time
 -- Why an event waits, or what became of it, as facts in one document. Null when nobody knows the event.
 -- Called by `reactor explain`, which puts it in words.
 --
@@ -33,7 +33,8 @@ begin
     end if;
 
     select
-        l.run_id, l.lock_holder, l.locked_at, l.expires_at,
+        l.run_id, left(l.lock_holder, 200) as lock_holder,
+        reactor.shown_time(l.locked_at) as locked_at, reactor.shown_time(l.expires_at) as expires_at,
         coalesce(cardinality(f.ids), 0) as in_flight, coalesce(p_id = any (f.ids), false) as is_in_flight,
         exists (select from reactor.replicas r where r.replica = l.lock_holder) as by_replica,
         exists (

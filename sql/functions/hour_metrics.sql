@@ -1,6 +1,7 @@
 -- What happened in the hour that begins at p_hour, one row for each tenant with any activity; with p_tenants,
 -- for these tenants whether anything happened or not. Read by the leader's housekeeping
--- (automation/reflections.py), which has no tenant. A run counts in the hour in which it ended.
+-- (automation/reflections.py), which has no tenant. A run counts in the hour in which it ended. Of the words that a
+-- tenant's users may write there are the most frequent ones, and no long ones: a replica reads those of all tenants.
 create or replace function reactor.hour_metrics(p_hour timestamptz, p_tenants uuid[] default null)
 returns table (
     tenant_id uuid,
@@ -54,13 +55,15 @@ begin atomic
         group by k.tenant_id
     ),
     violations as (
-        select k.tenant_id, sum(k.n) as n, jsonb_object_agg(k.violation_type, k.n) as by_policy
+        select k.tenant_id, sum(k.n) as n, jsonb_object_agg(k.violation_type, k.n) filter (where k.nth <= 50) as by_policy
         from (
-            select v.tenant_id, coalesce(v.violation_type, 'other') as violation_type, count(*) as n
+            select v.tenant_id, w.violation_type, count(*) as n,
+                row_number() over (partition by v.tenant_id order by count(*) desc, w.violation_type) as nth
             from public.agent_policy_violations v
+            cross join lateral (select left(coalesce(v.violation_type, 'other'), 100) as violation_type) w
             where v.created_at >= p_hour and v.created_at < p_hour + interval '1 hour'
                 and (p_tenants is null or v.tenant_id = any (p_tenants))
-            group by v.tenant_id, coalesce(v.violation_type, 'other')) k
+            group by v.tenant_id, w.violation_type) k
         group by k.tenant_id
     ),
     failures as (

@@ -1,5 +1,6 @@
---! requires: now
--- Who holds which tenant's lease, the oldest first. Called by `reactor locks list`.
+--! requires: now, shown_time
+-- Who holds which tenant's lease, the oldest first. A tenant's users may write any name and time into theirs.
+-- Called by `reactor locks list` and the dashboard.
 create or replace function reactor.list_locks(p_limit int default 100)
 returns table (
     tenant_id uuid,
@@ -18,7 +19,8 @@ as $$
 #variable_conflict use_column
 begin
     return query
-    select l.tenant_id, t.name::text, l.run_id, l.lock_holder, l.locked_at, l.expires_at,
+    select l.tenant_id, t.name::text, l.run_id, left(l.lock_holder, 200),
+        reactor.shown_time(l.locked_at), reactor.shown_time(l.expires_at),
         coalesce(cardinality(f.ids), 0), l.expires_at <= reactor.now(), r.replica is not null,
         coalesce(r.seen_at > reactor.now() - r.patience, false)
     from public.agent_tenant_locks l

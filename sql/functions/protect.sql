@@ -1,5 +1,7 @@
+--! requires: put_tenant_policies, open_sequences
 -- Makes a table fit for handlers: they see and change the rows of their own tenant, and nothing else.
--- Called once a table by whoever owns it, and for the contract's and the host's tables at each migration.
+-- Called once a table by whoever owns it, and for the contract's and the host's tables by the migration. What an older
+-- version wrote, `reactor migrate` renews (reactor.renew_protection).
 --
 -- Where row level security was off, a policy for everybody else is added beside the handlers', so that
 -- nobody else notices (but for COPY … FROM, which PostgreSQL refuses under row level security to all but
@@ -15,8 +17,6 @@ declare
   v_secured boolean;
   v_schema name;
   v_type regtype;
-  v_sequence regclass;
-  v_mine text;
 begin
   select c.relkind, c.relrowsecurity, n.nspname into v_kind, v_secured, v_schema
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = p_table;
@@ -38,12 +38,7 @@ begin
     execute format('grant usage on schema %I to reactor_handler', v_schema);
   end if;
   execute format('grant select, insert, update, delete on %s to reactor_handler', p_table);
-  for v_sequence in
-    select d.objid::regclass from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
-     where d.refobjid = p_table and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'a'
-  loop
-    execute format('grant usage on sequence %s to reactor_handler', v_sequence);
-  end loop;
+  perform reactor.open_sequences(p_table);
 
   if not v_secured then
     execute format('drop policy if exists reactor_others on %s', p_table);
@@ -51,12 +46,7 @@ begin
     execute format('alter table %s enable row level security', p_table);
   end if;
 
-  v_mine := format('%I = (select reactor.current_tenant())', p_tenant_column);
-  execute format('drop policy if exists reactor_tenant on %s', p_table);
-  execute format('create policy reactor_tenant on %s to reactor_handler using (%s) with check (%2$s)', p_table, v_mine);
-  -- Permissive policies add up, and others' may speak of PUBLIC: only a restrictive one confines.
-  execute format('drop policy if exists reactor_tenant_only on %s', p_table);
-  execute format('create policy reactor_tenant_only on %s as restrictive to reactor_handler using (%s) with check (%2$s)', p_table, v_mine);
+  perform reactor.put_tenant_policies(p_table, p_tenant_column);
 end
 $$;
 revoke all on function reactor.protect(regclass, name) from public;

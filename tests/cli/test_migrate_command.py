@@ -228,3 +228,29 @@ def test_a_later_release_is_left_alone_until_its_functions_are_to_go(cli, db, da
     said = cli("migrate", "--back", url=database_url)
     assert said.code == 1
     assert "there is no way back: the database has schema/9999_later" in said.err
+
+
+def test_protected_tables_that_are_renewed_and_that_cannot_be(cli, db, database_url):
+    db.run(
+        "create table public.invoices (id uuid primary key, tenant_id uuid not null, n int);"
+        "select reactor.protect('public.invoices');"
+        "drop policy reactor_tenant_only on public.invoices"
+    )
+    said = cli("migrate", url=database_url)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "The policies of 1 protected table renewed. The database is up to date.\n"
+    db.run(
+        "alter policy reactor_tenant on public.invoices using (n = 1);"
+        "alter policy reactor_tenant_only on public.invoices using (tenant_id is null)"
+    )
+    said = cli("migrate", url=database_url)
+    assert (said.code, said.out) == (0, "The database is up to date.\n")
+    assert said.err == (
+        "public.invoices is protected as an older version did it, and cannot be renewed: "
+        "its policies do not tell which column holds the tenant\n"
+        "  `select reactor.protect('public.invoices', '…')`, as its owner, does it\n"
+    )
+    (only,) = cli("migrate", "--json", url=database_url).json["databases"]
+    assert only["protected"] == [
+        {"table": "public.invoices", "refused": "its policies do not tell which column holds the tenant"}
+    ]

@@ -1,8 +1,10 @@
-"""A newer release migrates while replicas run: they go on, and one of them that restarts starts beside it."""
+"""A newer build migrates while replicas run: they go on, and one of them that restarts starts beside it."""
 
 import asyncio
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from reactor import Context, Event, Reactor
 from reactor.db import migrate, pool, sqlfiles
@@ -29,7 +31,10 @@ def later() -> list[sqlfiles.SqlFile]:
     ]
 
 
-async def test_a_replica_that_runs_meets_the_old_functions_or_the_new_ones(world: World) -> None:
+@pytest.mark.parametrize("release", ["999.0", None], ids=["of another release", "of the same release"])
+async def test_a_replica_that_runs_meets_the_old_functions_or_the_new_ones(
+    world: World, release: str | None
+) -> None:
     app, stop = Reactor(), asyncio.Event()
     emitted = 0
 
@@ -50,7 +55,7 @@ async def test_a_replica_that_runs_meets_the_old_functions_or_the_new_ones(world
         writing = group.create_task(emit())
         await world.until("select count(*) > 20 from reactor.history")
         report = await migrate.migrate(
-            lambda: pool.connect(world.url, name="reactor migrate"), files=later(), release="999.0"
+            lambda: pool.connect(world.url, name="reactor migrate"), files=later(), release=release
         )
         assert "functions/settle" in [step.name for step in report.applied]
         before = await world.count("reactor.history")

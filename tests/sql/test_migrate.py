@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from reactor.db import migrate, pool, sqlfiles
+from reactor.db import migrate, pool, releases, sqlfiles
 from reactor.errors import MigrationError, NotMigrated
 
 
@@ -306,40 +306,56 @@ async def test_functions_are_replaced_all_at_once(empty_database_url, tmp_path):
         assert await witness.fetchval(both) == [2, 2]
 
 
-class Releases:
-    """A program of which each release has its own text of function f, and migrates the same database."""
+class Program:
+    """A program of which each build has its own text of function f, and migrates the same database.
+
+    A build is named by its release, and what tells it from the others of that: ``1.0``, ``1.0 fixed``.
+    """
 
     def __init__(self, url, folder):
         self.url, self.folder = url, folder
 
-    def files(self, release, **more):
-        text = f"create or replace function public.f() returns text language sql return '{release}';"
-        (self.folder / release).mkdir(exist_ok=True)
-        return files(self.folder / release, functions_f=text, **more)
+    def files(self, build, **more):
+        text = f"create or replace function public.f() returns text language sql return '{build}';"
+        (self.folder / build).mkdir(exist_ok=True)
+        return files(self.folder / build, functions_f=text, **more)
 
-    async def migrate(self, release, *, back=False, **more):
+    async def migrate(self, build, *, back=False, **more):
         return await migrate.migrate(
-            connector(self.url), files=self.files(release, **more), release=release, back=back
+            connector(self.url), files=self.files(build, **more), release=build.split()[0], back=back
         )
+
+    async def starts(self, build):
+        """Whether a replica of it does."""
+        found = self.files(build)
+        noted = releases.build(found, build.split()[0])
+        async with pool.connected(self.url) as connection:
+            return not migrate.compare(found, await noted_in(connection), noted)[0]
 
     async def there(self):
         async with pool.connected(self.url) as connection:
             return await connection.fetchval("select public.f()")
 
 
+async def noted_in(connection):
+    return {
+        row["name"]: row["checksum"] for row in await connection.fetch("select * from reactor.migrations")
+    }
+
+
 @pytest.fixture
-def releases(empty_database_url, tmp_path):
-    return Releases(empty_database_url, tmp_path)
+def program(empty_database_url, tmp_path):
+    return Program(empty_database_url, tmp_path)
 
 
-async def test_what_a_later_release_replaced_is_left_to_it(releases):
-    await releases.migrate("0.9.0")
-    assert (await releases.migrate("0.10.0")).newer == []
-    report = await releases.migrate("0.9.0")
-    assert (report.applied, report.newer) == ([], ["release/0.10.0"])
-    assert await releases.there() == "0.10.0"
-    assert (await releases.migrate("0.10.0")).applied == []
-    assert [step.name for step in (await releases.migrate("0.10.1")).applied] == ["functions/f"]
+async def test_what_a_later_release_replaced_is_left_to_it(program):
+    await program.migrate("0.9.0")
+    assert (await program.migrate("0.10.0")).newer == []
+    report = await program.migrate("0.9.0")
+    assert (report.applied, report.newer) == ([], ["release/0.10.0-1"])
+    assert await program.there() == "0.10.0"
+    assert (await program.migrate("0.10.0")).applied == []
+    assert [step.name for step in (await program.migrate("0.10.1")).applied] == ["functions/f"]
 
 
 async def test_an_older_replica_starts_beside_a_later_releases_functions(database_url, monkeypatch):
@@ -359,28 +375,73 @@ async def test_an_older_replica_starts_beside_a_later_releases_functions(databas
             await migrate.check_migrated(connection)
 
 
-async def test_the_way_back_is_asked_for_and_ends_where_the_tables_differ(releases):
-    await releases.migrate("1.0")
-    await releases.migrate("1.1")
-    report = await releases.migrate("1.0", back=True)
+async def test_the_way_back_is_asked_for_and_ends_where_the_tables_differ(program):
+    await program.migrate("1.0")
+    await program.migrate("1.1")
+    report = await program.migrate("1.0", back=True)
     assert ([step.name for step in report.applied], report.newer) == (["functions/f"], [])
-    assert await releases.there() == "1.0"
+    assert await program.there() == "1.0"
     # Forwards again, as at the first time.
-    assert [step.name for step in (await releases.migrate("1.1")).applied] == ["functions/f"]
+    assert [step.name for step in (await program.migrate("1.1")).applied] == ["functions/f"]
 
-    await releases.migrate("1.2", schema_0001_a="create table public.a (id int);")
+    await program.migrate("1.2", schema_0001_a="create table public.a (id int);")
     with pytest.raises(MigrationError, match="there is no way back: the database has schema/0001_a"):
-        await releases.migrate("1.1", back=True)
-    assert await releases.there() == "1.2"
-    assert (await releases.migrate("1.1")).newer == ["release/1.2", "schema/0001_a"]
+        await program.migrate("1.1", back=True)
+    assert await program.there() == "1.2"
+    assert (await program.migrate("1.1")).newer == ["release/1.2-1", "schema/0001_a"]
 
 
-async def test_a_later_release_that_comes_while_an_older_one_migrates_has_the_last_word(releases):
-    await releases.migrate("1.0")
+async def test_of_two_builds_of_one_release_the_one_that_was_here_before_is_the_older(program):
+    await program.migrate("1.0")
+    assert [step.name for step in (await program.migrate("1.0 next")).applied] == ["functions/f"]
+    report = await program.migrate("1.0")
+    assert (report.applied, report.newer) == ([], ["release/1.0-2"])
+    assert await program.there() == "1.0 next"
+    assert await program.starts("1.0")
+    assert await program.starts("1.0 next")
+    # One that was never here is the latest.
+    assert not await program.starts("1.0 fixed")
+    assert (await program.migrate("1.0 fixed")).newer == []
+    assert (await program.migrate("1.0")).newer == ["release/1.0-2", "release/1.0-3"]
+    assert (await program.migrate("1.0 next")).newer == ["release/1.0-3"]
+    assert (await program.migrate("0.9")).newer == ["release/1.0-1", "release/1.0-2", "release/1.0-3"]
+    # Those of a later release come after all of them.
+    assert (await program.migrate("1.1")).newer == []
+    assert (await program.migrate("1.0 of another branch")).newer == ["release/1.1-1"]
+    assert await program.there() == "1.1"
+
+
+async def test_the_way_back_to_an_earlier_build_of_the_same_release(program):
+    for build in ("1.0", "1.0 next", "1.0 fixed"):
+        await program.migrate(build)
+    report = await program.migrate("1.0 next", back=True)
+    assert ([step.name for step in report.applied], report.newer) == (["functions/f"], [])
+    assert await program.there() == "1.0 next"
+    assert (await program.migrate("1.0")).newer == ["release/1.0-2"]
+    # What was gone back from is as if it had never been here.
+    assert not await program.starts("1.0 fixed")
+    assert [step.name for step in (await program.migrate("1.0 fixed")).applied] == ["functions/f"]
+    assert (await program.migrate("1.0 fixed")).applied == []
+
+
+async def test_two_builds_of_one_release_at_once_leave_the_functions_of_the_one_that_counts(program):
+    await program.migrate("1.0")
+    for round_ in range(6):
+        one, other = f"1.0 left {round_}", f"1.0 right {round_}"
+        await asyncio.gather(program.migrate(one), program.migrate(other), program.migrate("1.0"))
+        (latest,) = [build for build in (one, other) if not (await program.migrate(build)).newer]
+        assert await program.there() == latest
+        assert await program.starts(one)
+        assert await program.starts(other)
+        assert await program.starts("1.0")
+
+
+async def test_a_later_release_that_comes_while_an_older_one_migrates_has_the_last_word(program):
+    await program.migrate("1.0")
     function = "create or replace function public.f() returns text language sql return 'older';"
     async with (
-        pool.connected(releases.url) as lock,
-        pool.connected(releases.url) as witness,
+        pool.connected(program.url) as lock,
+        pool.connected(program.url) as witness,
         asyncio.TaskGroup() as group,
     ):
         # The older one has seen what is pending, and its function waits for the table before it.
@@ -388,7 +449,7 @@ async def test_a_later_release_that_comes_while_an_older_one_migrates_has_the_la
         await transaction.start()
         await lock.execute("create table public.b (id int)")
         older = group.create_task(
-            releases.migrate("1.1", schema_0001_b="create table public.b (id int);", functions_g=function)
+            program.migrate("1.1", schema_0001_b="create table public.b (id int);", functions_g=function)
         )
         async with asyncio.timeout(20):
             while not await witness.fetchval("select exists (select from pg_locks where not granted)"):
@@ -398,7 +459,7 @@ async def test_a_later_release_that_comes_while_an_older_one_migrates_has_the_la
         )
         await transaction.rollback()
         assert [step.name for step in (await older).applied] == ["schema/0001_b"]
-    assert await releases.there() == "1.0"
+    assert await program.there() == "1.0"
 
 
 def test_repeatable_files_run_after_those_that_they_require(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from reactor.db import embedded, migrate, pool, sqlfiles
-from reactor.errors import MissingPrivilege
+from reactor.errors import MigrationError, MissingPrivilege
 from tests import servers
 from tests.conftest import PG15
 
@@ -71,3 +71,43 @@ async def test_a_role_that_may_not_create_in_the_database_is_told_so(fresh):
     with pytest.raises(MissingPrivilege) as caught:
         await as_app(server)
     assert 'grant create on database "crm" to "app";' in caught.value.hint
+
+
+async def test_what_is_anothers_in_the_schema_is_named_with_what_gives_it_to_its_owner(fresh):
+    server, admin = fresh
+    await admin.execute("alter role app createrole")
+    await as_app(server)
+    async with pool.connected(server.url("crm")) as connection:
+        await connection.execute("create function reactor.strange() returns int language sql return 1")
+        await connection.execute("alter schema reactor owner to postgres")
+        with pytest.raises(MissingPrivilege, match="schema reactor holds what is another's") as caught:
+            await as_app(server)
+        by_hand = caught.value.hint.splitlines()[1:]
+        assert "  alter routine reactor.strange() owner to reactor_owner;" in by_hand
+        for statement in by_hand:
+            await connection.execute(statement)
+    assert (await as_app(server)).applied == []
+
+
+async def test_an_owner_that_was_renamed_is_no_backup_to_restore(fresh):
+    server, admin = fresh
+    await admin.execute("alter role app createrole")
+    await as_app(server)
+    await admin.execute("alter role reactor_owner rename to crm_automation")
+    with pytest.raises(MigrationError, match="schema reactor belongs to crm_automation") as caught:
+        await as_app(server)
+    await admin.execute(caught.value.hint.splitlines()[-1])
+    assert (await as_app(server)).applied == []
+
+
+async def test_a_database_that_takes_no_writes_is_up_to_date_or_is_told_apart(fresh):
+    server, admin = fresh
+    await admin.execute("alter role app createrole")
+    await admin.execute("alter database crm set default_transaction_read_only = on")
+    with pytest.raises(MigrationError, match="the database takes no writes"):
+        await as_app(server)
+    await admin.execute("alter database crm reset default_transaction_read_only")
+    await as_app(server)
+    await admin.execute("alter database crm set default_transaction_read_only = on")
+    report = await as_app(server)
+    assert (report.applied, report.watches, report.protected) == ([], [], [])

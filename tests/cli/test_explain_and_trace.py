@@ -164,7 +164,7 @@ def test_it_is_dead_with_the_reason_and_the_way_back(cli, db):
     event = db.die(db.tenant(), ago="5 h")
     said, sentence = why(cli, event)
     assert said == "dead"
-    assert sentence.startswith("It is dead since 5 h ago: failed 10 times, last: no money.")
+    assert sentence.startswith("It died 5 h ago: failed 10 times, last: no money.")
     assert f"`reactor dead replay {event}`" in sentence
 
 

@@ -10,11 +10,11 @@ from reactor.telemetry.words import many
 #: Seconds between two looks: whoever is there in both, in the same transaction, is not just passing by.
 _PAUSE = 2.0
 
-# A claim passes over a lease whose row is locked, so that its tenant waits without anybody being seen to. What
-# pg_stat_activity keeps from a role without pg_read_all_stats is not asked for. A vacuum is no hindrance.
+# A claim passes over a lease whose row is locked, so that its tenant waits without anybody being seen to.
+# What pg_stat_activity hides from a role without pg_read_all_stats is not asked for. A vacuum is no hindrance.
 _HOLDERS: LiteralString = """
 with waiting as materialized (
-    select pg_catalog.pg_blocking_pids(w.pid) as by
+    select w.pid, pg_catalog.pg_blocking_pids(w.pid) as by
     from (select distinct l.pid from pg_catalog.pg_locks l where not l.granted and l.pid is not null) w
     join pg_catalog.pg_stat_activity a on a.pid = w.pid and a.datname = pg_catalog.current_database()
 )
@@ -25,9 +25,11 @@ from pg_catalog.pg_locks l
 join pg_catalog.pg_class c on c.oid = l.relation and c.relkind in ('r', 'p')
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid
 where l.granted and l.locktype = 'relation' and l.pid is distinct from pg_catalog.pg_backend_pid()
-    and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
+    and l.database = (
+        select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
     and l.mode not in ('AccessShareLock', 'ShareUpdateExclusiveLock')
     and (l.relation = pg_catalog.to_regclass('public.agent_tenant_locks')
+            and coalesce(l.pid, 0) not in (select w.pid from waiting w)
         or c.relnamespace = pg_catalog.to_regnamespace('reactor')
             and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
         or coalesce(l.pid, 0) in (select pg_catalog.unnest(w.by) from waiting w))

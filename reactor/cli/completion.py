@@ -5,7 +5,7 @@ from typing import Literal
 from reactor.cli.entry import build
 
 
-def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """Writes the script that makes a shell complete commands and options.
 
     bash: put ``source <(reactor completion bash)`` into ``~/.bashrc``. zsh: write it to a file ``_reactor``

@@ -107,7 +107,10 @@ def _ago(at: datetime | str | None, now: datetime) -> Markup | str:
 
 def _commands(text: str) -> Markup:
     """A sentence of the command line's: what is to be typed is in backticks there."""
-    return Markup(re.sub(r"`(reactor [^`]+)`", r"<code>\1</code>", str(escape(_finalize(text)))))
+    pieces = re.split(r"`(reactor [^`]+)`", str(_finalize(text)))  # every second one was in them
+    return Markup("").join(
+        Markup("<code>{0}</code>").format(piece) if n % 2 else escape(piece) for n, piece in enumerate(pieces)
+    )
 
 
 def _document(value: object) -> str:

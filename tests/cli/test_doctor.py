@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from reactor.cli import checks, checks_sessions
+from reactor.cli import checks
 from reactor.db import pool
 from tests.operators import Database, as_role, login
 
@@ -304,20 +304,6 @@ async def test_a_session_that_keeps_a_tenants_lease_is_named_and_whoever_waits_f
         await transaction.rollback()
         await waiter
     assert "sessions" not in findings(await asyncio.to_thread(cli, "doctor", "--json"))
-
-
-async def test_a_prepared_transaction_that_keeps_a_lease_is_told_apart(conn, monkeypatch):
-    if await conn.fetchval("show max_prepared_transactions") == "0":
-        pytest.skip("the server has no prepared transactions")
-    monkeypatch.setattr(checks_sessions, "_PAUSE", 0)
-    await conn.execute(
-        "begin; lock table public.agent_tenant_locks in row exclusive mode; prepare transaction 'kept'"
-    )
-    try:
-        [found] = await checks_sessions.sessions(conn)
-        assert found.finding.startswith("a prepared transaction keeps locks")
-    finally:
-        await conn.execute("rollback prepared 'kept'")
 
 
 async def test_bloat_is_named_with_the_table(conn):

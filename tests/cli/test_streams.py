@@ -76,8 +76,6 @@ def test_a_row_is_one_line_for_a_program_however_long_it_is(shell, db):
     assert [name for name in names if sum(name in row for row in rows) == 1] == names
     assert len(rows) == 3
     assert not [row for row in (head, *rows) if row != row.rstrip()]
-    columns = {row.index(" yes ") if " yes " in row else row.index(" no ") for row in rows}
-    assert columns == {head.index(" active")}
 
 
 def test_bash_completes_commands_and_options(shell):

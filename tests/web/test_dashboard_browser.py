@@ -21,7 +21,8 @@ CONTRAST = r"""(element, property) => {
   let under = property === "color" ? element : element.parentElement;
   while (rgb(getComputedStyle(under).backgroundColor)[3] === 0) under = under.parentElement;
   const ground = rgb(getComputedStyle(under).backgroundColor);
-  const drawn = rgb(style[property]).slice(0, 3).map((c, n) => c * style.opacity + ground[n] * (1 - style.opacity));
+  const mix = (c, n) => c * style.opacity + ground[n] * (1 - style.opacity);
+  const drawn = rgb(style[property]).slice(0, 3).map(mix);
   const light = (color) => [0.2126, 0.7152, 0.0722].reduce((sum, share, n) => {
     const c = color[n] / 255;
     return sum + share * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);

@@ -11,7 +11,7 @@ from reactor.telemetry.words import many
 _PAUSE = 2.0
 
 # A claim passes over a lease whose row is locked, so that its tenant waits without anybody being seen to.
-# What pg_stat_activity hides from a role without pg_read_all_stats is not asked for. A vacuum is no hindrance.
+# What pg_stat_activity hides from a role without pg_read_all_stats is not asked for. A vacuum hinders nobody.
 _HOLDERS: LiteralString = """
 with waiting as materialized (
     select w.pid, pg_catalog.pg_blocking_pids(w.pid) as by

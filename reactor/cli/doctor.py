@@ -23,8 +23,8 @@ async def doctor(*, json: bool = False) -> int:
 
     It looks at the connection, versions, the role and its privileges, migrations and what they made,
     triggers, row level security, what pools connections, clocks, the notification queue, bloat, sessions that
-    keep locks, replication slots, and defaults of the database that break something; it changes nothing. Exits
-    1 when something is wrong; remarks alone exit 0.
+    keep locks, replication slots, and defaults of the database that break something; it changes nothing.
+    Exits 1 when something is wrong; remarks alone exit 0.
 
     Example: ``reactor doctor --json``
 

@@ -6,7 +6,7 @@ import asyncpg
 from rich.console import Console
 
 from reactor import settings
-from reactor.cli import checks, checks_objects, checks_replication, checks_schema
+from reactor.cli import checks, checks_objects, checks_replication, checks_schema, checks_sessions
 from reactor.cli.checks import Finding
 from reactor.cli.output import plain, print_json
 from reactor.db import pool
@@ -22,9 +22,9 @@ async def doctor(*, json: bool = False) -> int:
     """Says what is wrong with the settings, the database and the fleet, and how to mend it.
 
     It looks at the connection, versions, the role and its privileges, migrations and what they made,
-    triggers, row level security, what pools connections, clocks, the notification queue, bloat, replication
-    slots, and defaults of the database that break something; it changes nothing. Exits 1 when something is
-    wrong; remarks alone exit 0.
+    triggers, row level security, what pools connections, clocks, the notification queue, bloat, sessions that
+    keep locks, replication slots, and defaults of the database that break something; it changes nothing.
+    Exits 1 when something is wrong; remarks alone exit 0.
 
     Example: ``reactor doctor --json``
 
@@ -80,6 +80,7 @@ async def _examine_database(connection: Connection, chosen: Settings) -> list[Fi
     found += await _guarded("triggers", checks_schema.triggers(connection))
     found += await _guarded("isolation", checks_schema.isolation(connection))
     found += await _guarded("bloat", checks.bloat(connection))
+    found += await _guarded("sessions", checks_sessions.sessions(connection))
     found += await _guarded("replication", checks_replication.replication(connection))
     found += await _guarded("fleet", checks.fleet(connection))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from orjson import Fragment
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -61,14 +62,16 @@ def print_rows(
     are not to be folded, because what they hold is copied to the next command.
     """
     texts = [[plain(_text(row[name])) for name in columns] for row in rows]
-    # A pipe has no width: lines must not be folded for a program that reads them.
-    console = Console(width=None if sys.stdout.isatty() else 250, highlight=False)
     if not texts:
-        console.print(empty, markup=False)
+        Console(highlight=False).print(empty, markup=False, soft_wrap=True)
         return
     names = [name.replace("_", " ") for name in columns]
+    if not sys.stdout.isatty():
+        _print_lines([names, *texts])
+        return
+    console = Console(highlight=False)
     kept = [name in whole for name in columns]
-    if sys.stdout.isatty() and _narrowest([names, *texts], kept) > console.width:
+    if _narrowest([names, *texts], kept) > console.width:
         _print_blocks(names, texts)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -77,6 +80,13 @@ def print_rows(
     for row in texts:
         table.add_row(*(Text(text) for text in row))
     console.print(table, markup=False)
+
+
+def _print_lines(rows: Sequence[Sequence[str]]) -> None:
+    """A pipe has no width: each row is one line, for a program that reads them."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(set_cell_size, row, widths)).rstrip())
 
 
 def _narrowest(rows: Sequence[Sequence[str]], kept: Sequence[bool]) -> int:

@@ -53,4 +53,5 @@ COMMANDS: tuple[Command, ...] = (
     Command("events", "reactor.cli.events:app", "Events that wait, and the life of one."),
     Command("explain", "reactor.cli.explain:explain", "Why an event waits."),
     Command("health", "reactor.cli.health:health", "The probes without curl, for a container."),
+    Command("completion", "reactor.cli.completion:completion", "Completes commands in a shell."),
 )

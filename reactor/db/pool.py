@@ -4,6 +4,7 @@ The only startup parameter we send is application_name: poolers refuse most othe
 """
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -234,7 +235,7 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
         case asyncpg.TooManyConnectionsError():
             return ConnectError(
                 f"{where} has no connection left: {_first_line(error)}",
-                hint="raise max_connections, or lower REACTOR_CONCURRENCY",
+                hint=_more_connections(str(error)),
             )
         case asyncpg.TargetServerAttributeNotMatched():
             wanted = parse_qs(urlsplit(_plain(dsn)).query).get("target_session_attrs", ["read-write"])[-1]
@@ -283,6 +284,14 @@ def explain(error: BaseException, dsn: str | SecretStr) -> ReactorError | None:
             )
         case _:
             return None
+
+
+def _more_connections(refusal: str) -> str:
+    """Whose limit it is, the server tells in its own language; in another one all three are named."""
+    found = re.search(r'for (role|database) (".+")', refusal)
+    if found is not None:
+        return f"alter {found[1]} {found[2]} connection limit …, or lower REACTOR_CONCURRENCY"
+    return "raise max_connections, or the limit of the role or the database, or lower REACTOR_CONCURRENCY"
 
 
 def missing_privilege(error: BaseException) -> MissingPrivilege:

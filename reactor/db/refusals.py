@@ -34,6 +34,13 @@ def known_as(error: Exception) -> ReactorError | None:
             | asyncpg.UndefinedTableError()
         ):
             return NotMigrated(taken_apart(str(error))[0], hint="run `reactor migrate`")
+        case asyncpg.LockNotAvailableError():
+            message, detail, _ = taken_apart(str(error))
+            return ReactorError(
+                f"another session holds what this needs: {message}",
+                detail=detail,
+                hint="`reactor doctor` names the session",
+            )
         case asyncpg.PostgresError():
             ours = from_sqlstate(error.sqlstate, str(error)) or explain(error, "")
             if ours is not None:

@@ -12,10 +12,10 @@ def sentence(found: dict[str, Any]) -> str:
     event, now = found["event"], moment(found["at"])
     match found["why"]:
         case "in_flight":
-            return f"It is being handled {_held(found['lock'])}."
+            return f"It is being handled {_held(found['lock'], event['tenant_id'], now)}."
         case "held":
             turn = _after(found["ahead"]) or " next"
-            return f"Its tenant is held {_held(found['lock'])}; it comes{turn}."
+            return f"Its tenant is held {_held(found['lock'], event['tenant_id'], now)}. It comes{turn}."
         case "no_replica":
             return "No replica lives that could take it. Start one: `reactor run`."
         case "no_handler":
@@ -47,7 +47,7 @@ def sentence(found: dict[str, Any]) -> str:
             return f"It is ready, and the next replica with a free slot takes it{turn and ','}{turn}."
         case "dead":
             return (
-                f"It is dead since {ago(event['died_at'], now)}: {event['reason'].rstrip('.')}. "
+                f"It died {ago(event['died_at'], now)}: {event['reason'].rstrip('.')}. "
                 f"`reactor dead replay {event['id']}` puts it back."
             )
         case "handled":
@@ -59,10 +59,16 @@ def sentence(found: dict[str, Any]) -> str:
             return f"It is {other}."
 
 
-def _held(lock: dict[str, Any]) -> str:
+def _held(lock: dict[str, Any], tenant: object, now: datetime) -> str:
     since = lasting(lock["held_seconds"])
     if not lock["by_replica"]:
-        return f"by {lock['lock_holder']} (no replica) for {since}, until {lock['expires_at']} at the latest"
+        ends = ago(lock["expires_at"], now)
+        # A date beyond our calendar is as the server writes it.
+        runs_out = f"runs out {ends}" if ends.startswith("in ") else f"lasts until {ends}"
+        return (
+            f"by {lock['lock_holder']} (no replica) for {since}; its lease {runs_out}, or "
+            f"`reactor locks release {tenant}` ends it"
+        )
     if not lock["holder_alive"]:
         return (
             f"by replica {lock['lock_holder']} for {since}, which has fallen silent; "

@@ -1,6 +1,7 @@
 """Templates: everything that comes from the database is escaped, and shown as text that is on one side."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from reactor.db.json_text import to_json
@@ -38,7 +39,13 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters.update(
-            ago=_ago, lasting=lasting, many=many, shorten=shorten, document=_document, count=_count
+            ago=_ago,
+            lasting=lasting,
+            many=many,
+            shorten=shorten,
+            document=_document,
+            count=_count,
+            commands=_commands,
         )
         self._environment.globals.update(static=self._static)
 
@@ -96,6 +103,14 @@ def _ago(at: datetime | str | None, now: datetime) -> Markup | str:
         return said
     exact = (moment(at) if isinstance(at, str) else at).isoformat(timespec="seconds")
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, said)
+
+
+def _commands(text: str) -> Markup:
+    """A sentence of the command line's: what is to be typed is in backticks there."""
+    pieces = re.split(r"`(reactor [^`]+)`", str(_finalize(text)))  # every second one was in them
+    return Markup("").join(
+        Markup("<code>{0}</code>").format(piece) if n % 2 else escape(piece) for n, piece in enumerate(pieces)
+    )
 
 
 def _document(value: object) -> str:

@@ -1,5 +1,7 @@
 """``reactor alerts`` and ``reactor locks``."""
 
+import asyncio
+import re
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -131,3 +133,30 @@ def test_what_is_not_locked_exits_2(cli, db):
     said = cli("locks", "release", tenant)
     assert (said.code, said.err.splitlines()[0]) == (2, f"reactor: nothing is locked by {tenant}")
     assert cli("locks", "release", "seven").code == 2
+
+
+async def test_releasing_a_lease_whose_row_somebody_keeps_says_where_to_look(cli, db, database_url):
+    tenant = db.tenant("Acme")
+    db.value("select public.acquire_tenant_lock($1, 'somebody', 60)", tenant)
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "select from public.agent_tenant_locks where tenant_id = $1 for update", tenant
+            )
+            said = await asyncio.to_thread(cli, "locks", "release", tenant)
+        assert said.code == 1
+        assert said.err.startswith("reactor: another session holds what this needs: ")
+        assert "hint: `reactor doctor` names the session" in said.err
+    finally:
+        await connection.close()
+
+
+def test_an_event_of_a_tenant_that_somebody_holds_says_for_how_long_and_how_to_end_it(cli, db):
+    tenant = db.tenant("Acme")
+    db.enlist("here", "invoice.paid")
+    db.value("select public.acquire_tenant_lock($1, 'psql of joe', 60)", tenant)
+    said = cli("explain", db.emit(tenant)).out.splitlines()[0]
+    assert said.startswith("Its tenant is held by psql of joe (no replica) for ")
+    assert re.search("its lease runs out in (1 h|59 min)", said)
+    assert f"or `reactor locks release {tenant}` ends it. It comes next." in said

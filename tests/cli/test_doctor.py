@@ -8,6 +8,8 @@ from reactor.cli import checks
 from reactor.db import pool
 from tests.operators import Database, as_role, login
 
+_DELETE = "delete from public.agent_tenant_locks where tenant_id = $1 returning 1"
+
 
 def findings(said) -> dict[str, list[dict]]:
     """The findings that are not ok, by check."""
@@ -274,6 +276,34 @@ async def test_an_old_transaction_is_named(conn, database_url, monkeypatch):
         pid = idler.get_server_pid()
         assert any(f"process {pid}" in one.finding and str(pid) in (one.mend or "") for one in found)
         await transaction.rollback()
+
+
+async def test_a_session_that_keeps_a_tenants_lease_is_named_and_whoever_waits_for_it_is_counted(
+    cli, db, database_url
+):
+    tenant = db.tenant("Acme")
+    db.value("select public.acquire_tenant_lock($1, 'somebody', 60)", tenant)
+    async with pool.connected(database_url, name="psql of joe") as keeper:
+        transaction = keeper.transaction()
+        await transaction.start()
+        await keeper.execute("select from public.agent_tenant_locks where tenant_id = $1 for update", tenant)
+        pid = keeper.get_server_pid()
+        [said] = findings(await asyncio.to_thread(cli, "doctor", "--json"))["sessions"]
+        assert said["level"] == "remark"
+        assert f"session {pid} (psql of joe" in said["finding"]
+        assert "agent_tenant_locks" in said["finding"]
+        assert f"pg_terminate_backend({pid})" in said["mend"]
+
+        waiter = asyncio.create_task(asyncio.to_thread(db.value, _DELETE, tenant))
+        async with asyncio.timeout(60), pool.connected(database_url) as other:
+            while not await other.fetchval("select count(*) from pg_locks where not granted"):
+                await asyncio.sleep(0.02)
+        [said] = findings(await asyncio.to_thread(cli, "doctor", "--json"))["sessions"]
+        assert said["level"] == "wrong"
+        assert "1 session waits for it" in said["finding"]
+        await transaction.rollback()
+        await waiter
+    assert "sessions" not in findings(await asyncio.to_thread(cli, "doctor", "--json"))
 
 
 async def test_bloat_is_named_with_the_table(conn):

@@ -1,5 +1,6 @@
 """What a person reads when something is wrong: one line, a hint, an exit code that scripts can use."""
 
+import os
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from reactor.cli import entry as cli
 from reactor.cli.registry import COMMANDS, Command
 from reactor.cli.session import session
 from reactor.errors import Discard, Fenced, ReactorError, Retry, from_sqlstate
+from tests.operators import as_role, login
 
 
 async def probe(tenant: str = "") -> None:
@@ -250,3 +252,25 @@ def test_every_command_has_help_with_an_example(capsys, name):
     assert cli.run([name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert "xample" in shown
+
+
+@pytest.mark.parametrize("of", ["role", "database"])
+def test_a_limit_of_connections_is_named_as_whose_it_is(of, server, database_url):
+    name = f"limited_{os.getpid()}"
+    login(server, name)
+    place = urlsplit(database_url).path[1:]
+    limited = name if of == "role" else place
+    server.admin(f'alter {of} "{limited}" connection limit 0')
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "reactor", "status"],
+            env=os.environ | {"REACTOR_DATABASE_URL": as_role(database_url, name)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 3
+        assert f'hint: alter {of} "{limited}" connection limit …' in done.stderr
+    finally:
+        server.admin(f"drop role {name}", f'alter database "{place}" connection limit -1')

@@ -63,7 +63,7 @@ def test_it_is_in_flight_at_a_replica(cli, db):
     said, sentence = why(cli, later)
     assert said == "held"
     assert sentence.startswith("Its tenant is held by replica worker for ")
-    assert sentence.endswith("in hand; it comes after 1 event of its tenant.")
+    assert sentence.endswith("in hand. It comes after 1 event of its tenant.")
     found = cli("explain", later, "--json").json
     assert found["lock"]["run_id"] == str(db.value("select run_id from public.agent_tenant_locks"))
 
@@ -141,7 +141,7 @@ def test_a_gate_that_is_closed_comes_before_who_holds_the_tenant(cli, db):
     gate(db, open_=True)
     said, sentence = why(cli, event)
     assert said == "held"
-    assert sentence.endswith("; it comes next.")
+    assert sentence.endswith(". It comes next.")
 
 
 def test_a_replica_says_which_of_its_types_are_gated(db):
@@ -164,7 +164,7 @@ def test_it_is_dead_with_the_reason_and_the_way_back(cli, db):
     event = db.die(db.tenant(), ago="5 h")
     said, sentence = why(cli, event)
     assert said == "dead"
-    assert sentence.startswith("It is dead since 5 h ago: failed 10 times, last: no money.")
+    assert sentence.startswith("It died 5 h ago: failed 10 times, last: no money.")
     assert f"`reactor dead replay {event}`" in sentence
 
 

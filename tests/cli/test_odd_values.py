@@ -117,7 +117,7 @@ def test_the_largest_id_is_an_id(cli, db):
     db.die(acme)
     db.run(f"update reactor.dead_events set id = {largest}")
     assert cli("dead", "show", largest).code == 0
-    assert "is dead" in cli("explain", largest).out
+    assert "It died" in cli("explain", largest).out
     assert cli("explain", largest + 1).err.startswith(f"reactor: '{largest + 1}' is no id of an event\n")
 
 

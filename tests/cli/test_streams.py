@@ -67,6 +67,25 @@ def test_lines_are_not_folded_for_a_program_whatever_the_terminals_width(shell, 
     assert any(name in row for row in rows)
 
 
+def test_a_row_is_one_line_for_a_program_however_long_it_is(shell, db):
+    names = [f"{letter} name of a tenant that is long {'and longer ' * 25}".strip() for letter in "AB"]
+    for name in names:
+        db.tenant(name)
+    done = shell("$R tenants list | cat")
+    head, *rows = done.stdout.splitlines()
+    assert [name for name in names if sum(name in row for row in rows) == 1] == names
+    assert len(rows) == 3
+    assert not [row for row in (head, *rows) if row != row.rstrip()]
+
+
+def test_bash_completes_commands_and_options(shell):
+    ask = 'COMP_WORDS=($1) COMP_CWORD=$2; _reactor; echo "${COMPREPLY[@]}"'
+    define = f"source <($R completion bash); ask() {{ {ask}; }};"
+    assert shell(f"{define} ask 'reactor do' 1").stdout.split() == ["doctor"]
+    assert shell(f"{define} ask 'reactor dead re' 2").stdout.split() == ["replay"]
+    assert "--since" in shell(f"{define} ask 'reactor dead replay --s' 3").stdout.split()
+
+
 def test_top_writes_every_look_into_a_pipe_and_ends_with_its_reader(shell):
     done = shell(
         "timeout 30 $R top --every 200ms | grep --max-count 3 'oldest ready  '; echo ${PIPESTATUS[0]}"

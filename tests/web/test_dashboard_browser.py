@@ -1,6 +1,7 @@
 """The pages in a real browser: live, on a telephone, by keyboard, and nothing of a stranger's runs."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,22 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+#: Of what is drawn in a colour, with its own opacity, to the nearest ground that is not see-through, by WCAG.
+CONTRAST = r"""(element, property) => {
+  const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+  const style = getComputedStyle(element);
+  let under = property === "color" ? element : element.parentElement;
+  while (rgb(getComputedStyle(under).backgroundColor)[3] === 0) under = under.parentElement;
+  const ground = rgb(getComputedStyle(under).backgroundColor);
+  const mix = (c, n) => c * style.opacity + ground[n] * (1 - style.opacity);
+  const drawn = rgb(style[property]).slice(0, 3).map(mix);
+  const light = (color) => [0.2126, 0.7152, 0.0722].reduce((sum, share, n) => {
+    const c = color[n] / 255;
+    return sum + share * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const [one, other] = [light(drawn), light(ground)].sort((a, b) => b - a);
+  return (one + 0.05) / (other + 0.05);
+}"""
 PAGES = ("/", "/events", "/dead", "/tenants", "/locks", "/alerts", "/replicas", "/kill-switch")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -129,3 +146,47 @@ async def test_without_a_script_a_person_logs_in_and_stops_everything(operator_u
         await page.get_by_role("button", name="Log out").click()
         await expect(page.get_by_label("Token")).to_be_visible()
     assert db.value("select value ->> 'kill_switch_reason' from public.system_config") == "wrong prices"
+
+
+async def test_times_are_exact_in_the_readers_zone(operator_url, db, browser):
+    event = db.die(db.tenant("Acme"), ago="2 h")
+    day = db.value(
+        "select to_char(died_at at time zone 'America/New_York', 'Mon FMDD, YYYY') "
+        "from reactor.dead_events where id = $1",
+        event,
+    )
+    async with served(operator_url) as here:
+        context = await browser.new_context(timezone_id="America/New_York", locale="en-US")
+        page = await context.new_page()
+        await page.goto(f"{here.address}/dead")
+        time = page.locator("td[data-name=died] time")
+        await expect(time).to_have_attribute("title", re.compile(f"^{day}.* (EST|EDT)\n2"))
+        await context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_small_print_and_the_borders_of_fields_stand_out_enough(scheme, operator_url, db, browser):
+    db.die(db.tenant("Acme"), "invoice.paid")
+    async with served(operator_url) as here:
+        context = await browser.new_context(color_scheme=scheme)
+        page = await context.new_page()
+        await page.goto(here.address)
+        assert await page.locator(".zero").first.evaluate(CONTRAST, "color") >= 4.5
+        await page.goto(f"{here.address}/dead")
+        assert await page.locator("#tenant").evaluate(CONTRAST, "borderTopColor") >= 3
+        await context.close()
+
+
+async def test_a_command_in_a_sentence_is_set_apart_and_nothing_else_is(operator_url, db, browser):
+    event = db.die(db.tenant("Acme"), "invoice.paid")
+    db.value(
+        "update reactor.dead_events set reason = '`reactor <b>x</b>`' where id = $1 returning true", event
+    )
+    async with served(operator_url) as here:
+        page = await browser.new_page()
+        await page.goto(f"{here.address}/events/{event}")
+        assert await page.locator(".lead code").all_inner_texts() == [
+            "reactor <b>x</b>",
+            f"reactor dead replay {event}",
+        ]
+        assert await page.locator(".lead b").count() == 0

@@ -31,12 +31,17 @@
     return passed > 0 ? `${lasting(passed)} ago` : `in ${lasting(-passed)}`;
   };
 
+  // In the zone and the words of whoever reads; the server's own, in UTC, are below.
+  const exactly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
   const tick = () => {
     const now = Date.now() + ahead;
     for (const time of document.querySelectorAll("time")) {
       const at = Date.parse(time.dateTime);
       if (Number.isNaN(at)) continue;
       const text = ago((now - at) / 1000);
+      const title = `${exactly.format(at)}\n${time.dateTime}`;
+      if (time.title !== title) time.title = title;
       if (time.textContent !== text) time.textContent = text;
     }
     if (source && heard && Date.now() - heard > 45000) say("not live: nothing came for a while", false);

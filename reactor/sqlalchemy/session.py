@@ -47,7 +47,7 @@ class _Block(Generic[S]):
 
     __slots__ = ("_class", "_ctx", "_db", "_driver", "_options", "_session")
 
-    def __init__(self, ctx: "Context | JobContext", class_: type[Any], options: dict[str, Any]) -> None:
+    def __init__(self, ctx: "Context | JobContext", class_: Any, options: dict[str, Any]) -> None:
         self._ctx = ctx
         self._class = class_
         self._options = options
@@ -113,5 +113,5 @@ def _noted(
 
 
 @cache
-def _noting(class_: type[Any]) -> type[Any]:
+def _noting(class_: Any) -> Any:
     return type(class_.__name__, (_Noting, class_), {"__doc__": class_.__doc__})

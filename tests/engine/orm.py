@@ -42,7 +42,7 @@ TABLES = """
         tenant_id uuid not null default reactor.current_tenant(),
         amount numeric(20, 6), rate double precision, key uuid, mood public.mood, tags text[], counts int[],
         doc json, data jsonb, documents jsonb[], at timestamptz, day date, hour time, wait interval,
-        bytes bytea, span int4range, yes boolean
+        blob bytea, span int4range, yes boolean
     );
     select reactor.protect('public.invoices'), reactor.protect('public.lines'),
         reactor.protect('public.everything');
@@ -97,7 +97,7 @@ class Everything(Base):
     day: Mapped[date | None]
     hour: Mapped[time | None]
     wait: Mapped[timedelta | None] = mapped_column(Interval)
-    bytes: Mapped[bytes | None] = mapped_column(LargeBinary)
+    blob: Mapped[bytes | None] = mapped_column(LargeBinary)
     span: Mapped[Range[int] | None] = mapped_column(INT4RANGE)
     yes: Mapped[bool | None]
 
@@ -116,7 +116,7 @@ WHOLE: dict[str, Any] = {
     "day": date(2026, 5, 1),
     "hour": time(12, 30),
     "wait": timedelta(days=1, seconds=5),
-    "bytes": b"\x00\xff",
+    "blob": b"\x00\xff",
     "span": Range(1, 5),
     "yes": True,
 }

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -16,9 +17,11 @@ from reactor import Context, Event, JobContext, Reactor
 from reactor.engine.scoped_db import ScopedDb
 from reactor.errors import ScopeBroken
 from reactor.sqlalchemy import session
-from reactor.testing import DatabaseClock, RecordedContext
+from reactor.testing import DatabaseClock, RecordedContext, connected, running
+from tests.conftest import Server
 from tests.engine.conftest import World
 from tests.engine.orm import TABLES, WHOLE, Everything, Invoice, Line
+from tests.engine.pgbouncer import PROGRAM, pgbouncer
 
 Work = Callable[[Context], Awaitable[Any]]
 
@@ -484,6 +487,38 @@ async def test_nothing_stays_on_the_connection(shop: World) -> None:
 
     await handled(shop, work, looks, concurrency=1)
     assert found == [None, {"a": 1}, "text"]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer here; Debian: apt-get install pgbouncer")
+async def test_sessions_share_a_transaction_poolers_connections(shop: World, server: Server) -> None:
+    app = Reactor()
+
+    @app.on("work", max_attempts=1)
+    async def work(event: Event[Any], ctx: Context) -> None:
+        async with session(ctx) as db:
+            db.add(Everything(**WHOLE))
+            db.add(Invoice(number=str(event.id), lines=[Line(what="a"), Line(what="b")]))
+            await db.commit()
+            found = await db.scalars(select(Invoice.number).where(Invoice.number == str(event.id)))
+            assert found.one() == str(event.id)
+            assert len((await db.scalars(select(Everything).limit(1))).all()) == 1
+            async for line in await db.stream_scalars(select(Line)):
+                assert line.what in "ab"
+
+    for _ in range(6):
+        await shop.flood(await shop.tenant(), "work", 15)
+    async with pgbouncer(server, "transaction") as port:
+        through = f"postgresql://postgres@127.0.0.1:{port}{urlsplit(shop.url).path}"
+        async with running(app, through, listen_url=shop.url, pooler="auto", concurrency=4):
+            await shop.until("select not exists (select from reactor.events)", within=40)
+        async with connected(through, pooler="transaction") as session_of_the_pool:
+            kept = await session_of_the_pool.fetch(
+                "select statement from pg_prepared_statements where statement ~ 'invoices'"
+            )
+    assert kept == []
+    assert [dead["reason"] for dead in await shop.dead()] == []
+    assert await shop.count("reactor.history where attempts + interruptions > 0") == 0
+    assert await shop.count("public.lines") == 180
 
 
 async def test_a_session_costs_no_round_trip_but_its_own(shop: World) -> None:

@@ -1,9 +1,13 @@
 """SQLAlchemy in a handler: its session is in the tenant's transaction, and ends nothing but its own."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -88,6 +92,40 @@ async def test_what_a_session_wrote_commits_with_the_acknowledgement(shop: World
     assert row["reminded_at"] is not None
     assert (row["what"], row["tenant_id"]) == ("a fee", tenant)
     assert await shop.dead() == []
+
+
+async def test_the_documented_handler_does_what_it_says(world: World) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "programming.md").read_text()
+    code = page.partition("## SQLAlchemy")[2].partition("```python\n")[2].partition("```")[0]
+    module = ModuleType("documented")
+    # Annotations are looked up by the name of the module that a class is of.
+    sys.modules[module.__name__] = module
+    try:
+        exec(code, module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
+    await world.conn.execute(
+        "create table invoices (id uuid primary key, tenant_id uuid, total numeric(12, 2), "
+        "reminded_at timestamptz); "
+        "create table fees (id int generated always as identity, tenant_id uuid, invoice_id uuid, "
+        "amount numeric); "
+        "select reactor.protect('invoices'), reactor.protect('fees')"
+    )
+    tenant, invoice = await world.tenant(), UUID(int=5)
+    await world.conn.execute("insert into invoices values ($1, $2, 250)", invoice, tenant)
+    reminded: list[UUID | None] = []
+
+    @module.app.on("invoice.reminded")
+    async def note(event: Event[Any], ctx: Context) -> None:
+        reminded.append(event.subject_id)
+
+    await world.emit(tenant, "invoice.due", subject_id=invoice)
+    await world.drain(module.app)
+    assert reminded == [invoice]
+    row = await world.conn.fetchrow("select i.reminded_at, f.tenant_id, f.amount from invoices i, fees f")
+    assert row is not None
+    assert row["reminded_at"] is not None
+    assert (row["tenant_id"], row["amount"]) == (tenant, Decimal("2.50"))
 
 
 async def test_nothing_of_a_session_is_kept_when_the_handler_fails_after_it(shop: World) -> None:

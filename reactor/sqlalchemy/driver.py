@@ -155,10 +155,14 @@ class _Savepoint:
         await self._run(f"savepoint {self._name}")
 
     async def commit(self) -> None:
+        self._db.check_open()
         self._check_innermost()
         await self._run(f"release savepoint {self._name}")
 
     async def rollback(self) -> None:
+        if self._db.is_closed:
+            # The handler did not wait for it: what it began is undone, and the transaction is the next one's.
+            return
         self._check_innermost()
         await self._run(f"rollback to savepoint {self._name}; release savepoint {self._name}")
 

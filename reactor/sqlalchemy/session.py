@@ -76,9 +76,6 @@ class _Block(Generic[S]):
         made, driver, db = self._session, self._driver, self._db
         assert made is not None
         assert driver is not None
-        if db is not None and db.is_closed:
-            # The handler did not wait for it: by now the transaction is the next one's.
-            return
         try:
             if kind is None:
                 await made.commit()

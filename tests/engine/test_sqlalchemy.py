@@ -1,6 +1,7 @@
 """SQLAlchemy in a handler: its session is in the tenant's transaction, and ends nothing but its own."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -92,6 +93,20 @@ async def test_what_a_session_wrote_commits_with_the_acknowledgement(shop: World
     assert row["reminded_at"] is not None
     assert (row["what"], row["tenant_id"]) == ("a fee", tenant)
     assert await shop.dead() == []
+
+
+def test_nobody_imports_sqlalchemy_who_does_not_ask_for_it() -> None:
+    said = (
+        "import sys, reactor, reactor.cli, reactor.app, reactor.testing; print('sqlalchemy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_without_sqlalchemy_the_import_says_what_to_install() -> None:
+    said = "import sys; sys.modules['sqlalchemy'] = None; import reactor.sqlalchemy"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True)
+    assert "pip install 'reactor[sqlalchemy]'" in done.stderr.splitlines()[-1]
 
 
 async def test_the_documented_handler_does_what_it_says(world: World) -> None:
@@ -326,17 +341,22 @@ async def test_a_call_of_the_session_that_nobody_awaits_fails_the_handler(shop: 
     assert "did not await session.delete()" in await failed(shop, work)
 
 
-async def test_a_session_is_refused_once_the_handler_returned(shop: World) -> None:
+@pytest.mark.parametrize("then", ["asks", "leaves", "fails"])
+async def test_a_session_is_refused_once_the_handler_returned(shop: World, then: str) -> None:
     late: list[BaseException | None] = []
     may_go = asyncio.Event()
 
     async def behind(ctx: Context, inside: asyncio.Event) -> None:
         try:
             async with session(ctx) as db:
+                await db.execute(insert(Invoice).values(number="in time"))
                 inside.set()
                 await may_go.wait()
-                await db.execute(insert(Invoice).values(number="late"))
-        except ScopeBroken as error:
+                if then == "asks":
+                    await db.execute(insert(Invoice).values(number="late"))
+                elif then == "fails":
+                    raise ValueError("late")
+        except (ScopeBroken, ValueError) as error:
             late.append(error)
 
     tasks = []
@@ -354,7 +374,9 @@ async def test_a_session_is_refused_once_the_handler_returned(shop: World) -> No
             await asyncio.wait(tasks)
 
     assert "left 1 session(ctx) open" in await failed(shop, leaves, next_one)
-    assert ["after it returned" in str(error) for error in late] == [True]
+    (said,) = late
+    assert ("after it returned" in str(said)) == (then != "fails")
+    assert (str(said) == "late") == (then == "fails")
     assert await numbers(shop) == ["next"]
 
 
@@ -422,6 +444,8 @@ async def test_a_connection_that_is_cut_under_a_session_is_an_interruption(shop:
     async def cut(ctx: Context) -> None:
         assert isinstance(ctx.db, ScopedDb)
         await shop.until("select exists (select from pg_stat_activity where query ~ '^select pg_sleep')")
+        # What the watch over silent connections goes by.
+        assert ctx.db.scope.asked_at > 0
         ctx.db.scope.terminate()
 
     @app.on("work", max_attempts=1)
@@ -510,6 +534,11 @@ async def test_nothing_stays_on_the_connection(shop: World) -> None:
             db.add(Everything(**WHOLE))
             await db.flush()
             await db.execute(text("select 'found by others'"))
+            # A simple query: before each other one the driver closes statements that nobody has any more.
+            await ctx.db.execute(
+                "do $$ begin if exists (select from pg_prepared_statements where statement ~ 'others') "
+                "then raise 'a statement is kept'; end if; end $$"
+            )
 
     found: list[Any] = []
 

@@ -1,6 +1,7 @@
 """Calls the handlers of a run's events, one after the other."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -332,9 +333,9 @@ class Caller:
         assert scope is not None
         assert segment is not None
         _check_at_work(run, ctx)
-        if scope.depth:
+        if scope.opened:
             raise ScopeBroken(
-                f"handler {ctx.handler} called ctx.checkpoint() inside ctx.db.transaction()",
+                f"handler {ctx.handler} called ctx.checkpoint() inside {scope.opened[-1]}",
                 hint="leave the block first: a checkpoint commits",
             )
         if scope.connection is None:
@@ -364,10 +365,11 @@ class Caller:
 
 def _refuse_loose_ends(scope: Scope, ctx: Context) -> None:
     """Raises when the handler returned in the middle of something."""
-    if scope.depth:
+    if scope.opened:
+        left = " and ".join(f"{count} {block}" for block, count in Counter(scope.opened).items())
         raise ScopeBroken(
-            f"handler {ctx.handler} left {scope.depth} ctx.db.transaction() open",
-            hint="use it as `async with ctx.db.transaction():`",
+            f"handler {ctx.handler} left {left} open",
+            hint=f"use it as `async with {scope.opened[-1]}:`",
         )
     ctx.refuse_unawaited()
 

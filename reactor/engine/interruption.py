@@ -22,6 +22,8 @@ from reactor.telemetry import names
 _INFRASTRUCTURE = {"57P01", "57P02", "57P03", "25006", "53100", "53200", "53300"}
 #: The class of lost and refused connections.
 _CONNECTION_CLASS = "08"
+#: So many causes of an error are looked at: they may go in a circle.
+_DEEPEST = 16
 
 
 class Interrupted(Exception):
@@ -116,11 +118,22 @@ def is_infrastructure(error: BaseException, scope: Scope) -> bool:
     """
     if isinstance(error, ScopeUnavailable):
         return True
+    said = _said(error)
     connection = scope.connection
     if connection is not None:
-        return is_gone(connection) or _is_write_protected(error, connection)
+        return is_gone(connection) or _is_write_protected(said, connection)
     # It was cut while the handler waited for an answer, and is not the scope's any more.
-    return scope.broken and isinstance(error, asyncpg.PostgresError) and is_servers(error)
+    return scope.broken and isinstance(said, asyncpg.PostgresError) and is_servers(said)
+
+
+def _said(error: BaseException) -> BaseException:
+    """What the server said, where a library over the driver, SQLAlchemy say, made its own error of it."""
+    cause: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if cause is None or isinstance(cause, asyncpg.PostgresError):
+            return cause or error
+        cause = cause.__cause__
+    return error
 
 
 def cut_short(error: Exception, scope: Scope) -> bool:

@@ -68,7 +68,8 @@ class Scope:
         #: the trace context of what an event causes, set for each by whoever traces; ``None``: its own
         self.traceparent: str | None = None
         self._limit = timedelta(minutes=1)
-        self.depth = 0
+        #: the handler's blocks that are open, the innermost last: ``ctx.db.transaction()``, ``session(ctx)``
+        self.opened: list[str] = []
         #: since when a handler waits for an answer, in loop seconds; 0: it does not
         self.asked_at = 0.0
         #: the transaction was cut while earlier events had written in it: nothing of it may be settled
@@ -92,7 +93,8 @@ class Scope:
         self._limit = limit
         self._marked = False
         self._opened_by_current = False
-        self.depth = 0
+        if self.opened:
+            self.opened = []
 
     async def use(self, check: Callable[[], None] = lambda: None) -> Connection:
         """The connection, with the transaction open and the current event's savepoint made.
@@ -201,6 +203,11 @@ class Scope:
             yield
         finally:
             self.asked_at = 0.0
+
+    def close(self) -> None:
+        """The handler left its innermost block."""
+        if self.opened:
+            self.opened.pop()
 
     async def undo(self) -> None:
         """Undo what the current event wrote; what others wrote before it stays."""

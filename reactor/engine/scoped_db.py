@@ -13,6 +13,8 @@ from reactor.unawaited import Unawaited
 
 T = TypeVar("T")
 
+_BLOCK = "ctx.db.transaction()"
+
 
 def refuse_late(handler: str, _unawaited: Unawaited | None = None) -> TenantDb:
     """``ctx.db`` once the handler returned. Raises ScopeBroken: a task that it left behind must not write
@@ -26,12 +28,12 @@ def refuse_late(handler: str, _unawaited: Unawaited | None = None) -> TenantDb:
 class ScopedDb:
     """``ctx.db``: asyncpg's calls in the tenant's scope."""
 
-    __slots__ = ("_closed", "_handler", "_scope", "_unawaited")
+    __slots__ = ("_closed", "_unawaited", "handler", "scope")
 
     def __init__(self, scope: Scope, handler: str, unawaited: Unawaited) -> None:
-        self._scope = scope
+        self.scope = scope
         self._unawaited = unawaited
-        self._handler = scope.handler = handler
+        self.handler = scope.handler = handler
         self._closed = False
 
     @property
@@ -45,30 +47,31 @@ class ScopedDb:
     def check_open(self) -> None:
         """Raises ScopeBroken once the handler returned."""
         if self._closed:
-            refuse_late(self._handler)
+            refuse_late(self.handler)
 
-    async def _ready(self, query: str) -> Connection:
+    async def lend(self, query: str) -> Connection:
+        """The scope's connection, for ``query``. Raises ScopeBroken when the handler may not run that."""
         self.check_open()
         forbidden = forbidden_statement(query)
         if forbidden is not None:
             raise ScopeBroken(
-                f"handler {self._handler} may not run {forbidden!r} through ctx.db: "
+                f"handler {self.handler} may not run {forbidden!r} through ctx.db: "
                 "the transaction commits together with the acknowledgement, "
                 "and its tenant and session are the reactor's",
                 hint="use ctx.db.transaction() for a savepoint, ctx.checkpoint() to commit early",
             )
-        connection = await self._scope.use(self.check_open)
+        connection = await self.scope.use(self.check_open)
         self.check_open()
         return connection
 
     def _ask(
         self, name: str, query: str, step: Callable[[Connection], Awaitable[T]]
     ) -> Coroutine[Any, Any, T]:
-        return self._unawaited.note(f"ctx.db.{name}()", self._carry_out(query, step))
+        return self.note(f"ctx.db.{name}()", self._carry_out(query, step))
 
     async def _carry_out(self, query: str, step: Callable[[Connection], Awaitable[T]]) -> T:
-        connection = await self._ready(query)
-        with self._scope.asking():
+        connection = await self.lend(query)
+        with self.scope.asking():
             return await step(connection)
 
     def execute(self, query: str, *args: Any, timeout: float | None = None) -> Coroutine[Any, Any, str]:
@@ -98,13 +101,11 @@ class ScopedDb:
 
     def transaction(self) -> "Savepoint":
         """A savepoint: what happens in the block is undone when it raises."""
-        return Savepoint(self, self._scope)
+        return Savepoint(self, self.scope)
 
-    async def open_savepoint(self) -> Connection:
-        return await self._ready("savepoint")
-
-    def begin(self, savepoint: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-        return self._unawaited.note("ctx.db.transaction()", savepoint)
+    def note(self, name: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """``work``, which fails the handler when it returns before that has ended."""
+        return self._unawaited.note(name, work)
 
 
 class Savepoint:
@@ -119,13 +120,13 @@ class Savepoint:
         self._connection: Connection | None = None
 
     def __aenter__(self) -> Coroutine[Any, Any, None]:
-        return self._db.begin(self._enter())
+        return self._db.note(_BLOCK, self._enter())
 
     async def _enter(self) -> None:
-        self._connection = await self._db.open_savepoint()
-        self._name = f"reactor_handler_{self._scope.depth + 1}"
+        self._connection = await self._db.lend("savepoint")
+        self._name = f"reactor_handler_{len(self._scope.opened) + 1}"
         await self._connection.execute(f"savepoint {self._name}")
-        self._scope.depth += 1
+        self._scope.opened.append(_BLOCK)
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         connection = self._connection
@@ -137,4 +138,4 @@ class Savepoint:
         try:
             await connection.execute(f"{undo}release savepoint {self._name}")
         finally:
-            self._scope.depth -= 1
+            self._scope.close()

@@ -19,7 +19,8 @@ from reactor.context import payload_json
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
 from reactor.db.pool import Pool
-from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
+from reactor.errors import NotLeader, ReactorError, from_sqlstate, kind_of, text_of
+from reactor.frames import where_raised
 from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 from reactor.unawaited import Unawaited
@@ -160,7 +161,7 @@ class Schedule:
                 bound.info(names.JOB_CUT_SHORT)
                 raise
             told = text_of(error) or kind_of(error)
-            bound.error(names.JOB_FAILED, error=told)
+            bound.error(names.JOB_FAILED, error=told, **_where_and_hint(error))
             await self._note_failure(job, told)
 
     async def _call(self, job: Job, ctx: JobContext) -> None:
@@ -191,6 +192,19 @@ class Schedule:
         unawaited = Unawaited()
         db = JobDb(connection, unawaited)
         return JobContext(db, bound, due, self._resources, self._term, unawaited)
+
+
+def _where_and_hint(error: BaseException) -> dict[str, Any]:
+    """Where in its author's code a job failed, and the next step where it is known."""
+    told: dict[str, Any] = {"where": where} if (where := where_raised(error)) else {}
+    match error:
+        case ReactorError(hint=str(hint)):
+            told["hint"] = hint
+        case asyncpg.InsufficientPrivilegeError():
+            told["hint"] = "a job has the rights of role reactor: grant it what this one needs"
+        case _:
+            pass
+    return told
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ def test_nobody_lives_who_could_take_it(cli, db):
     event = db.emit(db.tenant())
     assert why(cli, event) == (
         "no_replica",
-        "No replica lives that could take it. Start one: `reactor run`.",
+        "No replica lives that could take it. Start one: `reactor run --app MODULE:ATTRIBUTE`.",
     )
 
 

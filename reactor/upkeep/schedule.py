@@ -36,14 +36,22 @@ _AGAIN = (0.2, 5.0)
 #: takes at most, in milliseconds.
 _CLEARANCE = 30
 _LONGEST_SILENCE = 2**31 - 1
+#: A superuser's job has a replica's rights, as its handlers have theirs: what was only ever tried as a
+#: superuser would be refused in production.
+_BEGIN = """
+    select pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true), (
+        select pg_catalog.set_config('role', 'reactor', true)
+        from pg_catalog.pg_roles r where r.rolname = session_user and r.rolsuper)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
     """What a periodic job is given.
 
-    ``db`` is a transaction with the replica's own rights, for no tenant in particular; it commits when
-    the job returns and this replica still leads. To work for tenants, emit an event for each.
+    ``db`` is a transaction with the replica's own rights (a superuser's has those of role ``reactor``),
+    for no tenant in particular; it commits when the job returns and this replica still leads. To work for
+    tenants, emit an event for each.
     """
 
     db: calls.Connection
@@ -144,7 +152,7 @@ class Schedule:
                         # Of a leader that vanished, the server undoes it, rather than keep its rows locked.
                         silence = int((job.timeout.total_seconds() + _CLEARANCE) * 1000)
                         silence = min(silence, _LONGEST_SILENCE)
-                        await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
+                        await connection.execute(_BEGIN, str(silence))
                         await self._call(job, self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
                 else:

@@ -304,7 +304,8 @@ class Replica:
             claiming.group.start_soon(self._canary.run, own, name="canary")
             await heartbeat.beat()
             self._started = True
-            log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot)
+            handles = sorted(self._handlers.by_type)
+            log.info(names.REPLICA_STARTED, replica=self._name, slot=self._slot, handles=handles)
             status.started()
             await self._drain_asked.wait()
             dispatcher.draining = True

@@ -14,6 +14,7 @@ from reactor.db.replica_pools import OWN_CONNECTIONS
 from reactor.db.whereabouts import whereabouts
 from reactor.errors import ReactorError, redact
 from reactor.settings import Settings
+from reactor.telemetry import overview
 from reactor.telemetry.words import many
 
 Level = Literal["ok", "remark", "wrong"]
@@ -305,7 +306,7 @@ async def fleet(connection: Connection) -> list[Finding]:
     found = [
         Finding("replicas", "ok", f"{len(live)} alive")
         if live
-        else Finding("replicas", "remark", "none lives", "start one: `reactor run`")
+        else Finding("replicas", "remark", "none lives", "start one: `reactor run --app MODULE:ATTRIBUTE`")
     ]
     if live and not status["leader"]["leads"]:
         found.append(
@@ -323,6 +324,8 @@ async def fleet(connection: Connection) -> list[Finding]:
                 "`reactor status` shows what waits, `reactor locks list` who holds it; read the logs",
             )
         )
+    mend = "`job_failed` in the log of the leader says where; it is run again at its next moment"
+    found += [Finding("jobs", "remark", said, mend) for said in overview.failing_jobs(status)]
     if not status["gate"]["open"]:
         reason = status["gate"]["reason"] or "it was never switched off"
         found.append(Finding("kill switch", "remark", f"on: {reason}", "`reactor kill-switch off`"))

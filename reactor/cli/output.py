@@ -119,5 +119,7 @@ def _text(value: object) -> str:
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         case dict() | list() | Fragment():
             return to_json(value)
+        case str() if "\n" in value:
+            return in_a_line(value)
         case _:
             return str(value)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reactor import process, settings
 from reactor.app import Reactor
-from reactor.engine.frames import is_ours
 from reactor.errors import ReactorError, SettingError
+from reactor.frames import is_ours
 from reactor.telemetry import logs
 
 BUILTIN = "reactor.builtin:app"

@@ -104,7 +104,7 @@ def picture(found: dict[str, Any], before: dict[str, Any] | None) -> Group:
 
 def _replicas(found: dict[str, Any], now: Any) -> Table | Text:
     if not found["replicas"]:
-        return Text("No replica runs. Start one: reactor run")
+        return Text(f"No replica runs. {overview.START}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("replica", "lives", "started", "heard of", "tenants in hand", "version"):
         table.add_column(name, overflow="fold")

@@ -19,8 +19,8 @@ from reactor.bell import Bell
 from reactor.db import calls
 from reactor.db.borrow import LOST, borrow
 from reactor.engine.dispatcher import Dispatcher
-from reactor.engine.frames import where_suspended
 from reactor.engine.settler import Settler
+from reactor.frames import where_suspended
 from reactor.telemetry import names
 
 if TYPE_CHECKING:

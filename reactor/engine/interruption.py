@@ -10,10 +10,10 @@ import asyncpg
 from structlog.typing import FilteringBoundLogger
 
 from reactor.db.borrow import is_gone, is_write_protected
-from reactor.engine.frames import traceback_of
 from reactor.engine.run import Run
 from reactor.engine.scope import Connection, Scope, ScopeUnavailable
 from reactor.errors import Fenced, ReactorError, kind_of, text_of
+from reactor.frames import traceback_of
 from reactor.telemetry import names
 
 # Of a statement of ours, these say that the server failed, or the way to it: admin_shutdown, crash_shutdown,

@@ -7,7 +7,6 @@ from typing import Any, Literal, assert_never
 import asyncpg
 from pydantic import ValidationError
 
-from reactor.engine.frames import where_raised
 from reactor.engine.refusals import hint_for
 from reactor.errors import (
     SQLSTATES,
@@ -22,6 +21,7 @@ from reactor.errors import (
     text_of,
 )
 from reactor.events import MAX_DEPTH, Event
+from reactor.frames import where_raised
 from reactor.handlers import Subscription
 
 Verdict = Literal["retry", "dead", "discard"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 import anyio
 import structlog
 
-from reactor.engine.frames import where_running, where_suspended
 from reactor.engine.run import Run
+from reactor.frames import where_running, where_suspended
 from reactor.telemetry import names
 
 log = structlog.get_logger("reactor.watchdog")

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from reactor.telemetry.words import ago, lasting, many, moment
+from reactor.telemetry.words import ago, lasting, many, moment, shorten
 
 #: Seconds after which a ready event, or a canary, waits for too long to be a matter of chance.
 _TOO_LONG = 300
 _SILENCE = 180
+
+#: Without --app it is the built-in automations that run, and an event of another type is dead at once.
+START = "Start one: reactor run --app MODULE:ATTRIBUTE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def needs(found: dict[str, Any]) -> Iterator[Need]:
         parked = f" {many(events['parked'], 'event')} parked." if events["parked"] else ""
         yield Need("critical", f"The kill switch is on: {reason}.{parked}", "kill-switch")
     if not live:
-        yield Need("critical", "No replica lives, so nothing is handled. Start one: reactor run", "replicas")
+        yield Need("critical", f"No replica lives, so nothing is handled. {START}", "replicas")
     elif not found["leader"]["leads"]:
         yield Need("critical", "No replica leads just now: nothing happens on time.", "replicas")
     silent = found["canary"]["silent_seconds"]
@@ -105,8 +108,17 @@ def needs(found: dict[str, Any]) -> Iterator[Need]:
         if not replica["alive"]:
             heard = ago(replica["seen_at"], now)
             yield Need("warning", f"Replica {replica['replica']} was last heard of {heard}.", "replicas")
+    for said in failing_jobs(found):
+        yield Need("warning", f"{said}.", "replicas")
     if alerts["warning"]:
         yield Need("warning", f"{many(alerts['warning'], 'alert')} of severity warning.", "alerts")
+
+
+def failing_jobs(found: dict[str, Any]) -> Iterator[str]:
+    """A sentence without its end for each periodic job whose last run failed."""
+    for job in found["jobs_failing"]:
+        times = "" if job["failures"] == 1 else f" {job['failures']:,} times in a row"
+        yield f"Job {job['name']} failed{times}: {shorten(job['last_error'])}"
 
 
 def _canary(canary: dict[str, Any], now: datetime) -> str:

@@ -17,7 +17,7 @@ def sentence(found: dict[str, Any]) -> str:
             turn = _after(found["ahead"]) or " next"
             return f"Its tenant is held {_held(found['lock'], event['tenant_id'], now)}. It comes{turn}."
         case "no_replica":
-            return "No replica lives that could take it. Start one: `reactor run`."
+            return "No replica lives that could take it. Start one: `reactor run --app MODULE:ATTRIBUTE`."
         case "no_handler":
             live = many(found["replicas"]["live"], "live replica")
             return (

@@ -19,7 +19,8 @@ from reactor.context import payload_json
 from reactor.db import calls
 from reactor.db.borrow import LOST, PATIENCE, Borrowed, borrow, cut
 from reactor.db.pool import Pool
-from reactor.errors import NotLeader, from_sqlstate, kind_of, text_of
+from reactor.errors import NotLeader, ReactorError, from_sqlstate, kind_of, text_of
+from reactor.frames import where_raised
 from reactor.handlers import Job, refuse_unawaited
 from reactor.telemetry import names
 from reactor.unawaited import Unawaited
@@ -39,14 +40,22 @@ _AGAIN = (0.2, 5.0)
 #: takes at most, in milliseconds.
 _CLEARANCE = 30
 _LONGEST_SILENCE = 2**31 - 1
+#: A superuser's job has a replica's rights, as its handlers have theirs: what was only ever tried as a
+#: superuser would be refused in production.
+_BEGIN = """
+    select pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true), (
+        select pg_catalog.set_config('role', 'reactor', true)
+        from pg_catalog.pg_roles r where r.rolname = session_user and r.rolsuper)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
     """What a periodic job is given.
 
-    ``db`` is a transaction with the replica's own rights, for no tenant in particular; it commits when
-    the job returns and this replica still leads. To work for tenants, emit an event for each.
+    ``db`` is a transaction with the replica's own rights (a superuser's has those of role ``reactor``),
+    for no tenant in particular; it commits when the job returns and this replica still leads. To work for
+    tenants, emit an event for each.
     """
 
     db: calls.Connection
@@ -149,7 +158,7 @@ class Schedule:
                         # Of a leader that vanished, the server undoes it, rather than keep its rows locked.
                         silence = int((job.timeout.total_seconds() + _CLEARANCE) * 1000)
                         silence = min(silence, _LONGEST_SILENCE)
-                        await connection.execute(f"set local idle_in_transaction_session_timeout = {silence}")
+                        await connection.execute(_BEGIN, str(silence))
                         await self._call_traced(job, self._context(connection, bound, due))
                         await calls.finish_job(connection, self._term, job.name, None)
                 else:
@@ -166,7 +175,7 @@ class Schedule:
                 bound.info(names.JOB_CUT_SHORT)
                 raise
             told = text_of(error) or kind_of(error)
-            bound.error(names.JOB_FAILED, error=told)
+            bound.error(names.JOB_FAILED, error=told, **_where_and_hint(error))
             await self._note_failure(job, told)
 
     async def _call_traced(self, job: Job, ctx: JobContext) -> None:
@@ -207,6 +216,19 @@ class Schedule:
         unawaited = Unawaited()
         db = JobDb(connection, unawaited)
         return JobContext(db, bound, due, self._resources, self._term, unawaited)
+
+
+def _where_and_hint(error: BaseException) -> dict[str, Any]:
+    """Where in its author's code a job failed, and the next step where it is known."""
+    told: dict[str, Any] = {"where": where} if (where := where_raised(error)) else {}
+    match error:
+        case ReactorError(hint=str(hint)):
+            told["hint"] = hint
+        case asyncpg.InsufficientPrivilegeError():
+            told["hint"] = "a job has the rights of role reactor: grant it what this one needs"
+        case _:
+            pass
+    return told
 
 
 @asynccontextmanager

@@ -92,6 +92,12 @@ begin
                 'heard_at', c.heard_at, 'seconds', round(extract(epoch from c.took), 3), 'sent_at', c.sent_at,
                 'silent_seconds', round(extract(epoch from v_now - c.unheard_since), 3))
             from reactor.canary c),
+        -- Periodic jobs whose last run failed, and how often in a row. One that no leader starts any more was taken away.
+        'jobs_failing', (
+            select coalesce(jsonb_agg(jsonb_build_object(
+                'name', s.name, 'failures', s.failures, 'last_error', s.last_error, 'due_at', s.due_at)
+                order by s.name), '[]')
+            from reactor.schedules s where s.failures > 0 and s.due_at > v_now - s.every),
         'locks', (
             select jsonb_build_object(
                 'held', count(*) filter (where l.expires_at > v_now),

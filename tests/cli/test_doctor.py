@@ -253,6 +253,18 @@ def test_dead_events_and_a_fleet_without_a_leader_are_remarks(cli, db):
     assert found["dead events"][0]["finding"] == "dead: 1 event"
 
 
+def test_a_job_that_fails_is_a_remark(cli, db):
+    db.enlist("worker")
+    db.run(
+        "insert into reactor.schedules (name, every, due_at, failures, last_error) "
+        "values ('tidy', '1 hour', now(), 2, 'permission denied for table drafts')"
+    )
+    (found,) = findings(cli("doctor", "--json"))["jobs"]
+    assert found["level"] == "remark"
+    assert found["finding"] == "Job tidy failed 2 times in a row: permission denied for table drafts"
+    assert "Job tidy failed 2 times" in cli("doctor").out
+
+
 def test_a_canary_that_nobody_handles_is_wrong_and_status_says_since_when(cli, db):
     db.tenant()
     db.enlist("worker")

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from reactor import Discard, Reactor, Retry
+from reactor.cli.output import print_rows
 from reactor.db import pool
 from reactor.testing import running
 from tests.conftest import run_async
@@ -28,7 +29,7 @@ def test_nobody_lives_who_could_take_it(cli, db):
     event = db.emit(db.tenant())
     assert why(cli, event) == (
         "no_replica",
-        "No replica lives that could take it. Start one: `reactor run`.",
+        "No replica lives that could take it. Start one: `reactor run --app MODULE:ATTRIBUTE`.",
     )
 
 
@@ -321,3 +322,8 @@ def test_an_event_is_found_by_its_event_id(cli, db):
     name = db.value("select event_id from reactor.events")
     assert cli("explain", name, "--json").json["id"] == event
     assert cli("events", "trace", name, "--json").json["event"]["id"] == event
+
+
+def test_an_error_of_several_lines_is_one_in_a_table(capsys):
+    print_rows([{"error": "no answer\n  for a minute"}], ["error"])
+    assert capsys.readouterr().out.splitlines()[1].strip() == "no answer; for a minute"

@@ -64,6 +64,8 @@ async def test_a_least_privileged_role_handles_events_and_a_signal_ends_it_with_
         await until(conn, "select outcome = 'handled' from reactor.history")
         assert await running.end(with_signal) == 0
     assert running.events[-1] == "replica_stopped"
+    (started,) = running.about("replica_started")
+    assert "invoice.created" in started["handles"]
     assert await conn.fetchval("select count(*) from public.agent_tenant_locks") == 0
     assert await conn.fetchval("select count(*) from reactor.replicas") == 0
 

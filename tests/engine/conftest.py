@@ -28,6 +28,7 @@ LEDGER = """
         entered_at timestamptz not null default clock_timestamp()
     );
     select reactor.protect('public.ledger');
+    grant insert on public.ledger to reactor;  -- for jobs
 """
 
 

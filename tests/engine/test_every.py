@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -93,6 +94,44 @@ async def test_a_failing_job_leaves_nothing_is_noted_and_runs_again_next_time(wo
     await world.drain(app)
     assert await world.notes() == ["written"]
     assert await world.conn.fetchval("select failures from reactor.schedules where name = 'tidy'") == 0
+
+
+async def test_a_job_that_fails_is_told_with_its_line_and_in_the_status_until_it_works(world: World) -> None:
+    app = Reactor()
+    fail = True
+
+    @app.every("1h", name="tidy")
+    async def tidy(ctx: JobContext) -> None:
+        if fail:
+            raise asyncpg.InsufficientPrivilegeError("permission denied for table tickets")
+
+    clock = DatabaseClock(world.conn)
+    await world.drain(app)
+    failing = "select reactor.status() -> 'jobs_failing'"
+    for failures in (1, 2):
+        await clock.advance(timedelta(hours=1))
+        with capture_logs() as lines:
+            await world.drain(app)
+        (line,) = (line for line in lines if line["event"] == names.JOB_FAILED)
+        assert line["where"][-1].endswith(".tidy")
+        assert "role reactor" in line["hint"]
+        (told,) = await world.conn.fetchval(failing)
+        assert (told["name"], told["failures"]) == ("tidy", failures)
+        assert told["last_error"] == "permission denied for table tickets"
+    fail = False
+    await clock.advance(timedelta(hours=1))
+    await world.drain(app)
+    assert await world.conn.fetchval(failing) == []
+
+
+async def test_a_job_that_the_app_has_no_more_is_no_failing_one(world: World) -> None:
+    await world.conn.execute(
+        "insert into reactor.schedules (name, every, due_at, failures, last_error) "
+        "values ('gone', '1 hour', reactor.now() - interval '61 minutes', 3, 'no'), "
+        "('late', '1 hour', reactor.now() - interval '59 minutes', 3, 'no')"
+    )
+    told = await world.conn.fetchval("select reactor.status() -> 'jobs_failing'")
+    assert [job["name"] for job in told] == ["late"]
 
 
 async def test_a_job_cut_short_by_the_loss_of_its_leader_is_done_again_by_the_next(world: World) -> None:

@@ -28,7 +28,8 @@ def reactor_server(server: Server) -> str:
 def reactor_schema() -> str:
     return (
         "create table public.notes (tenant_id uuid not null, text text); "
-        "select reactor.protect('public.notes')"
+        "select reactor.protect('public.notes'); grant insert on public.notes to reactor; "
+        "create table public.secrets (tenant_id uuid not null)"
     )
 
 
@@ -82,6 +83,27 @@ async def test_a_database_with_ones_own_schema_a_clock_and_drain(reactor_databas
         await clock.advance(timedelta(hours=1))
         assert (await drain(app, reactor_database)).delayed == 0
         assert await conn.fetchval("select count(*) from notes where text = 'done'") == 1
+
+
+async def test_a_job_has_the_rights_of_a_replica_and_no_superusers(reactor_database: str) -> None:
+    """What passes here and is refused in production is found too late."""
+    prying = Reactor()
+
+    @prying.every("1h", name="pry")
+    async def pry(ctx: JobContext) -> None:
+        await ctx.db.fetch("select * from public.secrets")
+
+    async with connected(reactor_database) as conn:
+        clock = DatabaseClock(conn)
+        await drain(prying, reactor_database)
+        await clock.advance(timedelta(hours=1))
+        await drain(prying, reactor_database)
+        told = "select last_error from reactor.schedules where name = 'pry'"
+        assert await conn.fetchval(told) == "permission denied for table secrets"
+        await conn.execute("grant select on public.secrets to reactor")
+        await clock.advance(timedelta(hours=1))
+        await drain(prying, reactor_database)
+        assert await conn.fetchval(told) is None
 
 
 async def test_time_stands_still_where_it_is_told_to_until_it_is_moved(reactor_database: str) -> None:

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from reactor.context import RunCounters
-from reactor.engine.frames import where_raised
 from reactor.engine.outcome import Outcome, decide_failure, describe
 from reactor.engine.refusals import hint_for
 from reactor.errors import Discard, ReactorError, Retry, downward, text_of
+from reactor.frames import where_raised
 from reactor.handlers import Subscription
 from reactor.testing import make_event
 

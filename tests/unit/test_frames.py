@@ -9,9 +9,9 @@ from types import CodeType
 import pytest
 from pydantic import BaseModel
 
-from reactor import events
-from reactor.engine import frames
-from reactor.engine.frames import where_raised, where_running, where_suspended
+from reactor import events, frames
+from reactor.engine import caller
+from reactor.frames import where_raised, where_running, where_suspended
 
 HERE = __file__
 
@@ -78,8 +78,8 @@ def test_an_app_that_is_installed_as_a_package_has_its_own_frames(files: list[st
 
 
 def test_the_engines_own_frames_are_never_told_and_the_librarys_only_where_nobody_elses_are() -> None:
-    engine = frames.__file__
-    builtin = engine.replace("/engine/frames.py", "/automation/orders.py")
+    engine = caller.__file__
+    builtin = engine.replace("/engine/caller.py", "/automation/orders.py")
     assert frames._told([(code_of(engine), 1)]) == []
     assert frames._told([(code_of(engine), 1), (code_of(builtin), 2)]) == [f"{builtin}:2 f"]
     assert frames._told([(code_of(builtin), 2), (code_of("/srv/app.py"), 3)]) == ["/srv/app.py:3 f"]

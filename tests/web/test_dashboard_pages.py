@@ -69,6 +69,16 @@ async def test_what_waits_for_too_long_needs_a_person_and_is_said_once(operator_
     assert "No canary came through for 10 min." in [need.says for need in overview.needs(found)]
 
 
+async def test_a_job_that_fails_needs_a_person(operator_url, db):
+    db.enlist("worker-1")
+    db.run(
+        "insert into reactor.schedules (name, every, due_at, failures, last_error) "
+        "values ('tidy', '1 hour', now(), 1, 'no such column')"
+    )
+    async with served(operator_url) as here:
+        assert "Job tidy failed: no such column." in text_of(await here.page("/"))
+
+
 def test_counters_that_a_failover_set_back_are_no_rate():
     at = "2026-11-30T10:00:{}+00:00"
     before = {"at": at.format("00"), "totals": {"emitted": 90, "finished": 50}}

@@ -1,4 +1,4 @@
-"""Where in the user's own code a handler failed or stands: the last few frames, without locals.
+"""Where in the user's own code a handler or a job failed or stands: the last few frames, without locals.
 
 The engine's frames tell nobody anything, and those of libraries only that the handler called them. Whoever
 has no code of their own there (the built-in automations, an app that is installed as a package) gets the
@@ -21,9 +21,11 @@ from reactor.errors import downward
 _FRAMES = 3
 _LONGEST = 200
 
-_ENGINE = str(Path(__file__).parent)
-_LIBRARY = str(Path(__file__).parent.parent)
-_FITTING = str(Path(__file__).parent.parent / "events.py")
+_LIBRARY = str(Path(__file__).parent)
+#: What calls handlers and jobs.
+_ENGINE = str(Path(_LIBRARY) / "engine")
+_CALLERS = tuple(f"{Path(_LIBRARY) / name}{sep}" for name in ("engine", "upkeep"))
+_FITTING = str(Path(_LIBRARY) / "events.py")
 _STANDARD = tuple(f"{sysconfig.get_path(name)}{sep}" for name in ("stdlib", "platstdlib"))
 _INSTALLED = re.compile(r"(.*[/\\](?:site|dist)-packages[/\\][^/\\]+)")
 
@@ -98,7 +100,7 @@ def _told(places: Iterable[_Place]) -> list[str]:
 
 def _origin(file: str) -> str:
     """Whose code it is: empty for the user's own, else what tells one library from another."""
-    if file.startswith(_ENGINE + sep):
+    if file.startswith(_CALLERS):
         return _ENGINE
     if file.startswith(_LIBRARY + sep):
         return _LIBRARY

@@ -21,6 +21,7 @@ declare
     -- A replica takes several times as much memory while it reads a payload; and one that it cannot hold kills it.
     c_bytes constant int := 16 * 1024 * 1024;
     -- Types are qualified: temporary ones of the caller's, which may run code, come first on an empty search_path.
+    v_bytes int;
     v_due pg_catalog.timestamptz;
     v_traceparent pg_catalog.text;
     v_cause_id bigint;
@@ -31,6 +32,7 @@ begin
     if emit.tenant_id is null or emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200
         or emit.delay is null or emit.delay <> interval '0'
         or pg_catalog.pg_column_size(emit.payload) > c_bytes
+        or pg_catalog.pg_column_compression(emit.payload) is not null
         or current_setting('reactor.traceparent', true) is not null
         or current_setting('role', true) = 'reactor_handler' then
         if emit.tenant_id is null then
@@ -39,9 +41,12 @@ begin
         if emit.event_type is null or emit.event_type = '' or length(emit.event_type) > 200 then
             raise exception 'reactor.emit: event_type must have 1 to 200 characters' using errcode = 'RX003';
         end if;
-        if pg_catalog.pg_column_size(emit.payload) > c_bytes then
-            raise exception 'reactor.emit: the payload has % bytes, an event holds at most %',
-                pg_catalog.pg_column_size(emit.payload), c_bytes
+        -- One that comes out of a table is as it was stored there, compressed perhaps. In an array it is not.
+        v_bytes := pg_catalog.pg_column_size(case
+            when pg_catalog.pg_column_compression(emit.payload) is null then emit.payload
+            else pg_catalog.jsonb_build_array(emit.payload) end);
+        if v_bytes > c_bytes then
+            raise exception 'reactor.emit: the payload has % bytes, an event holds at most %', v_bytes, c_bytes
                 using errcode = 'RX003', hint = 'write it into a table, and give the event its id as subject_id';
         end if;
         if emit.delay is null or emit.delay < interval '0' then

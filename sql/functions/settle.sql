@@ -58,8 +58,9 @@ declare
     v_kept pg_catalog.uuid[] := '{}';
     v_released pg_catalog.uuid[] := '{}';
     v_said pg_catalog.text;
-    -- Payloads of the next events, as they are stored, of each tenant one at least: see reactor.claim().
+    -- Payloads of the next events, of each tenant one at least: see reactor.claim().
     c_bytes constant int := 4000000;
+    c_compressed constant int := 16;
 begin
     if p_scope is not null and current_setting('reactor.tenant_id', true) is distinct from p_scope::pg_catalog.text then
         raise exception 'the handler ended its transaction itself (COMMIT, ROLLBACK or SET): nothing is acknowledged'
@@ -103,7 +104,8 @@ begin
             cross join lateral (
                 select w.id, w.event_id, w.event_type, w.subject_id, w.payload, w.priority, w.attempts,
                     w.interruptions, w.created_at, w.traceparent, w.cause_id, w.depth,
-                    pg_catalog.pg_column_size(w.payload) as size
+                    least(pg_catalog.pg_column_size(w.payload), c_bytes)
+                        * case when pg_catalog.pg_column_compression(w.payload) is null then 1 else c_compressed end as size
                 from reactor.events w
                 where w.tenant_id = c.tenant_id and w.available_at is null
                     and (c.tenant_id <> all (v_shut) or w.event_type <> all (p_gated))

@@ -119,21 +119,26 @@ async def test_the_backlog_that_a_closed_tenant_may_handle_is_not_read_for_what_
     assert await conn.fetchval(parked) == 10, "those at the end come later, when they are among the first"
 
 
+# Random text of a megabyte, which does not shrink much in the table.
+DENSE = (
+    "jsonb_build_object('n', n, 'text', (select string_agg(md5(random()::text || n || g), '') "
+    "from generate_series(1, 32768) g))"
+)
+# Five megabytes, of which a ninetieth is stored.
+LOOSE = "jsonb_build_object('n', n, 'text', repeat('x', 5000000))"
+
+
+@pytest.mark.parametrize(("large", "most"), [(DENSE, 8_000_000), (LOOSE, 32_000_000)], ids=["dense", "loose"])
 async def test_the_payloads_of_a_claim_are_bounded_and_each_tenant_gets_one_at_least(
-    conn: Connection,
+    conn: Connection, large: str, most: int
 ) -> None:
     """A claim that cannot arrive in time would be made again and again."""
     few = await tenant(conn)
     await put(conn, few, "x", 3)
-    # Random text of a megabyte, which does not shrink much in the table.
-    large = (
-        "jsonb_build_object('n', n, 'text', (select string_agg(md5(random()::text || n || g), '') "
-        "from generate_series(1, 32768) g))"
-    )
     many = await tenant(conn)
     await put(conn, many, "x", 12, large)
     rows = await claim(conn, tenants=8)
-    assert sum(len(row["payload"]) for row in rows) < 8_000_000
+    assert sum(len(row["payload"]) for row in rows) < most
     assert [row["tenant_id"] for row in rows].count(few) == 3
     mine = [row for row in rows if row["tenant_id"] == many]
     assert 1 <= len(mine) < 12
@@ -154,10 +159,19 @@ async def test_the_payloads_of_a_claim_are_bounded_and_each_tenant_gets_one_at_l
             lease=HOUR,
             gated=[],
         )
-        assert sum(len(row["payload"]) for row in mine) < 8_000_000
+        assert sum(len(row["payload"]) for row in mine) < most
         seen += [row["id"] for row in mine]
     assert len(seen) == 12
     assert seen == sorted(seen)
+
+
+async def test_what_shrinks_in_the_table_is_not_light_where_a_tenant_is_alone(conn: Connection) -> None:
+    one = await tenant(conn)
+    await put(conn, one, "x", 12, LOOSE)
+    rows = await claim(conn)
+    assert 1 < len(rows) < 12
+    noted = await conn.fetchval("select ids from reactor.in_flight where tenant_id = $1", one)
+    assert sorted(noted) == [row["id"] for row in rows]
 
 
 @pytest.mark.parametrize("value", ['{"global_enabled": "banana"}', '{"global_enabled": 2}', "[1]", '"x"'])

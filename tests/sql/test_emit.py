@@ -58,6 +58,24 @@ async def test_a_bad_argument_is_refused_with_the_reason(
     assert refused.value.sqlstate == "RX003"
 
 
+@pytest.mark.parametrize("compression", ["pglz", "lz4"])
+async def test_a_payload_is_as_large_as_it_is_read_whatever_the_table_stores_it_as(
+    conn: Connection, tenant, compression: str
+) -> None:
+    try:
+        await conn.execute(f"create table public.documents (body jsonb compression {compression})")
+    except asyncpg.FeatureNotSupportedError:
+        pytest.skip("this server was built without lz4")
+    await conn.execute("insert into public.documents select to_jsonb(repeat('x', 17000000))")
+    assert await conn.fetchval("select pg_column_size(body) < 1000000 from public.documents")
+    with pytest.raises(asyncpg.PostgresError, match=r"the payload has 1700\d+ bytes") as refused:
+        await conn.execute("select reactor.emit($1, 'x', d.body) from public.documents d", tenant)
+    assert refused.value.sqlstate == "RX003"
+    await conn.execute("update public.documents set body = to_jsonb(repeat('x', 15000000))")
+    await conn.execute("select reactor.emit($1, 'x', d.body) from public.documents d", tenant)
+    assert await conn.fetchval("select length(payload #>> '{}') from reactor.events") == 15_000_000
+
+
 async def test_a_handler_emits_for_its_own_tenant_only(conn: Connection, tenant) -> None:
     other = await conn.fetchval("insert into public.tenants (name) values ('b') returning id")
     async with conn.transaction():

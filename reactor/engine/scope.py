@@ -65,7 +65,8 @@ class Scope:
         self.handler = ""
         self._opened_by_current = False
         self._cause: Event[Any] | None = None
-        #: the trace context of what the current event causes, set for each by whoever traces; ``None``: its own
+        #: the trace context of what the current event causes, set for each by whoever traces; ``None``:
+        #: its own
         self.traceparent: str | None = None
         self._limit = timedelta(minutes=1)
         self.depth = 0

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from reactor.errors import SettingError
 from reactor.settings import Settings
 from reactor.telemetry import names
+from reactor.web.connections import HttpConnection
 
 log = structlog.get_logger("reactor.web")
 
@@ -79,6 +80,8 @@ async def serve(listening: socket.socket, routes: Sequence[BaseRoute], **also: s
     server = _Server(
         uvicorn.Config(
             Starlette(routes=list(routes)),
+            http=HttpConnection,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -53,6 +53,16 @@ async def test_a_run_that_did_more_than_the_canary_is_kept(world: World) -> None
     assert await world.count("public.agent_autonomous_runs") == 1
 
 
+async def test_a_clock_that_was_set_back_delays_no_canary(world: World) -> None:
+    """Until the server's clock is there again nobody would hear that events are not handled."""
+    await world.tenant()
+    await world.conn.execute("select * from reactor.tend_canary('1 minute')")
+    await world.drain(Reactor())
+    await world.conn.execute("update reactor.canary set sent_at = now() + interval '1 hour'")
+    await world.conn.execute("select * from reactor.tend_canary('1 minute')")
+    assert await world.count(SENT) == 1
+
+
 async def test_canaries_never_pile_up(world: World) -> None:
     await world.tenant()
     await world.tenant()

@@ -49,3 +49,26 @@ async def test_an_event_that_nothing_can_take_out_of_the_outbox_is_tried_less_an
         await world.conn.execute("drop trigger refuse on reactor.events")
         # Not before its time, and then it is soon over.
         await world.until("select not exists (select from reactor.events)", within=20)
+
+
+@pytest.mark.parametrize(("interruptions", "pause"), [(0, None), (1, 0.2), (3, 0.8), (40, 30.0)])
+async def test_the_pause_doubles_from_the_second_refusal_on_up_to_half_a_minute(
+    world: World, interruptions: int, pause: float | None
+) -> None:
+    tenant = await world.tenant()
+    await world.conn.execute(
+        "insert into reactor.events (tenant_id, event_type, interruptions) values ($1, 'x', $2)",
+        tenant,
+        interruptions,
+    )
+    run = await world.conn.fetchval(
+        "select run_id from reactor.claim('one', 1, 10, '1 minute', null, '{}', null, '{}', '{}', '{}')"
+    )
+    assert await world.conn.fetchval("select reactor.suspend($1, $2, 'no')", [tenant], [run]) == 1
+    lasts = await world.conn.fetchval(
+        "select extract(epoch from expires_at - locked_at)::float8 from public.agent_tenant_locks "
+        "where tenant_id = $1",
+        tenant,
+    )
+    assert lasts == (pytest.approx(pause) if pause is not None else None)
+    assert await world.conn.fetchval("select interruptions from reactor.events") == interruptions + 1

@@ -20,8 +20,8 @@ select a.id, a.tenant_id, t.name as tenant_name, left(a.alert_type, 200) as aler
     left(a.message, 5000) as message,
     case when pg_catalog.pg_column_size(a.metadata) < 2000 or pg_catalog.length(a.metadata::text) < 9000
         then a.metadata else '{"cut": true}' end as metadata,
-    a.acknowledged, reactor.shown_time(a.acknowledged_at) as acknowledged_at, a.acknowledged_by,
-    reactor.shown_time(a.created_at) as created_at
+    a.acknowledged, a.acknowledged_at, a.acknowledged_by,
+    a.created_at
 from public.agent_alerts a
 left join public.tenants t on t.id = a.tenant_id
 where (not a.acknowledged or $1)
@@ -48,7 +48,7 @@ with shown as materialized (
 select t.id, t.name, t.is_active, t.agent_enabled, coalesce(w.waiting, 0) as waiting,
     (select count(*) from reactor.dead_events d where d.tenant_id = t.id) as dead,
     (select count(*) from public.agent_alerts a where a.tenant_id = t.id and not a.acknowledged) as alerts,
-    left(l.lock_holder, 200) as lock_holder, reactor.shown_time(l.locked_at) as locked_at
+    left(l.lock_holder, 200) as lock_holder, l.locked_at
 from shown t
 left join (select e.tenant_id, count(*) as waiting from reactor.events e group by e.tenant_id) w
     on w.tenant_id = t.id

@@ -1,4 +1,4 @@
---! requires: now, shown_time
+--! requires: now
 -- Who holds which tenant's lease, the oldest first. A tenant's users may write any name and time into theirs.
 -- Called by `reactor locks list` and the dashboard.
 create or replace function reactor.list_locks(p_limit int default 100)
@@ -20,7 +20,7 @@ as $$
 begin
     return query
     select l.tenant_id, t.name::text, l.run_id, left(l.lock_holder, 200),
-        reactor.shown_time(l.locked_at), reactor.shown_time(l.expires_at),
+        l.locked_at, l.expires_at,
         coalesce(cardinality(f.ids), 0), l.expires_at <= reactor.now(), r.replica is not null,
         coalesce(r.seen_at > reactor.now() - r.patience, false)
     from public.agent_tenant_locks l

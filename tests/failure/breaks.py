@@ -43,8 +43,8 @@ _SMALL = Plan(
 )
 
 # The note is made, and names an event that never was.
-_NO_NOTE = ("p.run_id, array_agg(p.id)", "p.run_id, '{0}'::bigint[]")
-_NO_NEXT_NOTE = ("array_agg(g.id) as ids", "'{0}'::bigint[] as ids")
+_NO_NOTE = ("b.run_id, array_agg(b.id)", "b.run_id, '{0}'::bigint[]")
+_NO_NEXT_NOTE = ("array_agg(a.id) as ids", "'{0}'::bigint[] as ids")
 
 
 def breaks() -> dict[str, Break]:

@@ -4,7 +4,6 @@ They may write the leases and runs of their tenant with any values, and know the
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -215,33 +214,6 @@ async def test_a_window_at_the_end_of_time_keeps_no_place_from_being_found(
         "select * from reactor.reserve_slots($1, 'email', 1, 5, 100, 100)", ours
     )
     assert 0 < place["delay"].total_seconds() <= 3600
-
-
-@pytest.mark.parametrize("at", AWAY)
-async def test_a_time_that_no_calendar_has_keeps_nobody_from_the_lists_of_all_tenants(
-    rolled_back: pool.Connection, two: tuple[Tenant, Tenant], at: str
-) -> None:
-    ours, theirs = two
-    await _claimed(rolled_back, ours, theirs)
-    await rolled_back.execute("delete from agent_alerts")
-    alert = "insert into agent_alerts (tenant_id, alert_type, severity, message"
-    await rolled_back.execute(f"{alert}) values ($1, 'theirs', 'info', '')", theirs.id)
-    await _writes(
-        rolled_back,
-        ours,
-        f"update agent_tenant_locks set locked_at = '{at}', expires_at = '{at}'",
-        f"{alert}, created_at, acknowledged_at) values ('{ours.id}', 'ours', 'info', '', '{at}', '{at}')",
-    )
-    locks = await operations.list_locks(rolled_back, 10)
-    assert {row["tenant_id"] for row in locks} == {ours.id, theirs.id}
-    alerts = await operations.list_alerts(rolled_back, 10)
-    assert {row["alert_type"] for row in alerts} == {"ours", "theirs"}
-    tenants = await operations.list_tenants(rolled_back, 1000)
-    assert {ours.id, theirs.id} <= {row["id"] for row in tenants}
-    now = await rolled_back.fetchval("select now()")
-    for row in (*locks, *alerts, *tenants):
-        for value in row.values():
-            assert not isinstance(value, datetime) or value <= now or value > now
 
 
 async def test_texts_of_any_length_are_cut_in_the_lists_of_all_tenants(

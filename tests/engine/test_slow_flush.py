@@ -8,11 +8,9 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from structlog.testing import capture_logs
 
 from reactor import Context, Event, Reactor
 from reactor.db import calls, pool
-from reactor.telemetry import names
 from tests import servers
 from tests.conftest import migrate_database
 from tests.engine.conftest import LEDGER, World, enter
@@ -91,34 +89,3 @@ async def test_writers_that_would_commit_one_behind_the_other_are_asked_for_no_m
                     seen = await world.conn.fetchval(WRITTEN)
         await world.until("select count(*) = $1 from public.ledger", len(written))
         await world.until(ASLEEP)
-
-
-async def test_a_connection_that_is_lost_while_it_asks_about_writers_costs_no_event(world: World) -> None:
-    """What was claimed just before is in hand, and is handled; the next look has another connection."""
-    await world.conn.execute("""
-        create sequence public.asked;
-        grant usage on public.asked to public;
-        create or replace function reactor.notifiers_wait() returns boolean language plpgsql as $$ begin
-            if nextval('public.asked') <= 2 then
-                perform pg_terminate_backend(pg_backend_pid());
-            end if;
-            return false;
-        end $$
-    """)
-    app = Reactor()
-
-    @app.on("work")
-    async def work(event: Event[Any], ctx: Context) -> None:
-        await enter(event, ctx)
-
-    tenants = [await world.tenant() for _ in range(8)]
-    with capture_logs() as logs:
-        async with world.running(app):
-            await world.until(ASLEEP)
-            async with writing(world, tenants) as written, asyncio.timeout(30):
-                await world.until("select last_value >= 3 from public.asked")
-            await world.until("select count(*) = $1 from public.ledger", len(written))
-            await world.until(ASLEEP)
-    assert [line["event"] for line in logs].count(names.CLAIM_FAILED) == 2
-    assert await world.dead() == []
-    assert await world.count("reactor.history where attempts > 0 or interruptions > 0") == 0
